@@ -1,0 +1,1 @@
+//! The control API: what `sleepctl` and `sleepd` say to each other, as JSON.

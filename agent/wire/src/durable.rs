@@ -1,0 +1,111 @@
+//! What an agent keeps on its own disk, beside records.
+
+use alloc::vec::Vec;
+
+use bincode::{Decode, Encode};
+
+use crate::codec::Wire;
+use crate::id::{ClusterId, NodeId};
+use crate::lease::VoterConfig;
+use crate::stamp::{ClusterTime, Epoch};
+
+/// One change of the local store. A batch of them is applied whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Keep a record under its key, in place of the one before.
+    PutRecord {
+        /// The record's key.
+        key: Vec<u8>,
+        /// The record as received.
+        record: Vec<u8>,
+    },
+    /// Forget the record of a key.
+    DeleteRecord {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Set a cell.
+    PutCell {
+        /// Which.
+        cell: Cell,
+        /// Its bytes.
+        value: Vec<u8>,
+    },
+    /// Forget everything: the node has left its cluster.
+    Wipe,
+}
+
+/// A cell of the local store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Cell {
+    /// [`Membership`]: which cluster this node belongs to.
+    Membership = 1,
+    /// [`Boots`]: how often it started.
+    Boots = 2,
+    /// [`LeaseCell`]: promise and config.
+    Lease = 3,
+    /// [`Fence`]: the highest epoch it acted under.
+    Fence = 4,
+    /// [`Horizons`]: how far it had synced.
+    Horizons = 5,
+}
+
+impl Cell {
+    /// Every cell.
+    pub const ALL: [Self; 5] = [Self::Membership, Self::Boots, Self::Lease, Self::Fence, Self::Horizons];
+}
+
+/// Which cluster this node belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Membership {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Itself.
+    pub node: NodeId,
+}
+
+/// How often the agent started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Boots {
+    /// From 1. Written before anything of that boot leaves the node.
+    pub boot: u32,
+}
+
+/// What a voter must never forget.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LeaseCell {
+    /// The highest epoch promised.
+    pub promise: Epoch,
+    /// The greatest config seen, if any.
+    pub config: Option<VoterConfig>,
+}
+
+/// The highest epoch whose assignments this node acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Fence {
+    /// That epoch.
+    pub epoch: Epoch,
+}
+
+/// How far this node had synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Horizons {
+    /// Cluster time of the last full sync with the holder's side.
+    pub last_full_sync: ClusterTime,
+}
+
+macro_rules! cells {
+    ($($kind:ty),*) => { $(impl Wire for $kind { const LIMIT: usize = 4096; })* };
+}
+
+cells!(Membership, Boots, LeaseCell, Fence, Horizons);
+
+/// All that a store holds, as an agent reads it at its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Every record, by key.
+    pub records: Vec<Vec<u8>>,
+    /// Every cell that was ever set.
+    pub cells: Vec<(Cell, Vec<u8>)>,
+}

@@ -1,0 +1,266 @@
+//! Where a record lives. The first byte of a key is its family, and the family fixes who may write there.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bincode::{Decode, Encode};
+
+use crate::codec::{Malformed, Wire, decode, encode};
+use crate::id::{NodeId, RevisionId, ServiceId, TokenId};
+use crate::stamp::Clock;
+
+/// A part of the key space with one policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Family {
+    /// Admissions, roles, removals: append-only, kept for the cluster's life.
+    Membership = 1,
+    /// What people want: services, node intents, tokens.
+    Desired = 2,
+    /// Which task fills which slot: the lease holder's word.
+    Slot = 3,
+    /// The same, by the planner of a cut-off component.
+    Island = 4,
+    /// What a node says of itself: its facts, its tasks, its images.
+    Observed = 5,
+}
+
+impl Family {
+    /// Every family, in order.
+    pub const ALL: [Self; 5] = [Self::Membership, Self::Desired, Self::Slot, Self::Island, Self::Observed];
+
+    /// The family that a key's first byte names, or `None` for one of a later release.
+    pub fn of(key: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| key.first() == Some(&(*family as u8)))
+    }
+
+    /// The clock that stamps records of this family.
+    pub const fn clock(self) -> Clock {
+        match self {
+            Self::Membership | Self::Desired | Self::Island => Clock::Time,
+            Self::Slot => Clock::Lease,
+            Self::Observed => Clock::Boot,
+        }
+    }
+}
+
+/// A place for one task of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum SlotName {
+    /// A replica, counted from 1.
+    Number(u32),
+    /// The one task of a global service on a node.
+    Node(NodeId),
+    /// A task of one run of a job.
+    Run {
+        /// Which run.
+        run: u64,
+        /// Which task of it, counted from 1.
+        number: u32,
+    },
+}
+
+/// A key, read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Append-only facts about members.
+    Membership(MembershipKey),
+    /// Registers of desired state.
+    Desired(DesiredKey),
+    /// One slot of one service.
+    Slot(SlotKey),
+    /// One slot as one island planner sees it.
+    Island(IslandKey),
+    /// One node's report.
+    Observed(ObservedKey),
+}
+
+/// Keys of [`Family::Membership`]. Each entry has a key of its own, so that the set only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum MembershipKey {
+    /// A node was admitted.
+    Admission {
+        /// The newcomer.
+        node: NodeId,
+        /// Hash of the command, or of the token's use.
+        entry: [u8; 8],
+    },
+    /// A node's role changed.
+    Role {
+        /// Whose.
+        node: NodeId,
+        /// Hash of the command.
+        entry: [u8; 8],
+    },
+    /// A node was removed, for good.
+    Removal {
+        /// Which.
+        node: NodeId,
+        /// Hash of the command.
+        entry: [u8; 8],
+    },
+    /// An operator's key was admitted.
+    Operator {
+        /// The operator, derived from its key as a node's id is.
+        operator: NodeId,
+        /// Hash of the command.
+        entry: [u8; 8],
+    },
+    /// An operator's key was removed, for good.
+    OperatorRemoval {
+        /// Which.
+        operator: NodeId,
+        /// Hash of the command.
+        entry: [u8; 8],
+    },
+}
+
+/// Keys of [`Family::Desired`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum DesiredKey {
+    /// A service's birth: every field, once.
+    ServiceBirth {
+        /// Which service.
+        service: ServiceId,
+    },
+    /// One revision of a service.
+    ServiceRevision {
+        /// Which service.
+        service: ServiceId,
+        /// Which revision.
+        revision: RevisionId,
+    },
+    /// How many replicas a service has.
+    ServiceScale {
+        /// Which service.
+        service: ServiceId,
+    },
+    /// That a service is gone, for good.
+    ServiceRemoval {
+        /// Which service.
+        service: ServiceId,
+    },
+    /// Whether a node takes work.
+    NodeAvailability {
+        /// Which node.
+        node: NodeId,
+    },
+    /// One label of a node.
+    NodeLabel {
+        /// Which node.
+        node: NodeId,
+        /// The label's name.
+        label: String,
+    },
+    /// A join token's public half.
+    JoinToken {
+        /// Which token.
+        token: TokenId,
+    },
+    /// Reserved: a secret.
+    Secret {
+        /// Its name.
+        name: String,
+    },
+    /// Reserved: a config.
+    Config {
+        /// Its name.
+        name: String,
+    },
+    /// How far back tombstones are kept; written by the quorum holder alone.
+    Horizon,
+}
+
+/// Keys of [`Family::Slot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct SlotKey {
+    /// Whose slot.
+    pub service: ServiceId,
+    /// Which slot.
+    pub slot: SlotName,
+}
+
+/// Keys of [`Family::Island`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct IslandKey {
+    /// The slot.
+    pub slot: SlotKey,
+    /// The planner.
+    pub author: NodeId,
+}
+
+/// Keys of [`Family::Observed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum ObservedKey {
+    /// What the node is.
+    Facts {
+        /// Which node.
+        node: NodeId,
+    },
+    /// One task on it: the last few of a slot have a place of their own.
+    Task {
+        /// Which node.
+        node: NodeId,
+        /// Which slot.
+        slot: SlotKey,
+        /// The node's count of the slot's tasks, modulo [`ObservedKey::HISTORY`].
+        place: u8,
+    },
+    /// Which images it holds.
+    Images {
+        /// Which node.
+        node: NodeId,
+    },
+}
+
+impl ObservedKey {
+    /// How many tasks of a slot a node remembers.
+    pub const HISTORY: u8 = 5;
+
+    /// Whose report it is.
+    pub const fn node(&self) -> NodeId {
+        match self {
+            Self::Facts { node } | Self::Task { node, .. } | Self::Images { node } => *node,
+        }
+    }
+}
+
+macro_rules! keys {
+    ($($variant:ident: $kind:ty),*) => {
+        $(impl Wire for $kind { const LIMIT: usize = Key::LIMIT; }
+        impl From<$kind> for Key { fn from(key: $kind) -> Self { Self::$variant(key) } })*
+
+        impl Key {
+            /// The bytes of the key: its family, then its fields.
+            pub fn to_bytes(&self) -> Vec<u8> {
+                let mut bytes = Vec::from([self.family() as u8]);
+                match self { $(Self::$variant(key) => bytes.extend(encode(key)),)* }
+                bytes
+            }
+
+            /// The key in these bytes; `None` if its family is of a later release.
+            ///
+            /// # Errors
+            /// [`Malformed`] if the family is known and the rest is not one of its keys.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+                if bytes.len() > Self::LIMIT {
+                    return Err(Malformed::TooLong { len: bytes.len(), limit: Self::LIMIT });
+                }
+                let Some(family) = Family::of(bytes) else { return Ok(None) };
+                Ok(Some(match family { $(Family::$variant => Self::$variant(decode(&bytes[1..])?),)* }))
+            }
+
+            /// Its family.
+            pub const fn family(&self) -> Family {
+                match self { $(Self::$variant(_) => Family::$variant,)* }
+            }
+        }
+    };
+}
+
+keys!(Membership: MembershipKey, Desired: DesiredKey, Slot: SlotKey, Island: IslandKey, Observed: ObservedKey);
+
+impl Key {
+    /// The longest key, in bytes.
+    pub const LIMIT: usize = 256;
+}
