@@ -1,0 +1,37 @@
+//! Signing, verifying and hashing, as one trait that enters from outside.
+//!
+//! The agent uses ed25519 and SHA-256; the simulator uses the same keys and bytes, and remembers verdicts.
+
+use sleep_wire::trust::Warrant;
+use sleep_wire::{Digest, NodeId, PublicKey, Signature, TokenId};
+
+/// A node's own key, and everybody's arithmetic.
+pub trait Crypto {
+    /// SHA-256.
+    fn hash(&self, bytes: &[u8]) -> Digest;
+
+    /// This node's public key.
+    fn public_key(&self) -> PublicKey;
+
+    /// Signs with this node's key.
+    fn sign(&self, bytes: &[u8]) -> Signature;
+
+    /// Whether `signature` over `bytes` is `key`'s: strict ed25519 (RFC 8032), so that all agree.
+    fn verify(&self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool;
+
+    /// The public half of a join token's key pair, from its seed.
+    fn token_key(&self, seed: &[u8; 32]) -> PublicKey;
+
+    /// Signs with a join token's private half.
+    fn sign_with_token(&self, seed: &[u8; 32], bytes: &[u8]) -> Signature;
+
+    /// The node or operator that a key belongs to.
+    fn node_id(&self, key: &PublicKey) -> NodeId {
+        NodeId::from_digest(&self.hash(&Warrant::node_claim(key)))
+    }
+
+    /// The join token that a key belongs to.
+    fn token_id(&self, key: &PublicKey) -> TokenId {
+        TokenId::from_digest(&self.hash(&Warrant::token_id_claim(key)))
+    }
+}
