@@ -15,6 +15,7 @@
 
 extern crate alloc;
 #[cfg(feature = "api")]
+#[macro_use]
 extern crate std;
 
 #[cfg(feature = "api")]

@@ -10,6 +10,8 @@ use crate::id::{ClusterId, NodeId, PublicKey, Signature, TokenId, WallTime};
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case"))]
 pub enum Role {
     /// May write desired state, vote, lead, and admit.
     Control,
