@@ -22,6 +22,7 @@ extern crate alloc;
 pub mod crypto;
 pub mod io;
 pub mod time;
+pub mod validate;
 pub mod view;
 
 pub use crypto::Crypto;

@@ -39,7 +39,7 @@ pub mod task;
 pub mod token;
 pub mod trust;
 
-pub use codec::{Malformed, Wire, decode, encode};
+pub use codec::{Malformed, Wire, decode, encode, fits};
 pub use id::{
     ClusterId, CommandId, Digest, NodeId, PublicKey, RevisionId, ServiceId, Signature, TokenId, WallTime,
 };
