@@ -234,3 +234,14 @@ pub struct TokenRow {
     /// How long it is still good for, in milliseconds; `None` for ever.
     pub left_ms: Option<u64>,
 }
+
+/// Which tasks are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Of one service only.
+    pub service: Option<ServiceId>,
+    /// On one node only.
+    pub node: Option<NodeId>,
+    /// Also those that are over.
+    pub history: bool,
+}

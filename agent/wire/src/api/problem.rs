@@ -88,3 +88,36 @@ impl fmt::Display for Problem {
 }
 
 impl core::error::Error for Problem {}
+
+impl Problem {
+    /// A problem that changed nothing.
+    pub fn new(code: Code, status: u16, title: impl Into<String>) -> Self {
+        Self {
+            code,
+            status,
+            title: title.into(),
+            detail: String::new(),
+            changed: false,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// There is no such path.
+    pub fn not_found() -> Self {
+        Self::new(Code::BadRequest, 404, "no such path in this API")
+    }
+
+    /// The same, with more to say.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// The same, with names that the asker may have meant.
+    #[must_use]
+    pub fn candidates(mut self, candidates: Vec<String>) -> Self {
+        self.candidates = candidates;
+        self
+    }
+}
