@@ -1,1 +1,4 @@
-//! Not written yet.
+//! What the tests of whole agents stand on, and the repository as data for the checks of the house itself.
+
+pub mod house;
+pub mod source;
