@@ -1,8 +1,10 @@
 //! Programs that a test starts: to their end with what they printed, or for a while under a handle.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -13,6 +15,17 @@ use crate::wait::{try_until, until};
 
 /// How long the kernel may take to start a program, or to end one that was killed.
 const MOMENT: Duration = Duration::from_secs(10);
+
+/// One of our own programs, as it was built beside the test that asks: `sleepd`, `sleepctl`, `sleep-sim`.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let test = env::current_exe().map_err(|error| Error::new(format!("this test's own path: {error}")))?;
+    // Tests lie in `deps`, one below the programs.
+    let path = test.parent().and_then(Path::parent).unwrap_or(&test).join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Error::new(format!("{} is missing: `cargo build --workspace`, in the same profile", path.display())))
+}
 
 /// Runs `command` to its end, and gives what it printed, without the last line's end.
 ///
@@ -147,6 +160,7 @@ pub(crate) fn ended(name: &str, child: &mut Child) -> Result<ExitStatus> {
     until(&format!("{name} has ended"), MOMENT, || child.try_wait().ok().flatten())
 }
 
+/// The command as it was typed; a script among its words would hide the rest.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words = words.map(|word| word.to_string_lossy().into_owned()).filter(|word| !word.contains('\n'));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -186,6 +187,30 @@ fn a_killed_test_leaves_nothing() -> Result<()> {
     test.kill().map_err(|error| Error::new(error.to_string()))?;
     test.wait().map_err(|error| Error::new(error.to_string()))?;
     until("the machine is as it was", SOON, || (machine() == before).then_some(()))
+}
+
+/// When even the undertaker is dead, files and control groups stay. Nobody holds their lock.
+#[test]
+fn the_next_lab_removes_what_a_dead_one_left() -> Result<()> {
+    let dead = "sleep-lab-0-dead";
+    let folder = std::env::temp_dir().join(dead);
+    let hierarchies = ["freezer", "memory", "."].map(|name| Path::new("/sys/fs/cgroup").join(name));
+    let groups =
+        hierarchies.iter().filter(|hierarchy| hierarchy.is_dir()).map(|hierarchy| hierarchy.join(dead));
+    let groups: Vec<_> = groups.collect();
+    for group in &groups {
+        fs::create_dir_all(group.join("node1/host")).map_err(|error| Error::new(error.to_string()))?;
+    }
+    fs::create_dir_all(folder.join("node1/var-lib/docker")).map_err(|error| Error::new(error.to_string()))?;
+
+    let lab = Lab::without_engines(1)?;
+    assert!(!folder.exists() && groups.iter().all(|group| !group.exists()));
+    // One that lives is locked, and stays.
+    let traces = lab.traces();
+    let before = traces.found();
+    Lab::without_engines(1)?.end()?;
+    assert_eq!(traces.found(), before);
+    lab.end()
 }
 
 /// What of the machine itself a lab might leave behind: links, mounts, control groups, folders.

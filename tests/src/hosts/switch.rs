@@ -125,7 +125,10 @@ impl Switch {
 
 /// Removes what a dead run left in `dir`.
 pub(super) fn bury_remains(dir: &Path, cgroup: &str) -> Result<()> {
-    output(bury(dir, cgroup, &mut Command::new("sh")).stdin(Stdio::null())).map(drop)
+    let buried = output(bury(dir, cgroup, &mut Command::new("sh")).stdin(Stdio::null()));
+    buried.map(drop).map_err(|error| {
+        Error::new(format!("what a dead run left in {} cannot be removed: {error}", dir.display()))
+    })
 }
 
 /// The undertaker, in a process group of its own: what ends the test by its group must not end it too.
