@@ -169,7 +169,7 @@ fn each_rule_refuses_its_bad_samples_and_no_good_one() {
             assert!(!(rule.find)(&Source::new(path, *text)).is_empty(), "{}: lets pass: {text}", rule.name);
         }
         for (path, text) in rule.good {
-            assert_eq!((rule.find)(&Source::new(path, *text)), [], "{}: refuses: {text}", rule.name);
+            assert!((rule.find)(&Source::new(path, *text)).is_empty(), "{}: refuses: {text}", rule.name);
         }
     }
 }
