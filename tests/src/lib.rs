@@ -9,5 +9,6 @@ pub mod house;
 pub mod process;
 pub mod source;
 pub mod wait;
+pub mod wrap;
 
 pub use error::{Error, Result};
