@@ -21,6 +21,7 @@ extern crate alloc;
 
 pub mod crypto;
 pub mod io;
+pub mod lease;
 pub mod time;
 pub mod validate;
 pub mod view;
