@@ -19,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod clock;
 pub mod crypto;
 pub mod io;
 pub mod time;
