@@ -23,6 +23,7 @@ pub mod clock;
 pub mod crypto;
 pub mod io;
 pub mod time;
+pub mod trust;
 
 pub use crypto::Crypto;
 pub use time::{Instant, Now};
