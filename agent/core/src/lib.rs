@@ -19,12 +19,15 @@
 
 extern crate alloc;
 
+pub mod time;
 pub mod crypto;
 pub mod io;
+pub mod clock;
+pub mod trust;
 pub mod lease;
-pub mod time;
 pub mod validate;
 pub mod view;
+pub mod node;
 
 pub use crypto::Crypto;
 pub use time::{Instant, Now};
