@@ -37,7 +37,9 @@ pub enum EngineAction {
         /// The engine's name for it.
         container: String,
     },
-    /// Say everything that runs or ran here under this cluster's and this node's label.
+    /// Say everything that runs or ran here under this cluster's label, whichever node the label names: what a node
+    /// that is removed left on this engine is found this way. Each is told with its node; the core leaves alone what
+    /// is neither this node's nor a removed one's.
     List {
         /// Which runtime is asked.
         runtime: Runtime,
