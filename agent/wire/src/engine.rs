@@ -13,6 +13,9 @@ use crate::task::{Exit, Health, TaskId, TaskLabel};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineAction {
     /// Fetch the image if it is missing, create, start. Reported step by step.
+    ///
+    /// A start whose answer was lost is asked for again under the same task: what exists of that very task is not
+    /// made twice, but started if it never ran, and reported as it is if it runs.
     Start(alloc::boxed::Box<Launch>),
     /// Ask a task to stop, wait out its grace, kill it. Where the kernel shows that the first process can never
     /// receive the signal, waiting is pointless: it is killed at once, and the report says so.

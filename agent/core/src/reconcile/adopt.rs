@@ -197,15 +197,18 @@ impl Reconcile {
     /// A list lacks a task's newest attempt. Whether the next list is to look again soon.
     fn missed(&mut self, now: Now, assignment: &Stamp) -> bool {
         let turn = self.turn;
+        let Some(slot) = self.tasks.get(assignment).map(|task| task.slot) else { return false };
+        let wanted = self.desired(&slot).is_none_or(|desired| desired.may_repeat(assignment));
         let Some(task) = self.tasks.get_mut(assignment) else { return false };
         let never_ran = task.attempt.state() < TaskState::Running;
         match &mut task.attempt.step {
             Step::Waiting { .. } | Step::Asked { .. } | Step::Over { .. } => return false,
             // The next try bears the same name: the engine itself refuses to run it twice.
-            Step::Doubtful { tries, .. } if never_ran => {
+            Step::Doubtful { tries, .. } if never_ran && wanted => {
                 let tries = *tries;
                 let wait = self.dice.lengthen(again_after(PREPARE_AGAIN, tries, CAP));
                 task.attempt.step = Step::Waiting { until: now.instant + wait, tries };
+                task.attempt.unsure = true;
                 task.attempt.changed = turn;
                 return false;
             }
@@ -216,8 +219,12 @@ impl Reconcile {
                 }
             }
         }
-        let why = task.stop.map_or_else(|| end_words(None), |cause| String::from(cause.words()));
-        task.end(now, turn, None, why);
+        if never_ran && task.stop.is_none() {
+            task.abandon(now, turn);
+        } else {
+            let why = task.stop.map_or_else(|| end_words(None), |cause| String::from(cause.words()));
+            task.end(now, turn, None, why);
+        }
         false
     }
 }

@@ -34,6 +34,7 @@ impl Reconcile {
     /// One step for every task. Whether one of them ended by it.
     pub(crate) fn drive(&mut self, now: Now) -> bool {
         let assignments: Vec<Stamp> = self.tasks.keys().copied().collect();
+        self.starting.retain(|_, by| *by > now.instant);
         let mut busy = self.under_way();
         let mut ended = false;
         for assignment in assignments {
@@ -100,7 +101,13 @@ impl Reconcile {
         }
         task.stop = task.stop.or(orders.stop);
         let Some(cause) = task.stop else { return };
+        let runtime = task.runtime;
+        let mut doubts = false;
         match task.attempt.step {
+            Step::Waiting { tries, .. } if task.attempt.unsure => {
+                task.attempt.doubt(tries, None);
+                doubts = true;
+            }
             Step::Waiting { .. } => {
                 task.end(now, turn, None, String::from(cause.words()));
                 return;
@@ -114,6 +121,9 @@ impl Reconcile {
         if task.attempt.state() < TaskState::Stopping {
             task.attempt.advance(now, TaskState::Stopping);
             task.attempt.message = String::from(cause.words());
+        }
+        if doubts {
+            self.want_list(runtime, now.instant);
         }
     }
 
@@ -129,7 +139,13 @@ impl Reconcile {
         let Some(task) = self.tasks.get_mut(assignment) else { return };
         if orders.unlisted {
             // Nothing of it runs, and its slot is another's: there is nothing that a holder could want of it.
-            task.abandon(now, turn);
+            if task.attempt.unsure {
+                task.attempt.doubt(tries, None);
+                let runtime = task.runtime;
+                self.want_list(runtime, now.instant);
+            } else {
+                task.abandon(now, turn);
+            }
             return;
         }
         match orders.start {
@@ -162,6 +178,7 @@ impl Reconcile {
             task.attempt.message.clear();
         }
         let label = task.label(me);
+        self.starting.insert(label.task, by);
         let template = TaskTemplate::clone(&template);
         let launch = Launch { cluster, label, service_name, template, fence };
         self.emit(EngineAction::Start(Box::new(launch)));
@@ -299,13 +316,13 @@ impl Reconcile {
     }
 
     fn under_way(&self) -> Busy {
-        let mut busy = Busy::default();
+        let mut busy = Busy { starts: self.starting.len(), ..Busy::default() };
         for task in self.tasks.values() {
             match task.attempt.step {
-                Step::Asked { .. } => busy.starts += 1,
                 Step::Halting { call: Call::Made(_), .. } => busy.stops += 1,
                 Step::Halting { call: Call::Due(_), .. }
                 | Step::Waiting { .. }
+                | Step::Asked { .. }
                 | Step::Doubtful { .. }
                 | Step::Up { .. }
                 | Step::Over { .. } => {}

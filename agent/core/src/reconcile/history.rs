@@ -30,7 +30,6 @@ impl History {
         let free = |at: &usize| self.places[*at].as_ref().is_none_or(|status| status.state.is_over());
         let place = (0..PLACES).map(|step| (self.next + step) % PLACES).find(free)?;
         self.next = (place + 1) % PLACES;
-        self.places[place] = None;
         u8::try_from(place).ok()
     }
 

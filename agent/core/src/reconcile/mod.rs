@@ -50,7 +50,7 @@ use alloc::vec::Vec;
 use sleep_wire::engine::EngineAction;
 use sleep_wire::key::SlotKey;
 use sleep_wire::spec::Runtime;
-use sleep_wire::task::TaskState;
+use sleep_wire::task::{TaskId, TaskState};
 use sleep_wire::{ClusterId, Epoch, NodeId, Stamp};
 
 pub use desired::{Desired, PeerTask, SlotRecord, StopCause, Template};
@@ -92,6 +92,8 @@ pub struct Reconcile {
     slots: BTreeMap<SlotKey, SlotState>,
     tasks: BTreeMap<Stamp, Task>,
     leftovers: Leftovers,
+    /// Starts that were not answered, and when an answer is overdue. A list may show a task before the answer comes.
+    starting: BTreeMap<TaskId, Instant>,
     engines: BTreeMap<Runtime, Engine>,
     outputs: VecDeque<ReconcileOutput>,
     wake: Option<Instant>,
@@ -126,6 +128,7 @@ impl Reconcile {
             slots: BTreeMap::new(),
             tasks: BTreeMap::new(),
             leftovers: Leftovers::new(),
+            starting: BTreeMap::new(),
             engines: runtimes.into_iter().map(|runtime| (runtime, Engine::new(now.instant))).collect(),
             outputs: VecDeque::new(),
             wake: Some(now.instant),
@@ -311,7 +314,7 @@ impl Reconcile {
     }
 
     fn publish(&mut self, now: Now, novelty: Novelty) {
-        for task in self.tasks.values() {
+        for task in self.tasks.values_mut() {
             let history = &mut self.slots.entry(task.slot).or_default().history;
             publish_one(now, task, history, novelty, &mut self.outputs);
         }
@@ -359,7 +362,7 @@ enum Novelty {
 /// Publishes a task's newest attempt if there is news.
 fn publish_one(
     now: Now,
-    task: &Task,
+    task: &mut Task,
     history: &mut History,
     novelty: Novelty,
     outputs: &mut VecDeque<ReconcileOutput>,
@@ -367,12 +370,13 @@ fn publish_one(
     let place = task.attempt.place;
     let known = history.at(place).filter(|known| known.task == task.id());
     let moved = known.is_none_or(|known| known.state != task.attempt.state());
-    let told = known.is_some_and(|known| task.attempt.is_told_by(known));
-    let ran = known.is_some_and(|known| known.running_for_ms == task.attempt.ran_ms(now.instant));
-    if told && (ran || novelty == Novelty::State) {
+    let told = task.attempt.told || known.is_some_and(|known| task.attempt.is_told_by(known));
+    let older = known.is_some_and(|known| known.running_for_ms != task.attempt.ran_ms(now.instant));
+    if told && (!older || novelty == Novelty::State) {
         return;
     }
     let status = task.status(now);
+    task.attempt.told = task.is_over();
     history.put(place, status.clone());
     if moved {
         outputs.push_back(ReconcileOutput::Event(Event::Task {

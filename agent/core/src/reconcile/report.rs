@@ -75,6 +75,9 @@ impl Reconcile {
 
     fn progress(&mut self, now: Now, id: TaskId, step: StartStep) {
         let turn = self.turn;
+        if matches!(step, StartStep::Running { .. }) {
+            self.starting.remove(&id);
+        }
         let Some(task) = self.live(id) else {
             // Something of an older attempt stirs: only a list can tell whether it still does.
             self.want_list(None, now.instant);
@@ -107,6 +110,7 @@ impl Reconcile {
     /// What is known to have failed is repeated or given up; what is not is left to the next list.
     fn start_failed(&mut self, now: Now, id: TaskId, error: EngineError) {
         let turn = self.turn;
+        self.starting.remove(&id);
         let Some(task) = self.live(id) else { return };
         let Step::Asked { tries, .. } = task.attempt.step else { return };
         let (stopping, runtime) = (task.stop.is_some(), task.runtime);

@@ -66,6 +66,10 @@ pub(crate) struct Attempt {
     pub(crate) image_digest: String,
     pub(crate) last_lines: Vec<String>,
     pub(crate) step: Step,
+    /// Whether a try that one list lacked may have come to something all the same.
+    pub(crate) unsure: bool,
+    /// Whether its end is published: from then on its place may be another's.
+    pub(crate) told: bool,
     /// The turn in which this node last learned or did something: a list asked for earlier says nothing about it.
     pub(crate) changed: u64,
 }
@@ -246,6 +250,8 @@ impl Attempt {
             image_digest: String::new(),
             last_lines: Vec::new(),
             step: Step::Waiting { until, tries: 0 },
+            unsure: false,
+            told: false,
             changed: 0,
         }
     }
@@ -271,6 +277,8 @@ impl Attempt {
             image_digest: status.image_digest.clone(),
             last_lines: status.last_lines.clone(),
             step,
+            unsure: status.state > TaskState::Assigned,
+            told: status.state.is_over(),
             changed: 0,
         }
     }

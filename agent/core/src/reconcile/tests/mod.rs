@@ -1,6 +1,8 @@
 //! A node's tasks, one claim a test. What comes out is written as lines, so that a test compares all of it.
 
 mod adoption;
+mod chaos;
+mod fake;
 mod fencing;
 mod retiring;
 mod running;
