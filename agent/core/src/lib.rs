@@ -25,6 +25,7 @@ pub mod io;
 pub mod clock;
 pub mod trust;
 pub mod lease;
+pub mod reconcile;
 pub mod validate;
 pub mod view;
 pub mod node;
