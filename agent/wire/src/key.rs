@@ -180,6 +180,18 @@ pub struct SlotKey {
     pub slot: SlotName,
 }
 
+impl SlotKey {
+    /// No slot of a service has a lesser key.
+    pub const fn first_of(service: ServiceId) -> Self {
+        Self { service, slot: SlotName::Number(0) }
+    }
+
+    /// No slot of a service has a greater key.
+    pub const fn last_of(service: ServiceId) -> Self {
+        Self { service, slot: SlotName::Run { run: u64::MAX, number: u32::MAX } }
+    }
+}
+
 /// Keys of [`Family::Island`]. The author stands last, in later releases too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct IslandKey {
