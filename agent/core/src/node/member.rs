@@ -501,7 +501,11 @@ impl Member {
                 let write = Write::PutCell { cell: Cell::Fence, value: encode(&Fence { epoch }) };
                 self.persist(cx, Purpose::Fence(epoch), Vec::from([write]));
             }
-            ReconcileOutput::RuntimesChanged => self.publish_facts(cx),
+            ReconcileOutput::RuntimesChanged => {
+                self.publish_facts(cx);
+                // What an earlier boot wrote of a task may be over: what runs is said anew.
+                self.reconcile.handle(cx.now, ReconcileInput::RollCall);
+            }
             ReconcileOutput::ImagesChanged => {
                 let mut images: Vec<String> =
                     self.reconcile.runtimes().flat_map(|runtime| runtime.images.to_vec()).collect();
