@@ -276,8 +276,8 @@ impl VoterState {
     }
 
     #[cfg(test)]
-    pub(super) fn is_bound_to(&self, epoch: Epoch) -> bool {
-        self.grant.is_some_and(|grant| grant.epoch == epoch)
+    pub(super) fn has_released(&self, epoch: Epoch) -> bool {
+        epoch <= self.released
     }
 
     /// As it will be when its clock has gone on for so long: what is over is over, however long ago.
