@@ -58,6 +58,9 @@ impl Lease {
             self.absorb(now);
         }
         if let Some(epoch) = self.evidence.observe(now, hint) {
+            if let Some(leaving) = &mut self.leaving {
+                leaving.ask_at = now;
+            }
             self.outputs.push_back(LeaseOutput::HolderSeen { epoch });
         }
     }
@@ -120,7 +123,8 @@ impl Lease {
                 }
                 Effect::Ended { epoch } => self.evidence.end(now, epoch),
                 Effect::Resigned { node } => {
-                    let until = now + lease(self.times());
+                    // Long enough for its removal to be written down; not for ever, for it may think better of it.
+                    let until = now + lease(self.times()) * 10;
                     if self.known.control.contains(&node) {
                         self.known.resigned.insert(node, until);
                     }
@@ -130,14 +134,15 @@ impl Lease {
     }
 
     /// Random, so that two who wait for the same moment seldom stand together: up to T/4, doubled with each failure up
-    /// to T. One who votes alone need not wait for anybody.
+    /// to T; a quarter of that if the last holder took its leave, for then nobody is in doubt. One who votes alone need
+    /// not wait for anybody.
     fn backoff(&mut self) -> Duration {
         let alone = self.protocol.config().is_some_and(|config| config.voters.len() == 1);
         if alone && self.failures == 0 {
             return Duration::ZERO;
         }
-        let spread = lease(self.times()) / 4 * (1 << self.failures.min(2));
-        self.random.below(spread)
+        let spread = lease(self.times()) / 16 * (1 << self.failures.min(2));
+        self.random.below(if self.evidence.took_leave() { spread } else { spread * 4 })
     }
 
     // ------------------------------------------------------------------------------------------------- timers
@@ -197,10 +202,8 @@ impl Lease {
             return self.protocol.release(now, Ending::HandedOver);
         }
         let proposed = self.protocol.config().and_then(|config| seats::next(&config.voters, &self.roll(now)));
-        if let Some(voters) = proposed {
-            self.protocol.change(now, voters);
-        }
-        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now) {
+        let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
+        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now, wants_change) {
             self.renew_at = Some(now + lease(self.times()) / 3);
             self.protocol.renew(now);
         }

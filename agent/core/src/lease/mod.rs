@@ -48,6 +48,8 @@ mod random;
 mod rules;
 mod seats;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod voter;
 
 pub use io::{Electorate, Ending, Evidence, LeaseInput, LeaseOutput, LeaseSettings};

@@ -275,6 +275,12 @@ impl VoterState {
         Some(VoterConfig { id: ConfigId { epoch, version: 1 }, ..config.clone() })
     }
 
+    /// The last grant's epoch.
+    #[cfg(test)]
+    pub(super) fn granted(&self) -> Option<Epoch> {
+        self.grant.map(|grant| grant.epoch)
+    }
+
     #[cfg(test)]
     pub(super) fn has_released(&self, epoch: Epoch) -> bool {
         epoch <= self.released

@@ -167,10 +167,14 @@ impl Run {
             }
         });
         let cells: Vec<LeaseCell> = cells.collect();
-        let node = |(node, cell): (usize, &LeaseCell)| Shared::new(self.restart(node, cell.clone(), Instant(0)));
+        let node =
+            |(node, cell): (usize, &LeaseCell)| Shared::new(self.restart(node, cell.clone(), Instant(0)));
         World {
             nodes: cells.iter().enumerate().map(node).collect(),
-            disks: cells.into_iter().map(|cell| Disk { cell: Shared::new(cell), waiting: Vec::new() }).collect(),
+            disks: cells
+                .into_iter()
+                .map(|cell| Disk { cell: Shared::new(cell), waiting: Vec::new() })
+                .collect(),
             flights: Vec::new(),
             ahead: [0; NODES],
             spent: Spent::default(),
@@ -342,16 +346,19 @@ impl Model for Run {
             }));
         }
         if !self.changes.is_empty() {
-            all.push(Property::sometimes("a lease that rests on the last voters", |run: &Self, world: &World| {
-                let last = run.changes.last();
-                let rests = |node: usize| {
-                    let config = world.nodes[node].config();
-                    let tenure = world.nodes[node].tenure(NOW);
-                    let under = tenure.zip(config).filter(|(tenure, config)| tenure.under == config.id);
-                    under.is_some_and(|(_, config)| Some(&config.voters) == last)
-                };
-                (0..NODES).any(rests)
-            }));
+            all.push(Property::sometimes(
+                "a lease that rests on the last voters",
+                |run: &Self, world: &World| {
+                    let last = run.changes.last();
+                    let rests = |node: usize| {
+                        let config = world.nodes[node].config();
+                        let tenure = world.nodes[node].tenure(NOW);
+                        let under = tenure.zip(config).filter(|(tenure, config)| tenure.under == config.id);
+                        under.is_some_and(|(_, config)| Some(&config.voters) == last)
+                    };
+                    (0..NODES).any(rests)
+                },
+            ));
         }
         all
     }

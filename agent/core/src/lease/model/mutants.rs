@@ -11,13 +11,18 @@ use super::*;
 fn broken(rules: &[Rule], property: &'static str, run: Run) {
     let begun = std::time::Instant::now();
     let run = Run { rules: Rules::without(rules), ..run };
-    let checker = run.checker().threads(2).finish_when(HasDiscoveries::AllOf([property].into())).spawn_bfs().join();
+    let checker =
+        run.checker().threads(2).finish_when(HasDiscoveries::AllOf([property].into())).spawn_bfs().join();
     let found = checker.discovery(property).map(|path| path.into_actions());
     println!("{rules:?}: {} states, {:?}", checker.unique_state_count(), begun.elapsed());
     for step in found.iter().flatten() {
         println!("  {step:?}");
     }
-    assert!(found.is_some(), "without {rules:?}, `{property}` was expected to break: {:?}", checker.discoveries());
+    assert!(
+        found.is_some(),
+        "without {rules:?}, `{property}` was expected to break: {:?}",
+        checker.discoveries()
+    );
 }
 
 #[test]

@@ -24,7 +24,6 @@ fn exhaust(name: &str, run: Run) {
     checker.assert_properties();
 }
 
-
 #[test]
 fn model_crash_and_renewal() {
     exhaust("crash, renewal", Run { crashes: 1, renewals: 1, ..Run::fixed() });

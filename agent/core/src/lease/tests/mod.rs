@@ -1,0 +1,11 @@
+//! The room's claims, each a test.
+
+extern crate std;
+
+mod cluster;
+mod random;
+mod world;
+
+use alloc::vec::Vec;
+
+use super::*;
