@@ -77,7 +77,7 @@ impl Lease {
 
     pub(super) fn set_electorate(&mut self, now: Instant, electorate: Electorate) {
         let wait = self.settings.growth_wait;
-        self.known.control = electorate.control;
+        self.known.control = Some(electorate.control);
         self.known.ready_at =
             electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
         self.known.not_control = !electorate.me_control;
@@ -125,7 +125,7 @@ impl Lease {
                 Effect::Resigned { node } => {
                     // Long enough for its removal to be written down; not for ever, for it may think better of it.
                     let until = now + lease(self.times()) * 10;
-                    if self.known.control.contains(&node) {
+                    if self.known.control.as_ref().is_some_and(|control| control.contains(&node)) {
                         self.known.resigned.insert(node, until);
                     }
                 }
@@ -201,7 +201,9 @@ impl Lease {
         if self.is_departing() && self.has_heir() {
             return self.protocol.release(now, Ending::HandedOver);
         }
-        let proposed = self.protocol.config().and_then(|config| seats::next(&config.voters, &self.roll(now)));
+        let roll = self.roll(now);
+        let proposed =
+            self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
         let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
         if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now, wants_change) {
             self.renew_at = Some(now + lease(self.times()) / 3);
@@ -209,17 +211,18 @@ impl Lease {
         }
     }
 
-    fn roll(&self, now: Instant) -> Roll {
+    fn roll(&self, now: Instant) -> Option<Roll> {
         let known = &self.known;
+        let control = known.control.as_ref()?;
         let departing = self.is_departing();
         let stays = |node: &NodeId| !(known.resigned.contains_key(node) || departing && *node == self.me);
-        Roll {
+        Some(Roll {
             me: self.me,
             departing,
-            eligible: known.control.iter().copied().filter(stays).collect(),
+            eligible: control.iter().copied().filter(stays).collect(),
             up: known.ready_at.keys().copied().collect(),
             ready: known.ready_at.iter().filter(|(_, at)| now >= **at).map(|(node, _)| *node).collect(),
-        }
+        })
     }
 
     /// Whether another voter answers, or nobody else could ever vote.
@@ -234,7 +237,7 @@ impl Lease {
 
     /// Whether there is no other control node.
     fn is_alone(&self) -> bool {
-        self.known.control.iter().all(|node| *node == self.me)
+        self.known.control.as_ref().is_some_and(|control| control.iter().all(|node| *node == self.me))
     }
 
     fn drive_leaving(&mut self, now: Instant) {

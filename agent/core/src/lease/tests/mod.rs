@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod claims;
 mod cluster;
 mod random;
 mod world;
