@@ -101,11 +101,11 @@ impl Tenure {
             && (self.under == config.id || !rules.hold(Rule::ChangeOnGrants))
     }
 
-    /// Whether a renewal is due out of turn: the lease does not yet rest on the present config, and that config stands,
-    /// or the next one waits for it.
+    /// Whether a renewal is due out of turn: the lease does not yet rest on the present config, and its new voters have
+    /// it, or it is the tenure's first and the next one waits for it.
     pub(super) fn wants_renewal(&self, config: &VoterConfig, next_waits: bool) -> bool {
-        let rewritten = next_waits && config.id.version == 1;
-        self.asked.is_none() && self.under != config.id && (self.installed.are_quorum_of(config) || rewritten)
+        let ready = if config.id.version > 1 { self.installed.are_quorum_of(config) } else { next_waits };
+        self.asked.is_none() && self.under != config.id && ready
     }
 
     /// A voter is heard under the present config.
