@@ -58,6 +58,9 @@ impl Lease {
             self.absorb(now);
         }
         if let Some(epoch) = self.evidence.observe(now, hint) {
+            if let Some(leaving) = &mut self.leaving {
+                leaving.ask_at = now;
+            }
             self.outputs.push_back(LeaseOutput::HolderSeen { epoch });
         }
     }
@@ -74,7 +77,7 @@ impl Lease {
 
     pub(super) fn set_electorate(&mut self, now: Instant, electorate: Electorate) {
         let wait = self.settings.growth_wait;
-        self.known.control = electorate.control;
+        self.known.control = Some(electorate.control);
         self.known.ready_at =
             electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
         self.known.not_control = !electorate.me_control;
@@ -120,8 +123,9 @@ impl Lease {
                 }
                 Effect::Ended { epoch } => self.evidence.end(now, epoch),
                 Effect::Resigned { node } => {
-                    let until = now + lease(self.times());
-                    if self.known.control.contains(&node) {
+                    // Long enough for its removal to be written down; not for ever, for it may think better of it.
+                    let until = now + lease(self.times()) * 10;
+                    if self.known.control.as_ref().is_some_and(|control| control.contains(&node)) {
                         self.known.resigned.insert(node, until);
                     }
                 }
@@ -130,14 +134,15 @@ impl Lease {
     }
 
     /// Random, so that two who wait for the same moment seldom stand together: up to T/4, doubled with each failure up
-    /// to T. One who votes alone need not wait for anybody.
+    /// to T; a quarter of that if the last holder took its leave, for then nobody is in doubt. One who votes alone need
+    /// not wait for anybody.
     fn backoff(&mut self) -> Duration {
         let alone = self.protocol.config().is_some_and(|config| config.voters.len() == 1);
         if alone && self.failures == 0 {
             return Duration::ZERO;
         }
-        let spread = lease(self.times()) / 4 * (1 << self.failures.min(2));
-        self.random.below(spread)
+        let spread = lease(self.times()) / 16 * (1 << self.failures.min(2));
+        self.random.below(if self.evidence.took_leave() { spread } else { spread * 4 })
     }
 
     // ------------------------------------------------------------------------------------------------- timers
@@ -196,27 +201,28 @@ impl Lease {
         if self.is_departing() && self.has_heir() {
             return self.protocol.release(now, Ending::HandedOver);
         }
-        let proposed = self.protocol.config().and_then(|config| seats::next(&config.voters, &self.roll(now)));
-        if let Some(voters) = proposed {
-            self.protocol.change(now, voters);
-        }
-        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now) {
+        let roll = self.roll(now);
+        let proposed =
+            self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
+        let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
+        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now, wants_change) {
             self.renew_at = Some(now + lease(self.times()) / 3);
             self.protocol.renew(now);
         }
     }
 
-    fn roll(&self, now: Instant) -> Roll {
+    fn roll(&self, now: Instant) -> Option<Roll> {
         let known = &self.known;
+        let control = known.control.as_ref()?;
         let departing = self.is_departing();
         let stays = |node: &NodeId| !(known.resigned.contains_key(node) || departing && *node == self.me);
-        Roll {
+        Some(Roll {
             me: self.me,
             departing,
-            eligible: known.control.iter().copied().filter(stays).collect(),
+            eligible: control.iter().copied().filter(stays).collect(),
             up: known.ready_at.keys().copied().collect(),
             ready: known.ready_at.iter().filter(|(_, at)| now >= **at).map(|(node, _)| *node).collect(),
-        }
+        })
     }
 
     /// Whether another voter answers, or nobody else could ever vote.
@@ -231,7 +237,7 @@ impl Lease {
 
     /// Whether there is no other control node.
     fn is_alone(&self) -> bool {
-        self.known.control.iter().all(|node| *node == self.me)
+        self.known.control.as_ref().is_some_and(|control| control.iter().all(|node| *node == self.me))
     }
 
     fn drive_leaving(&mut self, now: Instant) {

@@ -65,6 +65,11 @@ impl Sightings {
         }
     }
 
+    /// Whether the last holder seen has said that it ceased.
+    pub(super) fn took_leave(&self) -> bool {
+        self.last.is_some_and(|last| last.epoch <= self.ended)
+    }
+
     /// What to pass on: only what is fresh here, so that old news dies out.
     pub(super) fn hint(&self, now: Instant) -> Option<Hint> {
         let last = self.last.filter(|last| now < last.fresh_until)?;

@@ -48,6 +48,8 @@ mod random;
 mod rules;
 mod seats;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod voter;
 
 pub use io::{Electorate, Ending, Evidence, LeaseInput, LeaseOutput, LeaseSettings};
@@ -81,7 +83,8 @@ pub struct Lease {
 /// Who may vote, with moments in place of durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
-    control: BTreeSet<NodeId>,
+    /// Unremoved control nodes. Nothing is decided on them before they were handed in.
+    control: Option<BTreeSet<NodeId>>,
     /// Who answers, and when it will have answered for long enough.
     ready_at: BTreeMap<NodeId, Instant>,
     /// Voters that asked to be rid of their seat, and until when that counts.

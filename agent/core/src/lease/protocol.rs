@@ -134,9 +134,10 @@ impl Protocol {
         }
     }
 
-    /// Whether the lease should now be renewed out of turn: a new config stands, and the lease does not rest on it.
-    pub(super) fn wants_renewal(&self, now: Instant) -> bool {
-        self.tenure(now).zip(self.config()).is_some_and(|(tenure, config)| tenure.wants_renewal(config))
+    /// Whether the lease should now be renewed out of turn.
+    pub(super) fn wants_renewal(&self, now: Instant, next_waits: bool) -> bool {
+        let holds = self.tenure(now).zip(self.config());
+        holds.is_some_and(|(tenure, config)| tenure.wants_renewal(config, next_waits))
     }
 
     /// Whether this node stands.

@@ -25,3 +25,11 @@ impl Random {
         Duration::from_micros(if limit == 0 { 0 } else { self.next() % limit })
     }
 }
+
+#[cfg(test)]
+impl Random {
+    /// Some number below `limit`.
+    pub(super) const fn pick(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}

@@ -111,3 +111,65 @@ fn equal(nodes: BTreeSet<NodeId>) -> Vec<Voter> {
 fn weighted(nodes: &BTreeSet<NodeId>, me: NodeId) -> Vec<Voter> {
     nodes.iter().map(|node| Voter { node: *node, weight: if *node == me { 2 } else { 1 } }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn id(node: u8) -> NodeId {
+        NodeId([node; 16])
+    }
+
+    fn nodes(bits: u8) -> BTreeSet<NodeId> {
+        (0..7).filter(|node| bits >> node & 1 == 1).map(id).collect()
+    }
+
+    /// What one holder makes of its voters, as long as nothing else changes.
+    fn settle(voters: &mut Vec<Voter>, roll: &Roll) -> Vec<Vec<Voter>> {
+        let mut steps = Vec::new();
+        while let Some(step) = next(voters, roll) {
+            assert!(quorums_meet(voters, &step), "{voters:?} {step:?}");
+            assert!(step.iter().any(|voter| voter.node == roll.me), "it removes itself: {step:?}");
+            assert!(step.len() <= 4 && steps.len() < 12, "{steps:?} {step:?}");
+            voters.clone_from(&step);
+            steps.push(step);
+        }
+        steps
+    }
+
+    proptest! {
+        /// Whatever the electorate, every step is a safe one, and they end at the voters that there should be: one, or
+        /// three if there are three to be had, the living first, all of equal weight.
+        #[test]
+        fn steps_are_safe_and_end(eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)) {
+            let mut voters = equal(nodes(1));
+            let mut me = id(0);
+            for (control, up, ready, successor) in eras {
+                let up = nodes(up);
+                let eligible: BTreeSet<NodeId> = nodes(control).into_iter().chain([me]).collect();
+                let ready = nodes(ready).intersection(&up).copied().collect();
+                let roll = Roll { me, departing: false, eligible, up, ready };
+                settle(&mut voters, &roll);
+                let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
+                prop_assert_eq!(&seated, &roll.goal(&voters));
+                prop_assert!(voters.iter().all(|voter| voter.weight == 1));
+                let living = roll.ready.iter().filter(|node| roll.eligible.contains(node) && **node != me).count();
+                if roll.eligible.len() >= 3 && living >= 2 {
+                    prop_assert_eq!(seated.len(), 3);
+                }
+                me = voters[successor % voters.len()].node;
+            }
+        }
+    }
+
+    /// One that leaves as the only voter makes one other a voter, and then waits for it to take over.
+    #[test]
+    fn a_lone_voter_that_leaves_names_an_heir() {
+        let mut voters = equal(nodes(0b1));
+        let (up, ready) = (nodes(0b1110), nodes(0b1000));
+        let roll = Roll { me: id(0), departing: true, eligible: nodes(0b1110), up, ready };
+        assert_eq!(settle(&mut voters, &roll), [equal(nodes(0b1001))]);
+    }
+}

@@ -43,6 +43,17 @@ pub(super) struct Attempt {
     pub(super) wait_ms: u32,
 }
 
+#[cfg(test)]
+impl Role {
+    /// The tenure, over or not.
+    pub(super) fn tenure(&self) -> Option<&Tenure> {
+        match self {
+            Self::Holding(tenure) => Some(tenure),
+            Self::Follower | Self::Polling(_) | Self::Preparing(_) | Self::Granting(..) => None,
+        }
+    }
+}
+
 impl Attempt {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self { epoch, yes: Votes::default(), no: Votes::default(), wait_ms: 0 }
@@ -90,9 +101,11 @@ impl Tenure {
             && (self.under == config.id || !rules.hold(Rule::ChangeOnGrants))
     }
 
-    /// Whether a renewal is due out of turn: the new config stands, and the lease does not yet rest on it.
-    pub(super) fn wants_renewal(&self, config: &VoterConfig) -> bool {
-        self.asked.is_none() && self.under != config.id && self.installed.are_quorum_of(config)
+    /// Whether a renewal is due out of turn: the lease does not yet rest on the present config, and its new voters have
+    /// it, or it is the tenure's first and the next one waits for it.
+    pub(super) fn wants_renewal(&self, config: &VoterConfig, next_waits: bool) -> bool {
+        let ready = if config.id.version > 1 { self.installed.are_quorum_of(config) } else { next_waits };
+        self.asked.is_none() && self.under != config.id && ready
     }
 
     /// A voter is heard under the present config.

@@ -275,9 +275,15 @@ impl VoterState {
         Some(VoterConfig { id: ConfigId { epoch, version: 1 }, ..config.clone() })
     }
 
+    /// The last grant's epoch.
     #[cfg(test)]
-    pub(super) fn is_bound_to(&self, epoch: Epoch) -> bool {
-        self.grant.is_some_and(|grant| grant.epoch == epoch)
+    pub(super) fn granted(&self) -> Option<Epoch> {
+        self.grant.map(|grant| grant.epoch)
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_released(&self, epoch: Epoch) -> bool {
+        epoch <= self.released
     }
 
     /// As it will be when its clock has gone on for so long: what is over is over, however long ago.

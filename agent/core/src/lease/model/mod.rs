@@ -15,9 +15,8 @@ extern crate std;
 
 mod mutants;
 mod runs;
+mod shared;
 
-use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -29,8 +28,9 @@ use stateright::{Model, Property};
 use super::Ending;
 use super::protocol::{Effect, Protocol};
 use super::rules::Rules;
-use super::tenure::Role;
+use super::tenure::{Role, Tenure};
 use crate::time::Instant;
+use shared::Shared;
 
 /// Every node's clock, always: deadlines come nearer instead.
 const NOW: Instant = Instant(1_000_000_000);
@@ -61,21 +61,24 @@ struct Run {
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
-    nodes: Vec<Arc<Protocol>>,
+    nodes: Vec<Shared<Protocol>>,
     disks: Vec<Disk>,
-    flights: BTreeSet<Flight>,
+    /// Sorted, each once.
+    flights: Vec<Flight>,
     ahead: [u8; NODES],
     spent: Spent,
     /// The greatest epoch that was ever acquired.
     top: Epoch,
     /// Whether an epoch was acquired after one that is not smaller.
     fell: bool,
+    /// Whether a node acquired the lease after another.
+    passed_on: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Disk {
-    cell: Arc<LeaseCell>,
-    waiting: Vec<(u64, Arc<LeaseCell>)>,
+    cell: Shared<LeaseCell>,
+    waiting: Vec<(u64, Shared<LeaseCell>)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -91,7 +94,7 @@ struct Spent {
 struct Flight {
     from: usize,
     to: usize,
-    message: Arc<LeaseMessage>,
+    message: Shared<LeaseMessage>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -164,21 +167,27 @@ impl Run {
             }
         });
         let cells: Vec<LeaseCell> = cells.collect();
-        let node = |(node, cell): (usize, &LeaseCell)| Arc::new(self.restart(node, cell.clone(), Instant(0)));
+        let node =
+            |(node, cell): (usize, &LeaseCell)| Shared::new(self.restart(node, cell.clone(), Instant(0)));
         World {
             nodes: cells.iter().enumerate().map(node).collect(),
-            disks: cells.into_iter().map(|cell| Disk { cell: Arc::new(cell), waiting: Vec::new() }).collect(),
-            flights: BTreeSet::new(),
+            disks: cells
+                .into_iter()
+                .map(|cell| Disk { cell: Shared::new(cell), waiting: Vec::new() })
+                .collect(),
+            flights: Vec::new(),
             ahead: [0; NODES],
             spent: Spent::default(),
             top: Epoch::ZERO,
             fell: false,
+            passed_on: false,
         }
     }
 
     /// Does something at a node, and carries out what comes of it.
     fn at(&self, world: &mut World, node: usize, act: impl FnOnce(&mut Protocol)) {
-        let protocol = Arc::make_mut(&mut world.nodes[node]);
+        let mut changed = Protocol::clone(&world.nodes[node]);
+        let protocol = &mut changed;
         act(protocol);
         while let Some(effect) = protocol.effect() {
             match effect {
@@ -187,10 +196,13 @@ impl Run {
                     if let LeaseBody::Reject { wait_ms, .. } = &mut message.body {
                         *wait_ms = 0;
                     }
-                    world.flights.insert(Flight { from: node, to: index(to), message: Arc::new(message) });
+                    let flight = Flight { from: node, to: index(to), message: Shared::new(message) };
+                    if let Err(at) = world.flights.binary_search(&flight) {
+                        world.flights.insert(at, flight);
+                    }
                 }
                 Effect::Persist { token, cell } => {
-                    world.disks[node].waiting.push((token, Arc::new(cell)));
+                    world.disks[node].waiting.push((token, Shared::new(cell)));
                     if !self.slow_disks {
                         let (token, cell) = world.disks[node].waiting.remove(0);
                         world.disks[node].cell = cell;
@@ -199,6 +211,7 @@ impl Run {
                 }
                 Effect::Acquired { epoch } => {
                     world.fell |= epoch <= world.top;
+                    world.passed_on |= world.top != Epoch::ZERO && world.top.candidate != epoch.candidate;
                     world.top = world.top.max(epoch);
                 }
                 Effect::Lost { .. }
@@ -210,6 +223,9 @@ impl Run {
         let by = protocol.rebase_tokens();
         for (token, _) in &mut world.disks[node].waiting {
             *token -= by;
+        }
+        if changed != *world.nodes[node] {
+            world.nodes[node] = Shared::new(changed);
         }
     }
 
@@ -300,7 +316,7 @@ impl Model for Run {
                 world.spent.crashes += 1;
                 world.disks[node].waiting.clear();
                 let cell = LeaseCell::clone(&world.disks[node].cell);
-                world.nodes[node] = Arc::new(self.restart(node, cell, NOW));
+                world.nodes[node] = Shared::new(self.restart(node, cell, NOW));
             }
             Step::Written(node) => {
                 let (token, cell) = world.disks[node].waiting.remove(0);
@@ -316,17 +332,41 @@ impl Model for Run {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        Vec::from([
-            Property::always("one holder", |_, world: &World| world.holders().count() <= 1),
+        let mut all = Vec::from([
+            Property::always("one holder", |_, world: &World| world.tenures().count() <= 1),
             Property::always("epochs rise", |_, world: &World| !world.fell),
-            Property::sometimes("a lease", |_, world: &World| world.holders().next().is_some()),
-        ])
+            Property::sometimes("a lease", |_, world: &World| world.tenures().next().is_some()),
+        ]);
+        if self.stands.iter().filter(|stands| **stands > 0).count() > 1 {
+            all.push(Property::sometimes("another holder later", |_, world: &World| world.passed_on));
+        }
+        if self.renewals > 0 {
+            all.push(Property::sometimes("a renewal", |_, world: &World| {
+                world.tenures().any(|tenure| tenure.seq > 1)
+            }));
+        }
+        if !self.changes.is_empty() {
+            all.push(Property::sometimes(
+                "a lease that rests on the last voters",
+                |run: &Self, world: &World| {
+                    let last = run.changes.last();
+                    let rests = |node: usize| {
+                        let config = world.nodes[node].config();
+                        let tenure = world.nodes[node].tenure(NOW);
+                        let under = tenure.zip(config).filter(|(tenure, config)| tenure.under == config.id);
+                        under.is_some_and(|(_, config)| Some(&config.voters) == last)
+                    };
+                    (0..NODES).any(rests)
+                },
+            ));
+        }
+        all
     }
 }
 
 impl World {
-    fn holders(&self) -> impl Iterator<Item = usize> {
-        (0..NODES).filter(|node| self.nodes[*node].tenure(NOW).is_some())
+    fn tenures(&self) -> impl Iterator<Item = &Tenure> {
+        self.nodes.iter().filter_map(|node| node.tenure(NOW))
     }
 
     fn forget_what_is_over(&mut self) {
@@ -360,7 +400,7 @@ impl World {
                 }
                 LeaseBody::Installed { .. } => unheard(to.role()),
                 LeaseBody::Install | LeaseBody::Resign => current,
-                LeaseBody::Release { epoch } => to.voter().is_bound_to(epoch),
+                LeaseBody::Release { epoch } => !to.voter().has_released(epoch),
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use std::println;
 
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, Model};
 
 use super::*;
 
@@ -12,7 +12,7 @@ const MOST_STATES: usize = 5_000_000;
 /// Exhausts a run: nothing bad is found, and everything that should be possible was.
 fn exhaust(name: &str, run: Run) {
     let begun = std::time::Instant::now();
-    let checker = run.checker().threads(2).target_state_count(MOST_STATES * 20).spawn_bfs().join();
+    let checker = run.checker().threads(2).target_state_count(MOST_STATES).spawn_bfs().join();
     let states = checker.unique_state_count();
     println!(
         "{name}: {states} states ({}), depth {}, {:?}",
@@ -25,19 +25,33 @@ fn exhaust(name: &str, run: Run) {
 }
 
 #[test]
-fn model_base() {
-    exhaust("two stand", Run::fixed());
+fn model_crash_and_renewal() {
+    exhaust("crash, renewal", Run { crashes: 1, renewals: 1, ..Run::fixed() });
 }
 
 #[test]
-fn model_crash() {
-    exhaust("crash", Run { crashes: 1, ..Run::fixed() });
+fn model_release() {
+    exhaust("release", Run { releases: 1, renewals: 1, ..Run::fixed() });
 }
 #[test]
-fn model_renew() {
-    exhaust("renew", Run { renewals: 1, ..Run::fixed() });
+fn model_skew() {
+    let times = LeaseTimes { lease_ms: 3000, rho_ppm: 0, margin_ms: 1000 };
+    exhaust("skew", Run { times, skew: 1, ..Run::fixed() });
 }
+#[test]
+fn model_slow() {
+    exhaust("slow disks", Run { slow_disks: true, crashes: 1, ..Run::fixed() });
+}
+#[test]
+fn model_polls() {
+    exhaust("polls", Run { polls: true, ..Run::fixed() });
+}
+
 #[test]
 fn model_growth() {
-    exhaust("growth", Run { stands: [1, 0, 0], renewals: 2, ..Run::growth() });
+    exhaust("growth", Run { stands: [1, 1, 0], renewals: 3, ..Run::growth() });
+}
+#[test]
+fn model_growth_crash() {
+    exhaust("growth", Run { stands: [1, 1, 0], renewals: 3, crashes: 1, ..Run::growth() });
 }
