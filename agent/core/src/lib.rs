@@ -21,6 +21,7 @@ extern crate alloc;
 
 pub mod crypto;
 pub mod io;
+pub mod state;
 pub mod time;
 
 pub use crypto::Crypto;
