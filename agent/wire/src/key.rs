@@ -60,6 +60,14 @@ pub enum SlotName {
     },
 }
 
+impl SlotName {
+    /// No name is smaller.
+    pub const FIRST: Self = Self::Number(0);
+
+    /// No name is greater.
+    pub const LAST: Self = Self::Run { run: u64::MAX, number: u32::MAX };
+}
+
 /// A key, read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {

@@ -75,11 +75,22 @@ impl Progress {
         self.full_sync.hlc != 0 && !self.is_stale()
     }
 
-    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node.
-    pub(crate) fn is_suspect(&self, entry: &Entry) -> bool {
-        self.is_stale()
-            && !entry.is_foundation()
-            && entry.time().is_some_and(|time| time.ms() < self.gc_before_ms && time <= self.full_sync)
+    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node. A slot has no
+    /// time of its own, and is suspect with its service's birth.
+    pub(crate) fn is_suspect(&self, store: &Store, entry: &Entry) -> bool {
+        if !self.is_stale() || entry.is_foundation() {
+            return false;
+        }
+        let is_old = |entry: &Entry| {
+            entry.time().is_some_and(|time| time.ms() < self.gc_before_ms && time <= self.full_sync)
+        };
+        let service = match entry.key() {
+            Some(Key::Slot(slot)) => slot.service,
+            Some(Key::Membership(_) | Key::Desired(_) | Key::Island(_) | Key::Observed(_)) | None => {
+                return is_old(entry);
+            }
+        };
+        store.get(&Key::Desired(DesiredKey::ServiceBirth { service })).is_some_and(|birth| is_old(birth))
     }
 
     /// This node and the holder's side have the same records. Returns what to note on disk, if it is worth a write:
@@ -145,16 +156,11 @@ pub(crate) const fn is_mark(entry: &Entry) -> bool {
     )
 }
 
-/// What this release's services leave behind without a time of their own: it goes with the service's birth.
-pub(crate) fn companions(store: &Store, service: ServiceId) -> Vec<Arc<Entry>> {
-    let of = |key: &Key| match key {
-        Key::Slot(slot) => slot.service == service,
-        Key::Island(island) => island.slot.service == service,
-        Key::Observed(key) => matches!(key, ObservedKey::Task { slot, .. } if slot.service == service),
-        Key::Membership(_) | Key::Desired(_) => false,
-    };
-    let first = Key::Slot(SlotKey { service: ServiceId([0; 16]), slot: SlotName::Number(0) });
-    store.range(first..).filter(|(key, _)| of(key)).map(|(_, entry)| Arc::clone(entry)).collect()
+/// The slots of a service: without a time of their own, they go with its birth.
+pub(crate) fn slots_of(store: &Store, service: ServiceId) -> Vec<Arc<Entry>> {
+    let of = |slot| Key::Slot(SlotKey { service, slot });
+    let slots = store.range(of(SlotName::FIRST)..=of(SlotName::LAST));
+    slots.map(|(_, entry)| Arc::clone(entry)).collect()
 }
 
 fn removal(store: &Store, service: ServiceId) -> Option<&Arc<Entry>> {

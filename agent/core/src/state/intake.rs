@@ -9,7 +9,7 @@ use sleep_wire::{Key, NodeId};
 
 use super::budget::{Budget, Rate};
 use super::entry::{Entry, Fact};
-use super::horizon::{companions, is_collectable, is_mark};
+use super::horizon::{is_collectable, is_mark, slots_of};
 use super::judge::{Judge, Verdict};
 use super::store::{Merge, Receipt};
 use super::{Crypto, State, StateOutput};
@@ -25,7 +25,7 @@ const REFUSALS: Rate = Rate { per_second: REFUSALS_PER_SECOND, bound: 10 * REFUS
 /// not fit comes again with the next comparison.
 pub const WAITING_BYTES: usize = 256 * 1024;
 
-/// How many records are kept aside. Those before them are forgotten.
+/// How many records are kept aside. Those before them are no longer shown, those after them not kept on disk.
 pub const ASIDE: usize = 1_024;
 
 /// The first byte of a stored value that is a record kept aside: no record begins with it.
@@ -176,7 +176,7 @@ impl State {
     pub(crate) fn drop_stale(&mut self, intake: &mut Intake, dropped: Vec<Arc<Entry>>) {
         for entry in dropped {
             let hanging = match entry.fact() {
-                Fact::Birth(_) => service_of(&entry).map(|service| companions(&self.store, service)),
+                Fact::Birth(_) => service_of(&entry).map(|service| slots_of(&self.store, service)),
                 _other => None,
             };
             for entry in hanging.into_iter().flatten().chain([entry]) {
@@ -189,6 +189,9 @@ impl State {
     }
 
     fn set_aside(&mut self, intake: &mut Intake, entry: &Entry, why: &'static str) {
+        if self.aside.len() == ASIDE {
+            return self.note_aside(Aside { bytes: entry.bytes().to_vec(), why });
+        }
         let key = [&[ASIDE_FAMILY], entry.key_bytes().as_slice()].concat();
         let record = [&[ASIDE_MARK], entry.bytes()].concat();
         intake.writes.push(Write::PutRecord { key, record });

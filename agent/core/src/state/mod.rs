@@ -234,6 +234,14 @@ impl State {
         self.progress.look(&self.store);
     }
 
+    /// Takes over records that were read elsewhere.
+    #[cfg(test)]
+    pub(crate) fn hold(&mut self, entries: &[Arc<Entry>]) {
+        for entry in entries {
+            self.store.put(Arc::clone(entry));
+        }
+    }
+
     /// Signs these, merges them, writes them to disk, and pushes them once they are durable. With a waiter,
     /// [`StateOutput::Acknowledged`] follows.
     ///

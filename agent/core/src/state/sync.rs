@@ -31,7 +31,7 @@ use crate::Instant;
 pub const ANSWER_LIMIT: usize = 4 * BATCH_LIMIT;
 
 /// How many bytes a second a peer may be sent in answers, for long.
-pub const PER_SECOND: u32 = 2 * 1024 * 1024;
+pub const PER_SECOND: u32 = 4 * 1024 * 1024;
 
 /// How many rounds of an exchange may bring nothing new.
 pub const CONFIRMATIONS: u8 = 3;
@@ -184,7 +184,7 @@ impl View<'_> {
         let mut answer = Answer::default();
         let (mut batches, mut total, mut filled, mut more) = (Vec::from([Batch::default()]), 0, 0, false);
         for entry in entries {
-            if self.progress.is_suspect(&entry) {
+            if self.progress.is_suspect(self.store, &entry) {
                 if theirs.whole && Sum::of(&theirs.foundation) == self.foundation() {
                     answer.dropped.push(entry);
                 }
@@ -313,19 +313,35 @@ impl Exchanges {
         }
     }
 
-    /// Whether a peer that differs is answered: not while another brings much, lest all bring the same; and of two
-    /// that ask each other the one with the smaller id is.
-    pub(crate) fn yields_to(&mut self, now: Instant, me: NodeId, peer: NodeId) -> bool {
-        match &self.current {
-            Some(exchange) if exchange.is_over(now) => true,
-            Some(exchange) if exchange.peer != peer => !exchange.bulk,
-            Some(_) if me < peer => false,
-            Some(_) => {
-                self.current = None;
-                true
+    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes on, or
+    /// else the one with the smaller id; a node that has much less asks by itself, one peer after the other, lest all
+    /// bring it the same; and while one brings much, no other is answered.
+    pub(crate) fn yields_to(
+        &mut self,
+        now: Instant,
+        me: NodeId,
+        peer: NodeId,
+        mine: u64,
+        theirs: u64,
+    ) -> bool {
+        let is_much_less = |a: u64, b: u64| a.saturating_mul(2).saturating_add(64) < b;
+        let current = self.current.as_ref().filter(|exchange| !exchange.is_over(now));
+        let with_it = current.is_some_and(|exchange| exchange.peer == peer);
+        if is_much_less(mine, theirs) {
+            if !with_it {
+                self.connected(peer);
             }
-            None => true,
+            return false;
         }
+        let yields = match current {
+            Some(_) if with_it => is_much_less(theirs, mine) || peer < me,
+            Some(exchange) => !exchange.bulk,
+            None => true,
+        };
+        if yields && with_it {
+            self.current = None;
+        }
+        yields
     }
 
     /// A message of the exchange that this node began came in.

@@ -151,7 +151,9 @@ impl State {
         crypto: &impl Crypto,
     ) {
         match message {
-            SyncMessage::Root { round, sum, records: _ } => self.asked(now, from, round, Sum::of(&sum), side),
+            SyncMessage::Root { round, sum, records } => {
+                self.asked(now, from, round, (Sum::of(&sum), records), side);
+            }
             SyncMessage::Equal { round, sum } => {
                 if Sum::of(&sum) == self.store.trie().root() {
                     self.full_sync(now, side);
@@ -183,11 +185,11 @@ impl State {
         }
     }
 
-    fn asked(&mut self, now: Instant, from: NodeId, round: u32, sum: Sum, side: Side) {
+    fn asked(&mut self, now: Instant, from: NodeId, round: u32, (sum, theirs): (Sum, u64), side: Side) {
         let is_equal = sum == self.store.trie().root();
         if is_equal {
             self.full_sync(now, side);
-        } else if !self.exchanges.yields_to(now, self.me, from) {
+        } else if !self.exchanges.yields_to(now, self.me, from, self.len(), theirs) {
             return;
         }
         if self.exchanges.may_answer(now, from) {

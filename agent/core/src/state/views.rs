@@ -67,8 +67,7 @@ impl State {
 
     /// Every slot of a service, whether the service stands or not.
     pub fn slots_of(&self, service: ServiceId) -> impl Iterator<Item = SlotView<'_>> {
-        let (first, last) = slot_names();
-        self.slots_in(SlotKey { service, slot: first }..=SlotKey { service, slot: last })
+        self.slots_in(SlotKey { service, slot: SlotName::FIRST }..=SlotKey { service, slot: SlotName::LAST })
     }
 
     /// Every slot.
@@ -158,8 +157,10 @@ impl State {
 
     /// Every task of a service that a node reports.
     pub fn tasks_for(&self, node: NodeId, service: ServiceId) -> impl Iterator<Item = TaskView<'_>> {
-        let (first, last) = slot_names();
-        self.tasks_in(node, SlotKey { service, slot: first }..=SlotKey { service, slot: last })
+        self.tasks_in(
+            node,
+            SlotKey { service, slot: SlotName::FIRST }..=SlotKey { service, slot: SlotName::LAST },
+        )
     }
 
     /// Every task that any node reports, by node.
@@ -239,16 +240,10 @@ fn task_view<'a>(key: &Key, entry: &'a Entry) -> Option<TaskView<'a>> {
     }
 }
 
-/// The first and the last name that a slot can have.
-const fn slot_names() -> (SlotName, SlotName) {
-    (SlotName::Number(0), SlotName::Run { run: u64::MAX, number: u32::MAX })
-}
-
 const fn all_slots() -> (SlotKey, SlotKey) {
-    let (first, last) = slot_names();
     (
-        SlotKey { service: ServiceId([0; 16]), slot: first },
-        SlotKey { service: ServiceId([255; 16]), slot: last },
+        SlotKey { service: ServiceId([0; 16]), slot: SlotName::FIRST },
+        SlotKey { service: ServiceId([255; 16]), slot: SlotName::LAST },
     )
 }
 

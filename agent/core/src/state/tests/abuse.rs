@@ -31,10 +31,10 @@ fn said(state: &mut State, now: Instant, message: SyncMessage) -> usize {
     sent.sum()
 }
 
-/// Asking for everything every 10 ms yields no more than the budget.
+/// Asking for everything all the time yields no more than the budget.
 #[test]
 fn whoever_asks_for_everything_all_the_time_gets_its_share() {
-    let mut state = full(20_000);
+    let mut state = full(8_000);
     let foundation = Standing { foundation: Digest([0; 32]), whole: true };
     let everything = SyncMessage::Buckets {
         round: 1,
@@ -42,8 +42,8 @@ fn whoever_asks_for_everything_all_the_time_gets_its_share() {
         buckets: (0..4096).map(|index| BucketList { index, records: Vec::new() }).collect(),
     };
     let mut bytes = 0;
-    for n in 0..1_000u64 {
-        bytes += said(&mut state, Instant(n * 10_000), everything.clone());
+    for n in 0..200u64 {
+        bytes += said(&mut state, Instant(n * 50_000), everything.clone());
     }
     // Ten seconds' worth, the two that were saved, and one answer that overdrew.
     let bound = 12 * PER_SECOND as usize + 2 * crate::state::ANSWER_LIMIT;
