@@ -22,6 +22,7 @@ extern crate alloc;
 pub mod clock;
 pub mod crypto;
 pub mod io;
+pub mod membership;
 pub mod time;
 pub mod trust;
 
