@@ -130,7 +130,7 @@ impl Packet {
             }
         }
         let bare = matches!(header.message, Message::Announce | Message::TurnUndead);
-        let useful = header.message != Message::Broadcast && !(bare && !updates.is_empty());
+        let useful = header.message != Message::Broadcast && (!bare || updates.is_empty());
         (bytes.is_empty() && useful).then_some(Self { header, updates })
     }
 

@@ -392,18 +392,18 @@ fn the_table_is_what_foca_believes() {
                 world.run(100 * MS + step);
                 world.assert_tables_equal_foca();
             }
-            for node in 0..7 {
+            for (node, boot) in boots.iter_mut().enumerate() {
                 if !world.running().contains(&node) && round % 3 == 0 {
-                    boots[node] += 1;
-                    world.start(node, boots[node], 0..7);
+                    *boot += 1;
+                    world.start(node, *boot, 0..7);
                 }
             }
         }
         world.loss = 0;
         world.open = Box::new(|_, _| true);
-        for node in 0..7 {
+        for (node, boot) in boots.into_iter().enumerate() {
             if !world.running().contains(&node) {
-                world.start(node, boots[node] + 1, 0..7);
+                world.start(node, boot + 1, 0..7);
             }
         }
         let took = world.run_until(90 * SECOND, World::agrees);
