@@ -21,6 +21,8 @@ extern crate alloc;
 
 pub mod crypto;
 pub mod io;
+pub mod placement;
+pub mod rollout;
 pub mod time;
 
 pub use crypto::Crypto;
