@@ -221,7 +221,8 @@ fn occupants(service: &ServiceFact, fact: &SlotFact, write: Option<&SlotWrite>) 
         let condition = service.revisions.get(&current.revision).map(|r| r.template.restart.condition);
         let done = task
             .is_some_and(|task| task.is_done(condition.unwrap_or(sleep_wire::spec::RestartCondition::Any)));
-        if !done && waits_at != Some(current.node) {
+        let gone = service.removed && task.is_none_or(|task| task.state.is_over());
+        if !done && !gone && waits_at != Some(current.node) {
             found.push((current.node, current.revision));
         }
     }

@@ -197,6 +197,11 @@ impl Reader<'_> {
                 continue;
             }
             let is_up = matches!(liveness, Some(Liveness::Up { .. }));
+            if let Some(Liveness::Down { since, confirmed: true }) = liveness
+                && self.gives_up(since) > self.now
+            {
+                sooner(&mut seat.wake, self.gives_up(since));
+            }
             let stays_until = match seat.fact.latest(&retired.assignment).map(|task| task.state) {
                 Some(TaskState::Stopped) => continue,
                 // Its node may not have read yet that it is retired, and try again.

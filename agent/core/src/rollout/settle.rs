@@ -77,7 +77,11 @@ impl Reader<'_> {
         let on_heal = self.spec.revision.partition.on_heal;
         rivals.sort_by_key(|rival| {
             let original = match on_heal {
-                OnHeal::KeepOriginal => Some((!rival.healthy, Reverse(rival.running_ms), rival.assignment)),
+                OnHeal::KeepOriginal => {
+                    // Where nothing runs, there is no original: what the record names goes on trying.
+                    let stray = !rival.healthy && rival.adopted.is_some();
+                    Some((!rival.healthy, Reverse(rival.running_ms), stray, rival.assignment))
+                }
                 OnHeal::KeepNewest => None,
             };
             (!rival.acceptable, original, Reverse(rival.assignment))

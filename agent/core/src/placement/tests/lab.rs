@@ -245,7 +245,7 @@ fn an_image_that_exists_nowhere_is_tried_on_three_nodes_and_then_left_where_it_i
     world.broken = (1..=9).map(|number| (revision_id(1), node_id(number))).collect();
     world.ticks(200);
     let written = world.written;
-    assert_eq!(written, 3 + 2, "placed three times, and twice a retired task was forgotten");
+    assert_eq!(written, 3 + 1, "placed three times, and the retired tasks were forgotten");
     world.ticks(2_000);
     assert_eq!(world.written, written);
     let progress = world.planner().progress(&service_id(1), world.now).expect("a known service");

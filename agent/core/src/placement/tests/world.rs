@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::node::Availability;
-use sleep_wire::slot::Slot;
 use sleep_wire::spec::{Order, Revision};
 use sleep_wire::task::{Health, TaskId, TaskState};
 use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp, WallTime};
@@ -19,6 +18,9 @@ use crate::time::Instant;
 /// One tick, in microseconds.
 const TICK: u64 = 250_000;
 
+/// So many ticks without a change, and nothing goes on.
+const QUIET: u32 = 8;
+
 /// A task as it really is.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -30,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) started: bool,
     running_since: Instant,
     retry_at: Instant,
+    /// Whether its node has read that it is retired: then nothing revives it.
+    retired: bool,
 }
 
 /// A cluster whose planner sees what its nodes report.
@@ -122,6 +126,9 @@ impl World {
         let now = self.now;
         self.node(number).liveness = Liveness::Up { since: now };
         self.cut.remove(&node_id(number));
+        for task in self.tasks.values_mut().filter(|task| task.node == node_id(number)) {
+            task.retry_at = task.retry_at.min(now);
+        }
     }
 
     /// Lets agents act and report, the planner plan, and writes what it says.
@@ -132,15 +139,19 @@ impl World {
         self.replan();
     }
 
-    /// Ticks until nothing is written any more for a minute.
+    /// Ticks until nothing happens any more, and time alone would change nothing. Skips the time in between.
     pub(crate) fn settle(&mut self) {
-        let mut quiet = 0;
+        let mut quiet = 0_u32;
         for _ in 0..20_000 {
             let (written, tasks) = (self.written, self.states());
             self.tick();
             quiet = if written == self.written && tasks == self.states() { quiet + 1 } else { 0 };
-            if quiet == 280 {
-                return;
+            match self.plan.wake_at {
+                Some(at) if quiet == QUIET => {
+                    (self.now, quiet) = (self.now.max(Instant(at.0.saturating_sub(TICK))), 0);
+                }
+                None if quiet == QUIET => return,
+                Some(_) | None => {}
             }
         }
         panic!("never comes to rest: {:#?}", self.plan);
@@ -202,11 +213,6 @@ impl World {
         }
     }
 
-    fn slot(&self, key: SlotKey) -> Option<(&ServiceFact, &Slot)> {
-        let service = self.facts.services.iter().find(|service| service.id == key.service)?;
-        service.slots.get(&key.slot).map(|slot| (service, &slot.slot))
-    }
-
     fn act(&mut self) {
         self.advance();
         let (mut start, mut stop) = (Vec::new(), Vec::new());
@@ -244,6 +250,7 @@ impl World {
                 started: false,
                 running_since: now,
                 retry_at: now,
+                retired: false,
             };
             self.tasks.insert(assignment, task);
         }
@@ -258,8 +265,10 @@ impl World {
                 started: false,
                 running_since: now,
                 retry_at: now,
+                retired: false,
             };
             let task = self.tasks.entry(assignment).or_insert(unknown);
+            task.retired = true;
             match task.state {
                 TaskState::Assigned | TaskState::Preparing | TaskState::Starting | TaskState::Running => {
                     task.state = TaskState::Stopping;
@@ -280,20 +289,10 @@ impl World {
     }
 
     fn advance(&mut self) {
-        let retired = |world: &Self, task: &Task, assignment: &Stamp| {
-            world.slot(task.key).is_none_or(|(service, slot)| {
-                service.removed || slot.retire.iter().any(|retired| retired.assignment == *assignment)
-            })
-        };
-        let stays: BTreeMap<Stamp, bool> = self
-            .tasks
-            .iter()
-            .map(|(assignment, task)| (*assignment, !retired(self, task, assignment)))
-            .collect();
         let services = self.facts.services.iter();
         let gone: BTreeSet<ServiceId> =
             services.filter(|service| service.removed).map(|service| service.id).collect();
-        for (assignment, task) in &mut self.tasks {
+        for task in self.tasks.values_mut() {
             match task.state {
                 TaskState::Starting if self.broken.contains(&(task.revision, task.node)) => {
                     task.state = TaskState::Failed;
@@ -303,7 +302,9 @@ impl World {
                     (task.state, task.started, task.running_since) = (TaskState::Running, true, self.now);
                 }
                 TaskState::Stopping => task.state = TaskState::Stopped,
-                TaskState::Failed if task.retry_at <= self.now && stays[assignment] => {
+                TaskState::Failed
+                    if task.retry_at <= self.now && !task.retired && !gone.contains(&task.key.service) =>
+                {
                     (task.state, task.attempt, task.started) = (TaskState::Starting, task.attempt + 1, false);
                 }
                 TaskState::Running if gone.contains(&task.key.service) => task.state = TaskState::Stopping,
