@@ -339,6 +339,9 @@ impl Reconcile {
             let open = next.is_some() && silent && !dropped;
             named || open || leftovers.keys().any(|id| id.assignment == *assignment)
         });
+        if slots.values().all(|state| !state.dropped) {
+            return;
+        }
         let kept: BTreeSet<SlotKey> = tasks.values().map(|task| task.slot).collect();
         slots.retain(|slot, state| {
             let keep = state.desired.is_some() || kept.contains(slot) || !state.dropped;
