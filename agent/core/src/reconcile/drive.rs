@@ -14,7 +14,7 @@ use super::accept::{Go, Orders};
 use super::leftover::{AGAIN, AGAIN_CAP, Leftover};
 use super::restart::{End, again_after};
 use super::task::{Attempt, Call, Step, Task};
-use super::{Novelty, Reconcile, publish_one};
+use super::{Asking, Novelty, Reconcile, publish_one};
 use crate::time::{Instant, Now};
 
 /// How long a start may take before its answer counts as lost: an image may be large and its registry slow.
@@ -23,9 +23,10 @@ const START_PATIENCE: Duration = Duration::from_secs(20 * 60);
 const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many calls are under way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Busy {
     starts: usize,
+    pulls: usize,
     stops: usize,
     removes: usize,
 }
@@ -34,7 +35,7 @@ impl Reconcile {
     /// One step for every task. Whether one of them ended by it.
     pub(crate) fn drive(&mut self, now: Now) -> bool {
         let assignments: Vec<Stamp> = self.tasks.keys().copied().collect();
-        self.starting.retain(|_, by| *by > now.instant);
+        self.starting.retain(|_, asking| asking.overdue > now.instant);
         let mut busy = self.under_way();
         let mut ended = false;
         for assignment in assignments {
@@ -151,7 +152,7 @@ impl Reconcile {
         match orders.start {
             Err(wait) => task.attempt.tell(wait.words()),
             Ok(_) if now.instant < until => self.wake_at(now, until),
-            Ok(_) if busy.starts >= self.limits.starts => {
+            Ok(_) if busy.starts >= self.limits.starts || busy.pulls >= self.limits.pulls => {
                 if tries == 0 {
                     task.attempt.message.clear();
                 }
@@ -178,7 +179,7 @@ impl Reconcile {
             task.attempt.message.clear();
         }
         let label = task.label(me);
-        self.starting.insert(label.task, by);
+        self.starting.insert(label.task, Asking { overdue: by, pulling: false });
         let template = TaskTemplate::clone(&template);
         let launch = Launch { cluster, label, service_name, template, fence };
         self.emit(EngineAction::Start(Box::new(launch)));
@@ -316,7 +317,9 @@ impl Reconcile {
     }
 
     fn under_way(&self) -> Busy {
-        let mut busy = Busy { starts: self.starting.len(), ..Busy::default() };
+        let pulls = self.starting.values().filter(|asking| asking.pulling).count();
+        let starts = self.starting.len() - pulls;
+        let mut busy = Busy { starts, pulls, stops: 0, removes: 0 };
         for task in self.tasks.values() {
             match task.attempt.step {
                 Step::Halting { call: Call::Made(_), .. } => busy.stops += 1,

@@ -19,8 +19,10 @@ use crate::io::Event;
 /// How many engine calls may be under way, and how often this node looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Starts: each costs the engine real work.
+    /// Starts, fetching aside: each costs the engine real work.
     pub starts: usize,
+    /// Starts that wait for their image; when it comes they go on beside the others.
+    pub pulls: usize,
     /// Stops: each is mostly a wait for the task's grace.
     pub stops: usize,
     /// Removals.
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             starts: 4,
+            pulls: 16,
             stops: 64,
             removes: 8,
             list_every: Duration::from_secs(10),

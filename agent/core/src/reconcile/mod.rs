@@ -93,10 +93,18 @@ pub struct Reconcile {
     tasks: BTreeMap<Stamp, Task>,
     leftovers: Leftovers,
     /// Starts that were not answered, and when an answer is overdue. A list may show a task before the answer comes.
-    starting: BTreeMap<TaskId, Instant>,
+    starting: BTreeMap<TaskId, Asking>,
     engines: BTreeMap<Runtime, Engine>,
     outputs: VecDeque<ReconcileOutput>,
     wake: Option<Instant>,
+}
+
+/// A start that was not answered.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    overdue: Instant,
+    /// Fetching an image is bounded apart: one that is slow to come must not keep others from starting.
+    pulling: bool,
 }
 
 /// Whether a restarted host may trust its own last word.
@@ -339,6 +347,9 @@ impl Reconcile {
             let open = next.is_some() && silent && !dropped;
             named || open || leftovers.keys().any(|id| id.assignment == *assignment)
         });
+        if slots.values().all(|state| !state.dropped) {
+            return;
+        }
         let kept: BTreeSet<SlotKey> = tasks.values().map(|task| task.slot).collect();
         slots.retain(|slot, state| {
             let keep = state.desired.is_some() || kept.contains(slot) || !state.dropped;

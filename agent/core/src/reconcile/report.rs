@@ -77,6 +77,8 @@ impl Reconcile {
         let turn = self.turn;
         if matches!(step, StartStep::Running { .. }) {
             self.starting.remove(&id);
+        } else if let Some(asking) = self.starting.get_mut(&id) {
+            asking.pulling = step == StartStep::Pulling;
         }
         let Some(task) = self.live(id) else {
             // Something of an older attempt stirs: only a list can tell whether it still does.

@@ -224,3 +224,18 @@ fn a_slot_that_went_elsewhere_before_its_task_started_leaves_nothing_waiting() {
     bench.assign(1, with_template(mine(stamp(1, 7)), |t| t.runtime = Runtime::Process));
     assert_eq!(bench.assign(1, elsewhere(PEER)), ["7.1 stopped @0 not started: its slot is another task's"]);
 }
+
+#[test]
+fn a_start_of_which_nothing_is_known_is_not_called_stopped_by_one_list() {
+    let mut bench = Bench::listed(1);
+    bench.assign(1, mine(stamp(1, 7)));
+    bench.engine(EngineReport::StartFailed { task: task(1, 7, 1), error: timed_out() });
+    assert!(bench.list(Vec::new()).is_empty());
+    let moved = desired(1, Some(assigned(stamp(1, 8), PEER)), Order::StopFirst, Vec::new());
+    assert_eq!(bench.assign(1, moved), ["list"]);
+    for _ in 0..2 {
+        assert!(bench.list(Vec::new()).is_empty());
+        assert_eq!(bench.wake(), (1_000, Vec::from(["list".to_string()])));
+    }
+    assert_eq!(bench.list(Vec::from([found(label(slot(1), task(1, 7, 1)))])), ["7.1 running @0"]);
+}

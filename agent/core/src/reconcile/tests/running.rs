@@ -39,6 +39,16 @@ fn no_more_starts_are_under_way_than_the_limit() {
 }
 
 #[test]
+fn a_slow_image_keeps_no_other_task_from_starting() {
+    let mut bench = Bench::listed(1);
+    for number in 1..=5 {
+        bench.assign(number, mine(stamp(1, u64::from(number))));
+    }
+    let pulling = EngineReport::Progress { task: task(1, 1, 1), step: StartStep::Pulling };
+    assert_eq!(bench.engine(pulling), ["start 5.1"]);
+}
+
+#[test]
 fn a_task_that_ends_is_followed_by_another_attempt_and_its_container_stays_for_a_look() {
     let mut bench = Bench::running(stamp(1, 7));
     bench.after(Duration::from_secs(40));
