@@ -1,1 +1,5 @@
 //! Not written yet.
+
+pub mod crypto;
+pub mod lock;
+pub mod storage;

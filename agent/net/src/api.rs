@@ -140,6 +140,6 @@ impl ApiClient {
     /// Says goodbye, and waits for a moment until that has left.
     pub async fn close(self) {
         self.connection.close(Code::Done.var(), b"");
-        let _ = timeout(std::time::Duration::from_millis(500), self.endpoint.wait_idle()).await;
+        drop(timeout(std::time::Duration::from_millis(500), self.endpoint.wait_idle()).await);
     }
 }

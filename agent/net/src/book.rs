@@ -144,7 +144,7 @@ impl Peer {
         self.standing = Some((number, link.address()));
         for (since, datagram) in self.waiting.drain(..) {
             if since.elapsed() < STALE {
-                let _ = link.connection.send_datagram(datagram);
+                drop(link.connection.send_datagram(datagram));
             }
         }
         self.current.send_replace(Some(link.clone()));

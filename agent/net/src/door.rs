@@ -59,7 +59,7 @@ async fn exchange(shared: &Arc<Shared>, connection: &Connection, key: PublicKey)
     let answer = timeout(within, answered).await.map_err(|_| Code::TooSlow)?.map_err(|_| Code::Unwanted)?;
     let told = async {
         send.write_chunk(answer).await.map_err(|_| Code::Done)?;
-        let _ = send.finish();
+        drop(send.finish());
         // The newcomer closes when it has read everything.
         connection.closed().await;
         Ok(())

@@ -78,7 +78,7 @@ pub struct JoinReply(pub(crate) oneshot::Sender<Bytes>);
 impl JoinReply {
     /// Answers with one frame of at most [`crate::MAX_JOIN_FRAME`] bytes. A newcomer that is gone is not an error.
     pub fn send(self, frame: Bytes) {
-        let _ = self.0.send(frame);
+        drop(self.0.send(frame));
     }
 }
 
@@ -118,7 +118,7 @@ impl Outbox {
         let item = Item { event, link: Some(link.clone()), room };
         let to = if lane == 0 { &self.urgent } else { &self.rest };
         // Nobody takes events any more: the agent is about to end.
-        let _ = to.send(item).await;
+        drop(to.send(item).await);
     }
 
     /// Hands over what a stranger or an operator wants, unless too much of it waits.

@@ -185,7 +185,7 @@ impl Link {
         if !self.cut.load(Ordering::Acquire) {
             // What has arrived whole is still good.
             let rest = async { while streams.join_next().await.is_some() {} };
-            let _ = timeout(shared.limits.handshake, rest).await;
+            drop(timeout(shared.limits.handshake, rest).await);
         }
     }
 
@@ -210,7 +210,7 @@ impl Link {
                 Ok(None) | Err(Unread::Lost(_) | Unread::Cut) => return,
                 Err(Unread::Bad(_) | Unread::TooLong { .. }) => {
                     // Where the next frame begins is not known any more.
-                    let _ = stream.stop(Code::BadFrames.var());
+                    drop(stream.stop(Code::BadFrames.var()));
                     self.strike(&shared);
                     return;
                 }

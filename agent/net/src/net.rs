@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::accept;
-use crate::book::Book;
+use crate::book::{Book, Peer};
 use crate::counters::{Counters, Tally};
 use crate::door;
 use crate::error::{Code, NetError};
@@ -186,7 +186,7 @@ impl Net {
 
     /// Every connection that is used now.
     pub fn connected(&self) -> Vec<Connected> {
-        let links: Vec<_> = self.shared.book().peers.values().filter_map(|peer| peer.link()).collect();
+        let links: Vec<_> = self.shared.book().peers.values().filter_map(Peer::link).collect();
         let facts = |link: Arc<crate::link::Link>| Connected {
             peer: link.peer,
             address: link.address(),
@@ -223,7 +223,7 @@ impl Net {
             endpoint.close(Code::Stopping.var(), b"");
         }
         for endpoint in &self.shared.endpoints {
-            let _ = timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
+            drop(timeout(Duration::from_millis(500), endpoint.wait_idle()).await);
         }
     }
 }
