@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::source::Source;
 
+/// The widest that a line may be, in characters; as `.rustfmt.toml` has it.
+pub const WIDTH: usize = 110;
+
 /// One package of the workspace.
 #[derive(Debug)]
 pub struct Package {
