@@ -1,7 +1,7 @@
 //! Keys and hashes: ed25519 and SHA-256, and the file that a node's own key lives in.
 //!
-//! The key is the node: who has the file is the node, and a file that is lost cannot be made again. So it is created
-//! once, whole or not at all, and read only if nobody else can.
+//! The key is the node: who has the file is the node, and a file that is lost cannot be made again. So it
+//! is created once, whole or not at all, and read only if nobody else can.
 //!
 //! # Not here
 //! Whose signature counts: see `core::trust`. TLS with the same key: see `net`.

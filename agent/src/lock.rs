@@ -1,6 +1,7 @@
 //! Two that must not be: two agents on one state directory, two agents on one engine.
 //!
-//! The kernel's lock on an open file ends with the process, however it ends; the number in the file is for people.
+//! The kernel's lock on an open file ends with the process, however it ends; the number in the file is for
+//! people.
 //!
 //! # Not here
 //! What is locked: the agent knows its directory, and learns the engine's id from the engine.

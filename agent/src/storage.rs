@@ -6,11 +6,12 @@
 //! # Invariants
 //! - `acked_is_durable`: what was reported durable is there after any crash.
 //! - `in_order`: a batch is applied whole or not at all, after all before it.
-//! - `a_dead_disk_stays_dead`: after one error every later batch fails. What is on the disk then is known only to who
-//!   opens it again.
+//! - `a_dead_disk_stays_dead`: after one error every later batch fails. What is on the disk then is known
+//!   only to who opens it again.
 //!
 //! # Not here
-//! What records and cells mean: see `core::state`, `core::lease`. Which process may open it: see [`crate::lock`].
+//! What records and cells mean: see `core::state`, `core::lease`. Which process may open it: see
+//! [`crate::lock`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -68,8 +69,8 @@ struct Batch {
 }
 
 impl Storage {
-    /// Opens the store in `dir`, or makes one there, and reads all of it. Every outcome is given to `report`, on the
-    /// store's own thread and in the order of the batches.
+    /// Opens the store in `dir`, or makes one there, and reads all of it. Every outcome is given to
+    /// `report`, on the store's own thread and in the order of the batches.
     ///
     /// # Errors
     /// [`StorageError`]: then nothing was changed.
@@ -153,8 +154,8 @@ fn commit(database: &mut Database, group: &VecDeque<Batch>) -> Result<(), String
     }
     write(database, writes()).map_err(|error| error.to_string())?;
     if writes().any(|write| matches!(write, Write::Wipe)) {
-        // What was wiped is not only out of sight: its pages are given back. A copy of them may outlive that on
-        // some disks, and a reader inside this process would keep them, but there is none.
+        // What was wiped is not only out of sight: its pages are given back. A copy of them may outlive
+        // that on some disks, and a reader inside this process would keep them, but there is none.
         database.compact().map_err(|error| error.to_string())?;
     }
     Ok(())
@@ -186,7 +187,8 @@ fn write<'a>(database: &Database, writes: impl Iterator<Item = &'a Write>) -> Re
             }
         }
     }
-    // A second fsync, for what others rely on: a promise, a fence, a membership must not rest on a checksum alone.
+    // A second fsync, for what others rely on: a promise, a fence, a membership must not rest on a checksum
+    // alone.
     transaction.set_two_phase_commit(promised);
     transaction.commit()?;
     Ok(())

@@ -73,7 +73,8 @@ pub(crate) async fn ask(shared: &Arc<Shared>, hosts: &[String], frame: Bytes) ->
         return Err(NetError::TooLong { len: frame.len(), limit: MAX_JOIN_FRAME });
     }
     let mut addresses = resolve(hosts).await?;
-    // Whose key answers does not matter: the answer's records prove that the door belongs to the token's cluster.
+    // Whose key answers does not matter: the answer's records prove that the door belongs to the token's
+    // cluster.
     let config = transport::client(&shared.identity, &shared.limits, Purpose::Join, None)?;
     let mut failed: Vec<(SocketAddr, String)> = Vec::new();
     loop {

@@ -3,8 +3,8 @@
 //! ```text
 //! message(lane) ──▶ queue (bounded) ──▶ long-lived stream, one a lane, with the lane's priority
 //! ```
-//! A queue outlives connections; streams are opened when a frame needs one, and again after a reset. What a stream
-//! accepted and a lost connection did not deliver is gone: whoever needs an answer asks again.
+//! A queue outlives connections; streams are opened when a frame needs one, and again after a reset. What a
+//! stream accepted and a lost connection did not deliver is gone: whoever needs an answer asks again.
 //!
 //! # Not here
 //! Which connection is used: see [`crate::book`].
@@ -141,9 +141,7 @@ impl Writer {
                     self.open = None;
                     return Written::Unwanted;
                 }
-                Err(WriteError::ConnectionLost(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
-                    self.open = None;
-                }
+                Err(_) => self.open = None,
             },
             _ = other => {
                 // A part of the frame may be on its way: without its rest it means nothing there.

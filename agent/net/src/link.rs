@@ -227,8 +227,8 @@ impl Link {
     }
 }
 
-/// Frames sent that want an acknowledgement. One's own acknowledgements do not: an idle connection's last packet is
-/// one, and its silence after it says nothing.
+/// Frames sent that want an acknowledgement. One's own acknowledgements do not: an idle connection's last
+/// packet is one, and its silence after it says nothing.
 fn asked(stats: &quinn::ConnectionStats) -> u64 {
     let sent = &stats.frame_tx;
     let said = sent.datagram + sent.stream + sent.reset_stream + sent.stop_sending;
