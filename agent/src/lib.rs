@@ -1,1 +1,6 @@
 //! Not written yet.
+
+pub mod config;
+pub mod crypto;
+pub mod lock;
+pub mod storage;
