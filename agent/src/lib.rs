@@ -1,6 +1,3 @@
 //! Not written yet.
 
-pub mod config;
-pub mod crypto;
-pub mod lock;
-pub mod storage;
+pub mod shim;

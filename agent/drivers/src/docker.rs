@@ -5,7 +5,7 @@
 //! EngineReport ◀─────────┴───────────◀── watch (events, pulse)           ◀──┘
 //! ```
 //! # Invariants
-//! - `hands_off`: see [`label`] and [`stop::owned`]: whatever is stopped or removed was created by this process, or
+//! - `hands_off`: see [`crate::label`] and [`stop::owned`]: whatever is stopped or removed was created by this process, or
 //!   its labels were read first.
 //! - An end is reported once, and after the start that it ends: see [`book`].
 //! - The engine restarts nothing by itself.
@@ -20,7 +20,7 @@ mod engine;
 mod error;
 mod facts;
 mod hearing;
-mod label;
+
 mod list;
 mod output;
 mod start;

@@ -22,18 +22,29 @@
 
 mod book;
 pub mod docker;
+mod environment;
+mod label;
 pub mod logs;
+pub mod process;
 mod process_stat;
+mod signal;
 mod text;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sleep_wire::engine::{EngineAction, EngineError, EngineReport};
 use sleep_wire::spec::Runtime;
+use sleep_wire::task::TaskId;
 use sleep_wire::{ClusterId, NodeId};
+use tokio::sync::mpsc;
 
 pub use docker::Docker;
 pub use logs::{LogLine, LogOptions, LogStream, Logs};
+pub use process::Process;
+
+/// How many reports may wait for their reader before drivers wait for it.
+const REPORTS_WAITING: usize = 1024;
 
 /// What drivers are told once, when they start.
 #[derive(Clone, Debug)]
@@ -109,5 +120,86 @@ pub async fn detect(wanted: Wanted, docker_host: Option<&str>) -> Vec<Runtime> {
         Wanted::Process => vec![Runtime::Process],
         Wanted::Auto if docker::present(docker_host).await => vec![Runtime::Docker, Runtime::Process],
         Wanted::Auto => vec![Runtime::Process],
+    }
+}
+
+/// The runtimes of a node.
+#[derive(Debug)]
+pub struct Drivers {
+    docker: Option<Docker>,
+    process: Option<Process>,
+    reports: mpsc::Sender<EngineReport>,
+}
+
+impl Drivers {
+    /// Begins to watch these runtimes; reports come from the receiver. Must be called within a tokio runtime.
+    pub fn new(runtimes: &[Runtime], options: &Options) -> (Self, mpsc::Receiver<EngineReport>) {
+        let (reports, receiver) = mpsc::channel(REPORTS_WAITING);
+        let drivers = Self {
+            docker: runtimes.contains(&Runtime::Docker).then(|| Docker::new(options, reports.clone())),
+            process: runtimes.contains(&Runtime::Process).then(|| Process::new(options, reports.clone())),
+            reports,
+        };
+        (drivers, receiver)
+    }
+
+    /// Whose tasks count from now on: this node is in another cluster, or in none.
+    pub fn belong_to(&self, cluster: Option<ClusterId>) {
+        self.docker.iter().for_each(|docker| docker.belong_to(cluster));
+        self.process.iter().for_each(|process| process.belong_to(cluster));
+    }
+
+    /// Begins to carry out an action. Must be called within a tokio runtime.
+    pub fn act(&self, action: EngineAction) {
+        let runtime = match &action {
+            EngineAction::Start(launch) => launch.template.runtime,
+            EngineAction::Stop { runtime, .. }
+            | EngineAction::Remove { runtime, .. }
+            | EngineAction::List { runtime } => *runtime,
+        };
+        match (runtime, &self.docker, &self.process) {
+            (Runtime::Docker, Some(docker), _) => docker.act(action),
+            (Runtime::Process, _, Some(process)) => process.act(action),
+            (Runtime::Docker, None, _) | (Runtime::Process, _, None) => {
+                let reports = self.reports.clone();
+                tokio::spawn(async move {
+                    // Nobody listens any more: the agent is going.
+                    let _closed = reports.send(absent(action)).await;
+                });
+            }
+        }
+    }
+
+    /// The output of a task.
+    ///
+    /// # Errors
+    /// The runtime's, or that the container is not this task's.
+    pub async fn logs(
+        &self,
+        runtime: Runtime,
+        task: TaskId,
+        container: &str,
+        options: LogOptions,
+    ) -> Result<Logs, EngineError> {
+        match (runtime, &self.docker, &self.process) {
+            (Runtime::Docker, Some(docker), _) => docker.logs(task, container, options).await,
+            (Runtime::Process, _, Some(process)) => process.logs(task, container, options),
+            (Runtime::Docker, None, _) | (Runtime::Process, _, None) => Err(no_such_runtime()),
+        }
+    }
+}
+
+fn no_such_runtime() -> EngineError {
+    EngineError::Unreachable { message: "this node does not offer that runtime".to_owned() }
+}
+
+/// The answer to an action for a runtime that is not here.
+fn absent(action: EngineAction) -> EngineReport {
+    let error = no_such_runtime();
+    match action {
+        EngineAction::Start(launch) => EngineReport::StartFailed { task: launch.label.task, error },
+        EngineAction::Stop { task, .. } => EngineReport::StopFailed { task, error },
+        EngineAction::Remove { task, .. } => EngineReport::RemoveFailed { task, error },
+        EngineAction::List { runtime } => EngineReport::ListFailed { runtime, error },
     }
 }

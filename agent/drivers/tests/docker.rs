@@ -1,28 +1,24 @@
 //! The Docker driver against a real engine.
 
-mod support;
+#[path = "support/engine.rs"]
+mod engine;
+#[path = "support/task.rs"]
+mod task;
 
 use std::time::{Duration, Instant};
 
+use engine::{Engine, IMAGE};
 use futures_util::StreamExt;
 use sleep_drivers::{Deadlines, Docker, LogOptions, LogStream, Options};
 use sleep_wire::engine::{EngineAction, EngineError, EngineReport, Found, Launch, StartStep};
-use sleep_wire::id::{ClusterId, NodeId, RevisionId, ServiceId};
-use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::spec::{Port, Protocol, Resources, Runtime, TaskTemplate};
-use sleep_wire::stamp::{Epoch, Stamp};
-use sleep_wire::task::{Exit, Health, TaskId, TaskLabel};
-use support::{Engine, IMAGE};
+use sleep_wire::task::{Exit, Health, TaskId};
+use task::{CLUSTER, NODE, Reports, launch, words};
 use tokio::sync::mpsc;
-
-const CLUSTER: ClusterId = ClusterId([0xc1; 32]);
-const NODE: NodeId = NodeId([0x0e; 16]);
-/// No report takes longer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Lab {
     docker: Docker,
-    reports: mpsc::Receiver<EngineReport>,
+    reports: Reports,
     engine: Engine,
     tasks: u32,
 }
@@ -33,43 +29,21 @@ impl Lab {
         let engine = Engine::start();
         let (docker, reports) = driver(&engine);
         let mut lab = Self { docker, reports, engine, tasks: 0 };
-        lab.until(|report| matches!(report, EngineReport::Well { .. }).then_some(())).await;
+        lab.reports.well().await;
         lab
     }
 
     async fn next(&mut self) -> EngineReport {
-        let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await;
-        report.expect("every action is answered").expect("the driver lives")
+        self.reports.next().await
     }
 
-    /// Reads reports up to the first that `wanted` takes.
     async fn until<T>(&mut self, wanted: impl Fn(&EngineReport) -> Option<T>) -> T {
-        loop {
-            let report = self.next().await;
-            if let Some(found) = wanted(&report) {
-                return found;
-            }
-        }
+        self.reports.until(wanted).await
     }
 
     fn launch(&mut self, template: TaskTemplate) -> Launch {
         self.tasks += 1;
-        Launch {
-            cluster: CLUSTER,
-            label: TaskLabel {
-                node: NODE,
-                slot: SlotKey { service: ServiceId([4; 16]), slot: SlotName::Number(self.tasks) },
-                task: TaskId {
-                    assignment: Stamp::Lease { epoch: Epoch::ZERO, counter: 1 },
-                    attempt: self.tasks,
-                },
-                revision: RevisionId([5; 16]),
-                epoch: Epoch::ZERO,
-            },
-            service_name: "web".to_owned(),
-            template,
-            fence: 77,
-        }
+        launch(self.tasks, template)
     }
 
     fn act(&self, action: EngineAction) {
@@ -126,7 +100,7 @@ impl Lab {
     }
 }
 
-fn driver(engine: &Engine) -> (Docker, mpsc::Receiver<EngineReport>) {
+fn driver(engine: &Engine) -> (Docker, Reports) {
     let (sender, reports) = mpsc::channel(64);
     let deadlines = Deadlines {
         look: Duration::from_secs(3),
@@ -143,15 +117,11 @@ fn driver(engine: &Engine) -> (Docker, mpsc::Receiver<EngineReport>) {
         shim: "/nonexistent".into(),
         deadlines,
     };
-    (Docker::new(&options, sender), reports)
+    (Docker::new(&options, sender), Reports(reports))
 }
 
 fn template(command: &[&str]) -> TaskTemplate {
-    TaskTemplate {
-        image: IMAGE.to_owned(),
-        command: command.iter().map(|word| (*word).to_owned()).collect(),
-        ..TaskTemplate::default()
-    }
+    TaskTemplate { image: IMAGE.to_owned(), command: words(command), ..TaskTemplate::default() }
 }
 
 fn sleeper() -> TaskTemplate {
@@ -191,7 +161,7 @@ async fn a_start_is_told_step_by_step_and_its_container_is_found_again() {
     // A driver that knows nothing finds the same.
     drop(std::mem::replace(&mut lab.docker, driver(&lab.engine).0));
     (lab.docker, lab.reports) = driver(&lab.engine);
-    lab.until(|report| matches!(report, EngineReport::Well { .. }).then_some(())).await;
+    lab.reports.well().await;
     assert_eq!(lab.list().await, [expected]);
     let seen =
         lab.engine.docker(&["inspect", "-f", "{{.Name}} {{.HostConfig.RestartPolicy.Name}}", &container]);
@@ -300,8 +270,8 @@ async fn only_who_cannot_hear_is_killed_at_once() {
         (vec!["sh", "-c", trap], "", 7, false),
         // It waits in rt_sigtimedwait, where the kernel shows nothing as blocked.
         (vec!["tini-static", "--", "sleep", "1000"], "", 143, false),
-        // Just begun: its handler is not there yet.
-        (vec!["sh", "-c", "sleep 0.2; trap 'exit 9' TERM; while :; do sleep 0.1; done"], "", 9, false),
+        // Just begun: its handler may not be there yet.
+        (vec!["sh", "-c", "sleep 0.05; trap 'exit 9' TERM; while :; do sleep 0.1; done"], "", 9, false),
     ];
     for (command, signal, code, deaf) in cases {
         let (task, container) = lab.run(template(&command)).await;

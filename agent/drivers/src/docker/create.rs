@@ -6,8 +6,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, PortBinding, RestartPolic
 use sleep_wire::engine::Launch;
 use sleep_wire::spec::{Protocol, TaskTemplate};
 
-/// Variables that only this project sets begin so.
-const RESERVED: &str = "SLEEPD_";
+use crate::environment;
 
 /// The body of the create call.
 pub(crate) fn body(launch: &Launch, node_name: &str, labels: HashMap<String, String>) -> ContainerCreateBody {
@@ -18,7 +17,7 @@ pub(crate) fn body(launch: &Launch, node_name: &str, labels: HashMap<String, Str
         image: Some(template.image.clone()),
         entrypoint: given(&template.entrypoint),
         cmd: given(&template.command),
-        env: Some(environment(launch, node_name)),
+        env: Some(environment::of(launch, node_name)),
         labels: Some(labels),
         exposed_ports: Some(exposed),
         user: named(&template.user),
@@ -38,24 +37,6 @@ pub(crate) fn body(launch: &Launch, node_name: &str, labels: HashMap<String, Str
         }),
         ..ContainerCreateBody::default()
     }
-}
-
-/// The environment of a task: what was typed, and what tells it who it is. Ours cannot be overridden.
-pub(crate) fn environment(launch: &Launch, node_name: &str) -> Vec<String> {
-    let own = [
-        ("FENCE", launch.fence.to_string()),
-        ("SERVICE", launch.service_name.clone()),
-        ("SLOT", launch.label.slot.slot.to_string()),
-        ("TASK", launch.label.task.short()),
-        ("NODE", node_name.to_owned()),
-    ];
-    let is_ours = |typed: &str| {
-        typed
-            .strip_prefix(RESERVED)
-            .is_some_and(|rest| own.iter().any(|(name, _)| rest.split('=').next() == Some(name)))
-    };
-    let typed = launch.template.env.iter().filter(|typed| !is_ours(typed)).cloned();
-    typed.chain(own.iter().map(|(name, value)| format!("{RESERVED}{name}={value}"))).collect()
 }
 
 type Bindings = HashMap<String, Option<Vec<PortBinding>>>;
@@ -115,25 +96,6 @@ mod tests {
             template,
             fence: 77,
         }
-    }
-
-    #[test]
-    fn a_task_knows_who_it_is_and_nobody_can_tell_it_otherwise() {
-        let typed = ["A=1", "SLEEPD_FENCE=0", "SLEEPD_NODE", "SLEEPD_NODES=3"].map(str::to_owned).to_vec();
-        let launch = launch(TaskTemplate { env: typed, ..TaskTemplate::default() });
-        let task = format!("SLEEPD_TASK={}", launch.label.task.short());
-        assert_eq!(
-            environment(&launch, "node1"),
-            [
-                "A=1",
-                "SLEEPD_NODES=3",
-                "SLEEPD_FENCE=77",
-                "SLEEPD_SERVICE=web",
-                "SLEEPD_SLOT=3",
-                &task,
-                "SLEEPD_NODE=node1"
-            ]
-        );
     }
 
     #[test]

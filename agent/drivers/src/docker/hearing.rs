@@ -15,9 +15,14 @@
 
 use std::time::Duration;
 
+use sleep_wire::WallTime;
 use tokio::time::{Instant, sleep};
 
-/// How old a process must be before it is judged: programs install handlers when they start.
+use crate::signal::number;
+use crate::text;
+
+/// How long a container must have run before it is judged: programs install handlers when they start. Its first
+/// process is older than that: it waits for its network first, as the runtime's own program.
 const GROWING_UP: Duration = Duration::from_millis(500);
 /// So many looks in a row must agree.
 const LOOKS: u32 = 3;
@@ -28,16 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const KILL: u32 = 9;
 const STOP: u32 = 19;
-const RT_MIN: u32 = 34;
-const RT_MAX: u32 = 64;
-
-/// Linux's names, in order, from 1; the same on every architecture that this runs on.
-const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
-    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-];
-
 /// The numbers of `rt_sigtimedwait` under the ABIs of the architectures known; elsewhere nobody is called deaf.
 const SIGTIMEDWAIT: Option<&[u32]> = if cfg!(target_arch = "x86_64") {
     Some(&[128, 177, 421, 1_073_742_347]) // native, 32-bit, 32-bit with 64-bit time, x32
@@ -47,37 +42,26 @@ const SIGTIMEDWAIT: Option<&[u32]> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// The number of a signal as engines take it: `SIGTERM`, `term`, `15`, `RTMIN+3`.
-pub(crate) fn signal_number(text: &str) -> Option<u32> {
-    if let Ok(number) = text.parse() {
-        return (1..=RT_MAX).contains(&number).then_some(number);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let within = |number: Option<u32>| number.filter(|number| (RT_MIN..=RT_MAX).contains(number));
-    let offset = |rest: &str, sign: char| match rest {
-        "" => Some(0),
-        rest => rest.strip_prefix(sign)?.parse::<u32>().ok(),
-    };
-    if let Some(rest) = name.strip_prefix("RTMIN") {
-        return within(RT_MIN.checked_add(offset(rest, '+')?));
-    }
-    if let Some(rest) = name.strip_prefix("RTMAX") {
-        return within(RT_MAX.checked_sub(offset(rest, '-')?));
-    }
-    NAMES.iter().position(|known| *known == name).and_then(|at| u32::try_from(at + 1).ok())
+/// A container to look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspect<'a> {
+    pub(crate) container: &'a str,
+    /// Its first process, as this host counts.
+    pub(crate) pid: u32,
+    /// When the engine says that it started.
+    pub(crate) started_at: WallTime,
 }
 
-/// Whether waiting is pointless after sending `signal` to the first process of `container`, which is `pid` here.
-pub(crate) async fn is_deaf(pid: u32, container: &str, signal: &str) -> bool {
+/// Whether waiting is pointless after sending `signal` to it.
+pub(crate) async fn is_deaf(suspect: Suspect<'_>, signal: &str) -> bool {
     // These two reach everybody.
-    let Some(signal) = signal_number(signal).filter(|number| ![KILL, STOP].contains(number)) else {
+    let Some(signal) = number(signal).filter(|number| ![KILL, STOP].contains(number)) else {
         return false;
     };
     let began = Instant::now();
     let mut agreed = 0;
     while began.elapsed() < PATIENCE {
-        match look(pid, container, signal) {
+        match look(suspect, signal) {
             Look::MayHear => return false,
             Look::Young => agreed = 0,
             Look::Deaf => agreed += 1,
@@ -101,7 +85,8 @@ enum Look {
     Deaf,
 }
 
-fn look(pid: u32, container: &str, signal: u32) -> Look {
+fn look(suspect: Suspect<'_>, signal: u32) -> Look {
+    let Suspect { container, pid, started_at } = suspect;
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
     let judged = || {
         // The call before the masks and again after them: a wait that spans them cannot be missed.
@@ -112,11 +97,11 @@ fn look(pid: u32, container: &str, signal: u32) -> Look {
             && drops(&status, signal)?
             && !awaits_signals(&before)?
             && !awaits_signals(&after)?;
-        let age = age(&read("stat")?, &std::fs::read_to_string("/proc/uptime").ok()?)?;
-        Some(match deaf {
-            true if age < GROWING_UP => Look::Young,
-            true => Look::Deaf,
-            false => Look::MayHear,
+        let young = is_young(started_at, text::now());
+        Some(match (deaf, young) {
+            (true, true) => Look::Young,
+            (true, false) => Look::Deaf,
+            (false, _) => Look::MayHear,
         })
     };
     judged().unwrap_or(Look::MayHear)
@@ -149,14 +134,10 @@ fn is_member(cgroup: &str, container: &str) -> bool {
     !container.is_empty() && cgroup.lines().any(|line| line.contains(container))
 }
 
-/// How long a process has lived, by the boot clock.
-fn age(stat: &str, uptime: &str) -> Option<Duration> {
-    let started = crate::process_stat::started(stat)?;
-    let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let ticks = rustix::param::clock_ticks_per_second();
-    Duration::try_from_secs_f64(up)
-        .ok()?
-        .checked_sub(Duration::from_millis(started.checked_mul(1000)? / ticks))
+/// Whether a container that started then has only just begun. A moment that is still to come says that the clock was
+/// set back, and nothing else.
+fn is_young(started_at: WallTime, now: WallTime) -> bool {
+    u128::try_from(now.0 - started_at.0).is_ok_and(|age| age < GROWING_UP.as_millis())
 }
 
 #[cfg(test)]
@@ -182,7 +163,7 @@ mod tests {
         let blocked = SLEEP.replace("SigBlk:\t0000000000000000", "SigBlk:\t0000000000004000");
         assert_eq!(drops(&blocked, TERM), Some(false));
         let last = SLEEP.replace("SigCgt:\t0000000000000000", "SigCgt:\t8000000000000000");
-        assert_eq!((drops(&last, RT_MAX), drops(SLEEP, RT_MAX)), (Some(false), Some(true)));
+        assert_eq!((drops(&last, 64), drops(SLEEP, 64)), (Some(false), Some(true)));
     }
 
     #[test]
@@ -202,7 +183,10 @@ mod tests {
         for damaged in ["", "NSpid:\t5\t1\n", "NSpid:\t5\t1\nSigCgt:\tzz\nSigBlk:\t0\n"] {
             assert_eq!(drops(damaged, TERM), None, "{damaged}");
         }
-        assert_eq!(look(u32::MAX, "ab", TERM), Look::MayHear);
+        assert_eq!(
+            look(Suspect { container: "ab", pid: u32::MAX, started_at: WallTime(0) }, TERM),
+            Look::MayHear
+        );
     }
 
     /// `tini` as the first process: it looks deaf but for the call that it is in.
@@ -219,18 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn youth_is_short_and_does_not_lie_ahead() {
+        let ages = [0, 499, 500, 10_000, -1].map(|age| is_young(WallTime(1_000), WallTime(1_000 + age)));
+        assert_eq!(ages, [true, true, false, false, false]);
+    }
+
+    #[test]
     fn a_process_of_another_container_is_not_ours_to_judge() {
         assert!(is_member("9:pids:/docker/74b6\n", "74b6"));
         assert!(is_member("0::/system.slice/docker-74b6.scope\n", "74b6"));
         assert!(!is_member("0::/user.slice\n", "74b6"));
         assert!(!is_member("0::/user.slice\n", ""));
-    }
-
-    #[test]
-    fn signals_have_the_names_that_engines_take() {
-        let numbers =
-            ["SIGTERM", "term", "15", "QUIT", "SIGRTMIN+3", "RTMAX-1", "RTMIN", "KILL"].map(signal_number);
-        assert_eq!(numbers, [15, 15, 15, 3, 37, 63, 34, 9].map(Some));
-        assert_eq!(["", "0", "65", "SIGNOPE", "RTMIN+31", "RTMINx", "RTMIN-1"].map(signal_number), [None; 7]);
     }
 }

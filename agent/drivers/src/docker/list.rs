@@ -12,9 +12,9 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::{Health, TaskLabel};
 use tokio::time::timeout;
 
-use super::label::{self, Owner};
 use super::start::labels_of;
 use super::{Inner, facts};
+use crate::label::{self, Owner};
 use crate::text;
 
 /// How many containers are inspected at a time.

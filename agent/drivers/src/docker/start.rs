@@ -9,8 +9,8 @@ use sleep_wire::engine::{EngineError, EngineReport, Launch, StartStep};
 use sleep_wire::task::TaskId;
 use tokio::time::timeout;
 
-use super::label::{self, Owner};
 use super::{Inner, create, error, facts};
+use crate::label::{self, Owner};
 use crate::text;
 
 /// The most bytes of an image's name.

@@ -9,10 +9,10 @@ use sleep_wire::task::{Exit, TaskId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::label::{self, Owner};
 use super::start::labels_of;
 use super::{Inner, error, facts, hearing};
 use crate::book::{Died, Turn};
+use crate::label::{self, Owner};
 
 /// What asks a process to end if neither the service nor its image says otherwise.
 const USUAL_SIGNAL: &str = "SIGTERM";
@@ -70,11 +70,14 @@ async fn end_of(
     let image_signal = seen.config.as_ref().and_then(|config| config.stop_signal.clone());
     let signal = [Some(order.signal), image_signal].into_iter().flatten().find(|signal| !signal.is_empty());
     let signal = signal.unwrap_or_else(|| USUAL_SIGNAL.to_owned());
-    let deaf = can_be_judged(inner, &seen)
-        && match state.pid.and_then(|pid| u32::try_from(pid).ok()) {
-            Some(pid) if pid > 0 => hearing::is_deaf(pid, &order.container, &signal).await,
-            Some(_) | None => false,
-        };
+    let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    let deaf = match (pid, facts::started_at(&state)) {
+        (Some(pid), Some(started_at)) if can_be_judged(inner, &seen) => {
+            let suspect = hearing::Suspect { container: &order.container, pid, started_at };
+            hearing::is_deaf(suspect, &signal).await
+        }
+        (Some(_) | None, _) => false,
+    };
     if !deaf {
         kill(inner, &order.container, &signal).await?;
         if let Ok(Ok(died)) = timeout(order.grace, &mut end).await {

@@ -19,9 +19,9 @@ use sleep_wire::task::{Health, TaskLabel};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::engine::Link;
-use super::label::{self, Owner};
 use super::{Inner, error, facts, start};
 use crate::book::{Died, Verdict};
+use crate::label::{self, Owner};
 
 /// Watches for ever.
 pub(crate) async fn watch(inner: std::sync::Arc<Inner>) {

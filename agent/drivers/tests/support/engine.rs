@@ -30,7 +30,7 @@ done
 export DOCKER_HOST="unix://$DIR/docker.sock"
 kill -CONT $D
 timeout 20 docker ps -aq | timeout 20 xargs -r docker rm -f >/dev/null
-kill $D; (sleep 20; kill -9 $D) 2>/dev/null & wait $D
+kill $D; timeout 20 tail --pid=$D -f /dev/null || kill -9 $D; wait $D
 kill $C; wait $C
 exit 0
 "#;

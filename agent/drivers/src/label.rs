@@ -1,4 +1,4 @@
-//! How a container says whose it is.
+//! How a container, or a process, says whose it is.
 //!
 //! Most labels are for people who filter lists of containers. The driver itself reads two: the cluster's, and the
 //! bytes of the [`TaskLabel`], from which everything reads back exactly.
