@@ -108,7 +108,7 @@ impl<'a> Words<'a> {
             cpu_milli: facts.map_or(0, |facts| facts.cpu_milli),
             memory: facts.map_or(0, |facts| facts.memory),
             runtimes: runtimes.unwrap_or_default(),
-            wall_clock_off_ms: self.core.wall_clock_off_ms(row.id),
+            wall_clock_off_ms: self.core.wall_clock_off_ms(self.now, row.id),
             running: row.running,
         }
     }
@@ -463,7 +463,7 @@ fn changes(before: &Revision, after: &Revision) -> Vec<String> {
 }
 
 /// RFC 3339 in UTC, to the millisecond; a time that no calendar has is shown as the nearest that one has.
-pub(super) fn time(at: WallTime) -> String {
+pub(crate) fn time(at: WallTime) -> String {
     let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
     format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
 }
