@@ -1,1 +1,4 @@
-//! Not written yet.
+//! Deterministic simulations of whole clusters, with faults.
+#![forbid(unsafe_code)]
+
+pub mod engine;

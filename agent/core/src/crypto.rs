@@ -2,8 +2,12 @@
 //!
 //! The agent uses ed25519 and SHA-256; the simulator uses the same keys and bytes, and remembers verdicts.
 
+use alloc::sync::Arc;
+
 use sleep_wire::trust::Warrant;
 use sleep_wire::{Digest, NodeId, PublicKey, Signature, TokenId};
+
+use crate::state::Entry;
 
 /// A node's own key, and everybody's arithmetic.
 pub trait Crypto {
@@ -33,5 +37,16 @@ pub trait Crypto {
     /// The join token that a key belongs to.
     fn token_id(&self, key: &PublicKey) -> TokenId {
         TokenId::from_digest(&self.hash(&Warrant::token_id_claim(key)))
+    }
+    /// Reads a record: a pure function of its bytes. The simulator remembers what it has read, as a thousand nodes
+    /// hold the same bytes in one process.
+    ///
+    /// # Errors
+    /// As [`Entry::read`].
+    fn read_record(&self, bytes: &[u8]) -> Result<Arc<Entry>, &'static str>
+    where
+        Self: Sized,
+    {
+        Entry::read(bytes, self).map(Arc::new)
     }
 }

@@ -30,7 +30,7 @@ fn meet(shared: &Arc<Shared>, incoming: Incoming) {
     if pending > shared.limits.retry_above && !incoming.remote_address_validated() {
         count(&shared.tally.handshakes_retried);
         // It may be retried, since it is not validated yet.
-        let _ = incoming.retry();
+        drop(incoming.retry());
         return;
     }
     let shared = shared.clone();
@@ -70,15 +70,14 @@ fn judge(shared: &Arc<Shared>, connection: Connection) {
                 }
             }
         }
-        Some((Purpose::Join, key)) => match shared.doors.clone().try_acquire_owned() {
-            Ok(turn) => {
+        Some((Purpose::Join, key)) => {
+            if let Ok(turn) = shared.doors.clone().try_acquire_owned() {
                 tokio::spawn(door::serve(shared.clone(), connection, key, turn));
-            }
-            Err(_) => {
+            } else {
                 count(&shared.tally.turned_away);
                 connection.close(Code::TooMany.var(), b"");
             }
-        },
+        }
         Some((Purpose::Api, key)) => {
             let visit = shared.book().visit(key, &connection);
             match visit {

@@ -23,8 +23,8 @@ use crate::socket::{self, Counted, canonical};
 use crate::tls::{Identity, Purpose, proven};
 use crate::transport;
 
-/// One stream of an operator's connection, both ways. Shutting it down ends this side's half; dropping it abandons
-/// what was not read.
+/// One stream of an operator's connection, both ways. Shutting it down ends this side's half; dropping it
+/// abandons what was not read.
 pub struct ApiStream {
     receive: RecvStream,
     send: SendStream,
@@ -82,13 +82,13 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Connects with an operator's key, to the first of `hosts` that answers: `HOST`, `HOST:PORT`, `[IPV6]:PORT`, with
-    /// or without `quic://`. With `expected`, no other agent's key is accepted; without, whoever calls compares
-    /// [`ApiClient::agent`] with what it knows.
+    /// Connects with an operator's key, to the first of `hosts` that answers: `HOST`, `HOST:PORT`,
+    /// `[IPV6]:PORT`, with or without `quic://`. With `expected`, no other agent's key is accepted;
+    /// without, whoever calls compares [`ApiClient::agent`] with what it knows.
     ///
     /// # Errors
-    /// [`NetError::Resolve`] or [`NetError::NoAnswer`], which says of each address what came of it: also that it
-    /// refused the key.
+    /// [`NetError::Resolve`] or [`NetError::NoAnswer`], which says of each address what came of it: also
+    /// that it refused the key.
     pub async fn connect(
         seed: &[u8; 32],
         hosts: &[String],
@@ -140,6 +140,6 @@ impl ApiClient {
     /// Says goodbye, and waits for a moment until that has left.
     pub async fn close(self) {
         self.connection.close(Code::Done.var(), b"");
-        let _ = timeout(std::time::Duration::from_millis(500), self.endpoint.wait_idle()).await;
+        drop(timeout(std::time::Duration::from_millis(500), self.endpoint.wait_idle()).await);
     }
 }

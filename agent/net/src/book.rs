@@ -7,9 +7,12 @@
 //!    └───────────── lost ─────────────┘
 //! ```
 //! # Invariants
-//! - `smaller_dials`: of two connections that both answer, the one dialled by the smaller id stays, on both sides.
-//! - `newest_until_proven`: an older connection is preferred only after it answered: its peer may have restarted.
-//! - `told_in_order`: the agent hears of connections what is so, never what was; a slow agent costs no memory.
+//! - `smaller_dials`: of two connections that both answer, the one dialled by the smaller id stays, on both
+//!   sides.
+//! - `newest_until_proven`: an older connection is preferred only after it answered: its peer may have
+//!   restarted.
+//! - `told_in_order`: the agent hears of connections what is so, never what was; a slow agent costs no
+//!   memory.
 //!
 //! # Not here
 //! Sockets, tasks, time-outs: the book is changed under a lock, and never waits.
@@ -63,7 +66,8 @@ pub(crate) struct Peer {
     pub(crate) dialling: Dialling,
     /// Ends a wait before the next dial.
     pub(crate) hurry: Arc<Notify>,
-    /// The connection that the agent may rely on: the number of the first of an unbroken row, and its address.
+    /// The connection that the agent may rely on: the number of the first of an unbroken row, and its
+    /// address.
     standing: Option<(u64, SocketAddr)>,
     /// What the agent was told of that.
     told: Option<(u64, SocketAddr)>,
@@ -144,7 +148,7 @@ impl Peer {
         self.standing = Some((number, link.address()));
         for (since, datagram) in self.waiting.drain(..) {
             if since.elapsed() < STALE {
-                let _ = link.connection.send_datagram(datagram);
+                drop(link.connection.send_datagram(datagram));
             }
         }
         self.current.send_replace(Some(link.clone()));
@@ -362,8 +366,8 @@ impl Book {
         came
     }
 
-    /// No address answered: what waits has waited in vain. How many frames that was, and how long to wait before the
-    /// next dial, if one is wanted.
+    /// No address answered: what waits has waited in vain. How many frames that was, and how long to wait
+    /// before the next dial, if one is wanted.
     pub(crate) fn dial_failed(&mut self, id: NodeId) -> (usize, Option<Duration>) {
         let Some(peer) = self.peers.get_mut(&id) else { return (0, None) };
         let doubled = self.limits.backoff.saturating_mul(1 << peer.dialling.failures.min(16));

@@ -74,8 +74,8 @@ async fn try_once(shared: &Arc<Shared>, peer: NodeId, plan: Plan) -> bool {
             return false;
         }
     };
-    // If the peer dials at the same moment, both connections stand for a while: closing one that the other side may
-    // already use would lose what it carries.
+    // If the peer dials at the same moment, both connections stand for a while: closing one that the other
+    // side may already use would lose what it carries.
     match race(&shared.endpoints, &plan.addresses, &config, false, &shared.limits).await {
         Ok(opened) => {
             count(&shared.tally.dialled);
@@ -89,8 +89,8 @@ async fn try_once(shared: &Arc<Shared>, peer: NodeId, plan: Plan) -> bool {
     }
 }
 
-/// Dials addresses, best first, each a moment after the one before or as soon as that failed: the first that answers
-/// wins (RFC 8305).
+/// Dials addresses, best first, each a moment after the one before or as soon as that failed: the first
+/// that answers wins (RFC 8305).
 pub(crate) async fn race(
     endpoints: &[Endpoint],
     addresses: &[SocketAddr],

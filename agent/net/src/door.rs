@@ -59,7 +59,7 @@ async fn exchange(shared: &Arc<Shared>, connection: &Connection, key: PublicKey)
     let answer = timeout(within, answered).await.map_err(|_| Code::TooSlow)?.map_err(|_| Code::Unwanted)?;
     let told = async {
         send.write_chunk(answer).await.map_err(|_| Code::Done)?;
-        let _ = send.finish();
+        drop(send.finish());
         // The newcomer closes when it has read everything.
         connection.closed().await;
         Ok(())
@@ -73,7 +73,8 @@ pub(crate) async fn ask(shared: &Arc<Shared>, hosts: &[String], frame: Bytes) ->
         return Err(NetError::TooLong { len: frame.len(), limit: MAX_JOIN_FRAME });
     }
     let mut addresses = resolve(hosts).await?;
-    // Whose key answers does not matter: the answer's records prove that the door belongs to the token's cluster.
+    // Whose key answers does not matter: the answer's records prove that the door belongs to the token's
+    // cluster.
     let config = transport::client(&shared.identity, &shared.limits, Purpose::Join, None)?;
     let mut failed: Vec<(SocketAddr, String)> = Vec::new();
     loop {

@@ -79,7 +79,8 @@ impl fmt::Display for NetError {
 
 impl std::error::Error for NetError {}
 
-/// Why a connection was closed, as the closing side says. The numbers are on the wire: never used again for another.
+/// Why a connection was closed, as the closing side says. The numbers are on the wire: never used again for
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     /// There is nothing more to say.

@@ -25,16 +25,16 @@ pub enum NetEvent {
         /// The frame.
         bytes: Bytes,
     },
-    /// A frame of a member's stream. Those of one lane come in the order in which they were sent, as long as the
-    /// connection stands.
+    /// A frame of a member's stream. Those of one lane come in the order in which they were sent, as long
+    /// as the connection stands.
     Message {
         /// Whose key the connection proved.
         from: NodeId,
         /// The frame.
         bytes: Bytes,
     },
-    /// A connection to a peer stands. Twice in a row if the first was lost and another stood by: what was under way
-    /// may be lost then too.
+    /// A connection to a peer stands. Twice in a row if the first was lost and another stood by: what was
+    /// under way may be lost then too.
     Connected {
         /// To whom.
         peer: NodeId,
@@ -76,9 +76,10 @@ pub enum NetEvent {
 pub struct JoinReply(pub(crate) oneshot::Sender<Bytes>);
 
 impl JoinReply {
-    /// Answers with one frame of at most [`crate::MAX_JOIN_FRAME`] bytes. A newcomer that is gone is not an error.
+    /// Answers with one frame of at most [`crate::MAX_JOIN_FRAME`] bytes. A newcomer that is gone is not an
+    /// error.
     pub fn send(self, frame: Bytes) {
-        let _ = self.0.send(frame);
+        drop(self.0.send(frame));
     }
 }
 
@@ -112,13 +113,14 @@ impl Outbox {
         }
     }
 
-    /// Hands over a frame. Waits while the agent is behind: the peer's stream stops then, and its queue fills.
+    /// Hands over a frame. Waits while the agent is behind: the peer's stream stops then, and its queue
+    /// fills.
     pub(crate) async fn message(&self, link: &Arc<Link>, lane: u8, bytes: Bytes, room: Room) {
         let event = NetEvent::Message { from: link.peer, bytes };
         let item = Item { event, link: Some(link.clone()), room };
         let to = if lane == 0 { &self.urgent } else { &self.rest };
         // Nobody takes events any more: the agent is about to end.
-        let _ = to.send(item).await;
+        drop(to.send(item).await);
     }
 
     /// Hands over what a stranger or an operator wants, unless too much of it waits.
@@ -135,8 +137,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event, or `None` once the network was closed. Connections first, then datagrams and the urgent lane,
-    /// then the rest. Cancel safe.
+    /// The next event, or `None` once the network was closed. Connections first, then datagrams and the
+    /// urgent lane, then the rest. Cancel safe.
     pub async fn next(&mut self) -> Option<NetEvent> {
         let mut closing = self.shared.closing.subscribe();
         loop {

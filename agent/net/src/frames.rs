@@ -29,7 +29,8 @@ pub(crate) enum Unread {
 /// Room that a frame takes until the agent has it.
 pub(crate) type Room = Option<OwnedSemaphorePermit>;
 
-/// Reads the next frame, envelope included, or `None` at the end of the stream. `inbox` must have room for it first.
+/// Reads the next frame, envelope included, or `None` at the end of the stream. `inbox` must have room for
+/// it first.
 pub(crate) async fn read(
     stream: &mut RecvStream,
     limit: usize,

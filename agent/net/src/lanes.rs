@@ -3,8 +3,8 @@
 //! ```text
 //! message(lane) ──▶ queue (bounded) ──▶ long-lived stream, one a lane, with the lane's priority
 //! ```
-//! A queue outlives connections; streams are opened when a frame needs one, and again after a reset. What a stream
-//! accepted and a lost connection did not deliver is gone: whoever needs an answer asks again.
+//! A queue outlives connections; streams are opened when a frame needs one, and again after a reset. What a
+//! stream accepted and a lost connection did not deliver is gone: whoever needs an answer asks again.
 //!
 //! # Not here
 //! Which connection is used: see [`crate::book`].
@@ -141,21 +141,19 @@ impl Writer {
                     self.open = None;
                     return Written::Unwanted;
                 }
-                Err(WriteError::ConnectionLost(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
-                    self.open = None;
-                }
+                Err(_) => self.open = None,
             },
             _ = other => {
                 // A part of the frame may be on its way: without its rest it means nothing there.
                 if let Some((_, mut stream)) = self.open.take() {
-                    let _ = stream.reset(0u32.into());
+                    drop(stream.reset(0u32.into()));
                 }
                 return Written::Again;
             }
         }
         // The connection is lost; the book will say so presently.
         let lost = link.number;
-        let _ = self.current.wait_for(|now| now.as_ref().is_none_or(|now| now.number != lost)).await;
+        drop(self.current.wait_for(|now| now.as_ref().is_none_or(|now| now.number != lost)).await);
         Written::Again
     }
 }
@@ -171,7 +169,7 @@ async fn write_to(
         *open = None;
         let mut stream = link.lane_stream(lane).await?;
         let priority = i32::try_from(LANES - lane).expect("there are three lanes");
-        let _ = stream.set_priority(priority);
+        drop(stream.set_priority(priority));
         stream.write_all(&[u8::try_from(lane).expect("there are three lanes")]).await?;
         *open = Some((link.number, stream));
     }

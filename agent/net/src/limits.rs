@@ -8,7 +8,8 @@ use sleep_wire::message::HEADER_LEN;
 /// The longest frame, envelope included, in bytes.
 pub const MAX_FRAME: usize = HEADER_LEN + MAX_LEN;
 
-/// The longest frame of the join exchange, each way, in bytes: 64 KiB of content, and what every frame carries.
+/// The longest frame of the join exchange, each way, in bytes: 64 KiB of content, and what every frame
+/// carries.
 pub const MAX_JOIN_FRAME: usize = 64 * 1024 + HEADER_LEN + 1_100;
 
 /// How many lanes a connection has.
@@ -20,15 +21,16 @@ pub(crate) const LANE_BYTES: [usize; LANES] = [MAX_FRAME, MAX_FRAME, 2 * MAX_FRA
 /// How many frames may wait for a peer in one lane.
 pub(crate) const LANE_FRAMES: usize = 4_096;
 
-/// Bytes of one lane's frames that the agent has not taken yet. A lane of its own each, so that bulk that piles up at a
-/// busy agent does not keep a lease waiting.
+/// Bytes of one lane's frames that the agent has not taken yet. A lane of its own each, so that bulk that
+/// piles up at a busy agent does not keep a lease waiting.
 pub(crate) const INBOX_BYTES: usize = MAX_FRAME;
 
 /// Bytes of one stream that a peer may have in flight. One frame, and room to begin the next.
 pub(crate) const STREAM_WINDOW: u32 = 1_280 * 1024;
 
-/// Bytes of one connection that may be in flight, each way: more than the lanes' streams together, so that no lane
-/// can keep another from sending. With [`LANE_BYTES`] or three [`INBOX_BYTES`] a peer takes at most 8 MiB each way.
+/// Bytes of one connection that may be in flight, each way: more than the lanes' streams together, so that
+/// no lane can keep another from sending. With [`LANE_BYTES`] or three [`INBOX_BYTES`] a peer takes at most
+/// 8 MiB each way.
 pub(crate) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// The same before the key is judged, and for the join exchange.

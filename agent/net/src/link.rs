@@ -185,7 +185,7 @@ impl Link {
         if !self.cut.load(Ordering::Acquire) {
             // What has arrived whole is still good.
             let rest = async { while streams.join_next().await.is_some() {} };
-            let _ = timeout(shared.limits.handshake, rest).await;
+            drop(timeout(shared.limits.handshake, rest).await);
         }
     }
 
@@ -210,7 +210,7 @@ impl Link {
                 Ok(None) | Err(Unread::Lost(_) | Unread::Cut) => return,
                 Err(Unread::Bad(_) | Unread::TooLong { .. }) => {
                     // Where the next frame begins is not known any more.
-                    let _ = stream.stop(Code::BadFrames.var());
+                    drop(stream.stop(Code::BadFrames.var()));
                     self.strike(&shared);
                     return;
                 }
@@ -227,8 +227,8 @@ impl Link {
     }
 }
 
-/// Frames sent that want an acknowledgement. One's own acknowledgements do not: an idle connection's last packet is
-/// one, and its silence after it says nothing.
+/// Frames sent that want an acknowledgement. One's own acknowledgements do not: an idle connection's last
+/// packet is one, and its silence after it says nothing.
 fn asked(stats: &quinn::ConnectionStats) -> u64 {
     let sent = &stats.frame_tx;
     let said = sent.datagram + sent.stream + sent.reset_stream + sent.stop_sending;

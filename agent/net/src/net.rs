@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::accept;
-use crate::book::Book;
+use crate::book::{Book, Peer};
 use crate::counters::{Counters, Tally};
 use crate::door;
 use crate::error::{Code, NetError};
@@ -32,7 +32,8 @@ use crate::transport;
 pub struct Options {
     /// The node's ed25519 seed.
     pub seed: [u8; 32],
-    /// Where it listens, and what it dials from. Empty means all addresses, at [`DEFAULT_PORT`]. Port 0 means any.
+    /// Where it listens, and what it dials from. Empty means all addresses, at [`DEFAULT_PORT`]. Port 0
+    /// means any.
     pub listen: Vec<SocketAddr>,
     /// Times and counts.
     pub limits: Limits,
@@ -61,7 +62,8 @@ impl Net {
     /// Opens the sockets and begins to listen. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`NetError::Bind`] for an address that is taken or is not this host's; [`NetError::Key`] for an unusable key.
+    /// [`NetError::Bind`] for an address that is taken or is not this host's; [`NetError::Key`] for an
+    /// unusable key.
     pub fn bind(options: Options) -> Result<(Self, Events), NetError> {
         let Options { seed, mut listen, limits } = options;
         if listen.is_empty() {
@@ -120,14 +122,14 @@ impl Net {
         self.shared.endpoints.iter().filter_map(|endpoint| endpoint.local_addr().ok()).collect()
     }
 
-    /// A member may connect with this key, and may be dialled at these addresses, best first. Said again with other
-    /// addresses, they replace those before; one that is new is worth a dial at once.
+    /// A member may connect with this key, and may be dialled at these addresses, best first. Said again
+    /// with other addresses, they replace those before; one that is new is worth a dial at once.
     pub fn introduce(&self, peer: NodeId, key: PublicKey, addresses: Vec<SocketAddr>) {
         self.shared.book().introduce(peer, key, addresses);
     }
 
-    /// A member's key is one no longer: its connections are closed at once, nothing that is still waiting of it is
-    /// handed out, and new connections are refused.
+    /// A member's key is one no longer: its connections are closed at once, nothing that is still waiting
+    /// of it is handed out, and new connections are refused.
     pub fn expel(&self, peer: NodeId) {
         let links = self.shared.book().expel(peer);
         for link in links {
@@ -157,14 +159,14 @@ impl Net {
         }
     }
 
-    /// Sends one frame of at most 1,100 bytes as a datagram. Never blocks; dials if needed; is thrown away and
-    /// counted when it cannot be sent.
+    /// Sends one frame of at most 1,100 bytes as a datagram. Never blocks; dials if needed; is thrown away
+    /// and counted when it cannot be sent.
     pub fn datagram(&self, to: NodeId, bytes: Bytes) {
         self.shared.datagram(to, bytes);
     }
 
-    /// Sends one frame over a stream: lane 0 before 1 before 2. Never blocks; dials if needed; is thrown away and
-    /// counted when the peer cannot be reached, or when too much waits for it.
+    /// Sends one frame over a stream: lane 0 before 1 before 2. Never blocks; dials if needed; is thrown
+    /// away and counted when the peer cannot be reached, or when too much waits for it.
     pub fn message(&self, to: NodeId, lane: u8, bytes: Bytes) {
         self.shared.message(to, usize::from(lane), bytes);
     }
@@ -186,7 +188,7 @@ impl Net {
 
     /// Every connection that is used now.
     pub fn connected(&self) -> Vec<Connected> {
-        let links: Vec<_> = self.shared.book().peers.values().filter_map(|peer| peer.link()).collect();
+        let links: Vec<_> = self.shared.book().peers.values().filter_map(Peer::link).collect();
         let facts = |link: Arc<crate::link::Link>| Connected {
             peer: link.peer,
             address: link.address(),
@@ -196,12 +198,14 @@ impl Net {
         links.into_iter().map(facts).collect()
     }
 
-    /// How many connections of peers are open, those included that another replaced and that are about to close.
+    /// How many connections of peers are open, those included that another replaced and that are about to
+    /// close.
     pub fn open_connections(&self) -> watch::Receiver<usize> {
         self.shared.open.subscribe()
     }
 
-    /// Moves the first socket elsewhere; connections that were dialled from here go on, others are dialled anew.
+    /// Moves the first socket elsewhere; connections that were dialled from here go on, others are dialled
+    /// anew.
     ///
     /// # Errors
     /// [`NetError::Bind`] if the new address cannot be had: then nothing changed.
@@ -223,7 +227,7 @@ impl Net {
             endpoint.close(Code::Stopping.var(), b"");
         }
         for endpoint in &self.shared.endpoints {
-            let _ = timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
+            drop(timeout(Duration::from_millis(500), endpoint.wait_idle()).await);
         }
     }
 }

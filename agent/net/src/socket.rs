@@ -13,8 +13,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_
 use crate::counters::{Tally, add, count};
 use crate::error::NetError;
 
-/// Opens a socket. The unspecified IPv6 address takes IPv4 as well, unless `also_v4` says that another socket does;
-/// on a host without IPv6 it becomes the unspecified IPv4 address.
+/// Opens a socket. The unspecified IPv6 address takes IPv4 as well, unless `also_v4` says that another
+/// socket does; on a host without IPv6 it becomes the unspecified IPv4 address.
 pub(crate) fn open(address: SocketAddr, also_v4: bool) -> Result<UdpSocket, NetError> {
     match open_exactly(address, also_v4) {
         Ok(socket) => Ok(socket),
@@ -113,8 +113,8 @@ impl AsyncUdpSocket for Counted {
     }
 }
 
-/// The fixed bit, and for a long header a version that this release speaks (RFC 9000 §17). Random bytes pass with one
-/// chance in two; what is behind is quinn's to check.
+/// The fixed bit, and for a long header a version that this release speaks (RFC 9000 §17). Random bytes
+/// pass with one chance in two; what is behind is quinn's to check.
 fn looks_like_quic(packet: &[u8]) -> bool {
     match packet {
         [first, v0, v1, v2, v3, ..] if first & 0x80 != 0 => {

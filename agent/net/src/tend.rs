@@ -36,11 +36,12 @@ fn tend(shared: &Arc<Shared>) {
             continue;
         };
         match link.feel() {
-            // It may have restarted, or moved to where its packets do not find back: another connection will tell.
+            // It may have restarted, or moved to where its packets do not find back: another connection
+            // will tell.
             Health::Silent(since) if since >= shared.limits.suspect_after => wanted.push(*id),
             Health::Idle(since) if peer.keep && since >= shared.limits.keep_alive => {
                 // An empty datagram means nothing, and wants an acknowledgement.
-                let _ = link.connection.send_datagram(Bytes::new());
+                drop(link.connection.send_datagram(Bytes::new()));
             }
             Health::Well | Health::Idle(_) | Health::Silent(_) => {}
         }

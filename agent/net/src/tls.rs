@@ -1,7 +1,7 @@
 //! Who is at the other end: raw ed25519 keys in TLS 1.3, both ways (RFC 7250).
 //!
-//! There is no certificate and no authority: TLS proves that the other side has the private half of its key. Whether
-//! that key has any business here is judged by ALPN and key, before a stream is read.
+//! There is no certificate and no authority: TLS proves that the other side has the private half of its
+//! key. Whether that key has any business here is judged by ALPN and key, before a stream is read.
 
 use std::sync::Arc;
 

@@ -15,8 +15,8 @@ use crate::limits::{
 };
 use crate::tls::{Identity, Purpose, sha256};
 
-/// UDP payloads that go over every path that QUIC accepts. Larger ones are not searched for: what agents say is
-/// small, and a probe is traffic.
+/// UDP payloads that go over every path that QUIC accepts. Larger ones are not searched for: what agents
+/// say is small, and a probe is traffic.
 const MTU: u16 = 1_200;
 
 /// The largest UDP payload that is received: a later release may find larger paths.
@@ -29,8 +29,9 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const DATAGRAM_BUFFER: usize = 64 * (MAX_DATAGRAM + 64);
 
 pub(crate) fn endpoint(seed: &[u8; 32]) -> Result<EndpointConfig, NetError> {
-    // Both keys outlive the process: an agent that comes back after a crash can tell its peers, at their first
-    // packet, that the old connection is gone (RFC 9000 §10.3). With fresh ones they would wait out the idle time.
+    // Both keys outlive the process: an agent that comes back after a crash can tell its peers, at their
+    // first packet, that the old connection is gone (RFC 9000 §10.3). With fresh ones they would wait out
+    // the idle time.
     let reset = sha256(&[b"sleepd reset 1\0\0".as_slice(), seed].concat());
     let names = sha256(&[b"sleepd cids 1\0\0\0".as_slice(), seed].concat());
     let [a, b, c, d, e, f, g, h, ..] = names.0;

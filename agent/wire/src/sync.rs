@@ -1,11 +1,19 @@
 //! Comparing what two nodes have: a trie of additive hashes over 4,096 buckets.
 //!
 //! ```text
-//! A ── Root ──▶ B        equal: done
-//! A ◀─ Branch ─ B        16 children of a node that differs, down to a bucket
-//! A ── Bucket ─▶ B       what A has there: a hash a record
-//! A ◀─ Records ─ B       what A lacks;  A ◀─ Want ─ B   what B lacks
+//! A ── Root ──────▶ B     equal: B answers Equal, and that is all
+//! A ◀─ Branches ─── B     the root's children as B has them
+//! A ── Branches ──▶ B     A's children of those that differ
+//! A ◀─ Branches ─── B     and so on, down to buckets
+//! A ── Buckets ───▶ B     what A has there: a hash a record
+//! A ◀─ Records ──── B     what A lacks, and the hashes of what B lacks
+//! A ── Records ───▶ B     what B lacks
 //! ```
+//! Every message is a statement about its sender, and is answered from what the receiver has: nobody remembers where
+//! an exchange stands, and one that stops half way did half of the work.
+//!
+//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests on:
+//! membership, and how far back tombstones go. Until it is equal nothing else is compared, sent or asked for.
 
 use alloc::vec::Vec;
 
@@ -15,7 +23,7 @@ use crate::codec::{MAX_LEN, Wire};
 use crate::id::Digest;
 use crate::record::Batch;
 
-/// A node of the trie: the first `depth` nibbles of a key's hash.
+/// A node of the trie: the first `depth` nibbles of a bucket's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct TriePath {
     /// 0 for the root, 3 for a bucket.
@@ -28,11 +36,82 @@ impl TriePath {
     /// The root.
     pub const ROOT: Self = Self { depth: 0, index: 0 };
 
+    /// The foundation: membership, and how far back tombstones go.
+    pub const FOUNDATION: Self = Self { depth: 1, index: 0 };
+
     /// Depth of the buckets.
     pub const BUCKET_DEPTH: u8 = 3;
 
     /// How many buckets there are.
     pub const BUCKETS: usize = 4096;
+
+    /// How many of them are the foundation's: the first ones.
+    pub const FOUNDATION_BUCKETS: usize = 256;
+
+    /// A child of a node above the buckets, `nibble` below 16; `None` where there is none.
+    pub const fn child(self, nibble: u16) -> Option<Self> {
+        if self.is_node() && self.depth < Self::BUCKET_DEPTH && nibble < 16 {
+            Some(Self { depth: self.depth + 1, index: self.index << 4 | nibble })
+        } else {
+            None
+        }
+    }
+
+    /// Whether the trie has such a node.
+    pub const fn is_node(self) -> bool {
+        self.depth <= Self::BUCKET_DEPTH && (self.index as u32) < 1 << (4 * self.depth as u32)
+    }
+}
+
+/// The sums of a node's children.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Branch {
+    /// Which node: not a bucket.
+    pub path: TriePath,
+    /// Bit `i` is set if the sum of child `i` is not zero.
+    pub present: u16,
+    /// Those sums, in the order of their bits.
+    pub sums: Vec<Digest>,
+}
+
+impl Branch {
+    /// The sum of every child, zero where there is nothing; `None` if bits and sums do not fit together or there is
+    /// no such node.
+    pub fn children(&self) -> Option<[Digest; 16]> {
+        if self.sums.len() != self.present.count_ones() as usize
+            || !self.path.is_node()
+            || self.path.depth >= TriePath::BUCKET_DEPTH
+        {
+            return None;
+        }
+        let mut sums = self.sums.iter();
+        Some(core::array::from_fn(|child| {
+            let present = self.present >> child & 1 == 1;
+            present.then(|| sums.next().copied()).flatten().unwrap_or(Digest([0; 32]))
+        }))
+    }
+}
+
+/// The first 16 bytes of a record's hash.
+pub type Prefix = [u8; 16];
+
+/// Records of one bucket, by their hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BucketList {
+    /// Which bucket.
+    pub index: u16,
+    /// The records.
+    pub records: Vec<Prefix>,
+}
+
+/// What the sender's view rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Standing {
+    /// The sum of its foundation.
+    pub foundation: Digest,
+    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node lacks was
+    /// deleted, or never reached the cluster.
+    pub whole: bool,
 }
 
 /// One message of an exchange.
@@ -40,41 +119,50 @@ impl TriePath {
 pub enum SyncMessage {
     /// This is the sum of all that I have.
     Root {
+        /// Chosen by whoever asks, and repeated in every message of the exchange.
+        round: u32,
         /// The sum.
         sum: Digest,
-        /// How many records it covers.
+        /// How many records it covers: for display.
         records: u64,
     },
-    /// We differ below this node; here are my children of it.
-    Branch {
-        /// Which node.
-        path: TriePath,
-        /// The sums of its 16 children.
-        children: Vec<Digest>,
-    },
-    /// We differ in this bucket; here is what I have in it.
-    Bucket {
-        /// Which bucket.
-        index: u16,
-        /// The first 16 bytes of each record's hash, sorted.
-        records: Vec<[u8; 16]>,
-    },
-    /// Send me these.
-    Want {
-        /// Which bucket.
-        index: u16,
-        /// The first 16 bytes of their hashes.
-        records: Vec<[u8; 16]>,
-    },
-    /// These you lack.
-    Records {
-        /// The records.
-        batch: Batch,
-    },
-    /// We are equal now, as far as I can see.
+    /// We are equal.
     Equal {
-        /// The sum.
+        /// The exchange.
+        round: u32,
+        /// The sum of both.
         sum: Digest,
+    },
+    /// We differ below these nodes; here are my children of them.
+    Branches {
+        /// The exchange.
+        round: u32,
+        /// Nodes of one depth.
+        branches: Vec<Branch>,
+    },
+    /// We differ in these buckets; here is what I have in them.
+    Buckets {
+        /// The exchange.
+        round: u32,
+        /// What my view rests on.
+        standing: Standing,
+        /// The buckets, ascending.
+        buckets: Vec<BucketList>,
+    },
+    /// These you lack; those I lack.
+    Records {
+        /// The exchange.
+        round: u32,
+        /// What my view rests on.
+        standing: Standing,
+        /// What the receiver lacks.
+        batch: Batch,
+        /// What the sender lacks: buckets, ascending.
+        want: Vec<BucketList>,
+        /// Whether this is the last message of the answer.
+        end: bool,
+        /// Whether the answer was cut short.
+        more: bool,
     },
 }
 

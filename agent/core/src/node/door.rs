@@ -210,7 +210,7 @@ impl Member {
         if may {
             return Some(cx.me);
         }
-        let live: BTreeSet<NodeId> = self.membership.live().map(|(node, _)| node).collect();
+        let live: BTreeSet<NodeId> = self.membership.live().collect();
         self.trust.controls().find(|node| live.contains(node))
     }
 
@@ -260,7 +260,7 @@ impl Member {
     fn admitted<C: Crypto>(&self, cx: &Context<'_, C>, node: NodeId) -> JoinAnswer {
         let bytes = |key: &Key| self.state.record(key).map(|entry| entry.bytes().to_vec());
         let live: Vec<NodeId> = core::iter::once(cx.me)
-            .chain(self.membership.live().map(|(node, _)| node).filter(|node| *node != cx.me))
+            .chain(self.membership.live())
             .take(DOORS)
             .collect();
         let proven: Vec<NodeId> = live.iter().copied().chain([node]).collect();

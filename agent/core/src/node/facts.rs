@@ -59,12 +59,16 @@ impl Member {
         if self.trust.standing(node).is_none_or(|standing| standing.removed.is_some()) {
             return Liveness::Removed;
         }
-        match self.membership.state(node) {
-            Some(Seen::Alive { since } | Seen::Suspect { since, .. }) => Liveness::Up { since },
-            Some(Seen::Restarting { .. }) => Liveness::Held,
-            Some(Seen::Down { since }) => Liveness::Down { since, confirmed: self.desk.is_confirmed(node) },
-            // Never heard of since the start.
-            None => Liveness::Down { since: now, confirmed: self.desk.is_confirmed(node) },
+        if node == self.membership.me().node {
+            return Liveness::Up { since: self.started };
+        }
+        let Some(state) = self.membership.state(node) else {
+            return Liveness::Down { since: now, confirmed: self.desk.is_confirmed(node) };
+        };
+        match state.liveness {
+            Seen::Alive | Seen::Suspect => Liveness::Up { since: state.since },
+            Seen::Down if state.held_until.is_some() => Liveness::Held,
+            Seen::Down => Liveness::Down { since: state.since, confirmed: self.desk.is_confirmed(node) },
         }
     }
 

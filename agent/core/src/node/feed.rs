@@ -126,7 +126,7 @@ impl Member {
             state: newest.map(|task| task.status.state),
             health: newest.map_or(Health::None, |task| task.status.health),
             node_down_confirmed: removed
-                || self.membership.down_since(node).is_some_and(|since| now >= since + delay),
+                || self.down_since(node).is_some_and(|since| now >= since + delay),
         }
     }
 

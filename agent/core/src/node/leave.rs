@@ -11,13 +11,13 @@ use core::time::Duration;
 
 use sleep_wire::durable::Write;
 use sleep_wire::encode;
-use sleep_wire::message::{MembershipMessage, Message};
 
 use super::context::{Context, Purpose};
 use super::member::Member;
 use crate::crypto::Crypto;
-use crate::io::{Lane, Output, Refusal, Reply, Ticket};
+use crate::io::{Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
+use crate::membership::MembershipInput;
 use crate::reconcile::ReconcileInput;
 use crate::time::Instant;
 use crate::trust::Pen;
@@ -90,10 +90,7 @@ impl Member {
     /// A write of this room is as safe as it gets.
     pub(super) fn acknowledged<C: Crypto>(&mut self, cx: &mut Context<'_, C>, waiter: u64) {
         if matches!(&self.leaving, Some(Leaving { step: Step::Removing { waiter: ours }, .. }) if *ours == waiter) {
-            let live: Vec<_> = self.membership.live().map(|(node, _)| node).collect();
-            for node in live {
-                self.send(cx, node, Lane::Urgent, Message::Membership(MembershipMessage::Leaving));
-            }
+            self.membership.handle(cx.now.instant, MembershipInput::Leaving);
             self.stop_tasks(cx);
         }
     }

@@ -1,6 +1,5 @@
 //! A node that is in a cluster: its rooms, and what flows between them.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,9 +22,9 @@ use super::sightings::Sightings;
 use super::{Home, cell, earlier};
 use crate::clock::{Clock, Observed};
 use crate::crypto::Crypto;
-use crate::io::{Event, Input, Lane, Output, Refusal, Reply, Ticket};
+use crate::io::{Alarm, Event, Input, Lane, Output, Refusal, Reply, Ticket};
 use crate::lease::{Electorate, Evidence, Lease, LeaseInput, LeaseOutput};
-use crate::membership::{Membership, MembershipInput, MembershipOutput};
+use crate::membership::{Liveness, Membership, MembershipInput, MembershipOutput};
 use crate::reconcile::{self, Peers, Reconcile, ReconcileInput, ReconcileOutput, Recovered, RuntimeHealth};
 use crate::state::{BODY_VERSION, Draft, Judge, State, StateInput, StateOutput, Verdict};
 use crate::trust::{self, Trust};
@@ -52,6 +51,10 @@ pub(crate) struct Member {
     pub(super) desk: Desk,
     pub(super) sightings: Sightings,
     pub(super) facts: NodeFacts,
+    /// Slots that the reconcile room was told of.
+    pub(super) fed: BTreeSet<SlotKey>,
+    /// Who waits for this node's membership to be durable.
+    pub(super) joined: Option<(Ticket, Reply)>,
     /// Counts this boot's observed records.
     sequence: u64,
     /// Who waits for which write to be safe.
@@ -65,6 +68,8 @@ pub(crate) struct Member {
     live: Vec<NodeId>,
     /// Whom the network was last told to keep connected.
     kept: Vec<NodeId>,
+    /// When it became a member, or its agent was started.
+    pub(super) started: crate::Instant,
     /// When this node was last asked to do anything.
     last_call: crate::Instant,
     /// Whether peers' state has come since the start.
@@ -125,13 +130,15 @@ impl Member {
             cluster,
             clock,
             trust,
-            membership: Membership::new(peer, home.tuning.membership.clone(), seed(3), now.instant),
+            membership: Membership::new(peer, home.tuning.membership, seed(3), now.instant),
             lease: Lease::new(cx.me, now.instant, promise, home.tuning.lease, seed(4)),
             state,
             reconcile: Reconcile::new(now, setup),
             desk: Desk::default(),
             sightings: Sightings::default(),
             facts: home.facts.clone(),
+            fed: BTreeSet::new(),
+            joined: None,
             sequence: 0,
             waiters: BTreeMap::new(),
             last_waiter: 0,
@@ -140,6 +147,7 @@ impl Member {
             leaving: None,
             live: Vec::new(),
             kept: Vec::new(),
+            started: now.instant,
             last_call: now.instant,
             synced: !matches!(beginning, Beginning::Again { .. }),
             outstanding: BTreeSet::new(),
@@ -208,9 +216,8 @@ impl Member {
                 self.membership.handle(cx.now.instant, MembershipInput::Connected { peer });
                 self.to_state(cx, StateInput::Connected { peer });
             }
-            Input::Disconnected { peer } => {
-                self.membership.handle(cx.now.instant, MembershipInput::Disconnected { peer });
-            }
+            // A connection that ends says little; probes say more.
+            Input::Disconnected { .. } => {}
             Input::JoinAsked { ticket, key, bytes } => self.on_join_asked(cx, ticket, key, &bytes),
             Input::JoinAnswered { .. } => {}
             Input::Tick => self.tick(cx),
@@ -314,7 +321,8 @@ impl Member {
                 self.wiped(cx);
                 return true;
             }
-            Some(Purpose::Boots | Purpose::Joined | Purpose::Nobody) | None => {}
+            Some(Purpose::Joined) => self.join_is_durable(cx),
+            Some(Purpose::Boots | Purpose::Nobody) | None => {}
         }
         false
     }
@@ -392,14 +400,35 @@ impl Member {
     fn on_membership<C: Crypto>(&mut self, cx: &mut Context<'_, C>, output: MembershipOutput) {
         match output {
             MembershipOutput::Send { to, message } => self.send(cx, to, Lane::Urgent, message),
-            MembershipOutput::Event(event) => cx.out.event(event),
-            MembershipOutput::Changed { node } => {
-                self.node_changed(cx, node);
-                if self.membership.is_alive(node) && !self.synced {
+            MembershipOutput::Up { node } => {
+                cx.out.event(Event::NodeUp { node });
+                self.sightings.back(cx.now.instant, node);
+                if !self.synced {
                     self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Found));
                 }
+                self.node_changed(cx, node);
             }
-            MembershipOutput::ProbeVerdict(verdict) => self.on_verdict(cx, verdict),
+            MembershipOutput::Suspect { node, by } => {
+                cx.out.event(Event::NodeSuspect { node, by });
+                self.node_changed(cx, node);
+            }
+            MembershipOutput::Down { node } => {
+                cx.out.event(Event::NodeDown { node, confirmed: (0, 0) });
+                self.node_changed(cx, node);
+            }
+            MembershipOutput::Refuted { node }
+            | MembershipOutput::Restarting { node, .. }
+            | MembershipOutput::Left { node } => self.node_changed(cx, node),
+            MembershipOutput::ProbeVerdict { node, failures, asked, confirmed, .. } => {
+                if confirmed {
+                    self.confirmed_down(cx, node, (failures, asked));
+                }
+            }
+            MembershipOutput::OldDisk { known } => {
+                cx.out.event(Event::Alarm(Alarm::OldDisk { here: cx.boot, known }));
+            }
+            MembershipOutput::Clone { node } => cx.out.event(Event::Alarm(Alarm::Clone { node })),
+            MembershipOutput::BadFrame { from } => cx.out.event(Event::BadFrame { from }),
         }
     }
 
@@ -472,7 +501,11 @@ impl Member {
                 let write = Write::PutCell { cell: Cell::Fence, value: encode(&Fence { epoch }) };
                 self.persist(cx, Purpose::Fence(epoch), Vec::from([write]));
             }
-            ReconcileOutput::RuntimesChanged => self.publish_facts(cx),
+            ReconcileOutput::RuntimesChanged => {
+                self.publish_facts(cx);
+                // What an earlier boot wrote of a task may be over: what runs is said anew.
+                self.reconcile.handle(cx.now, ReconcileInput::RollCall);
+            }
             ReconcileOutput::ImagesChanged => {
                 let mut images: Vec<String> =
                     self.reconcile.runtimes().flat_map(|runtime| runtime.images.to_vec()).collect();
@@ -493,7 +526,7 @@ impl Member {
             ill: match runtime.health {
                 RuntimeHealth::Well => String::new(),
                 RuntimeHealth::Unknown => "it has not answered yet".into(),
-                RuntimeHealth::Ill(why) => why.clone(),
+                RuntimeHealth::Ill(error) => super::words::engine_error(error),
             },
         });
         self.facts.runtimes = runtimes.collect();
@@ -585,11 +618,13 @@ impl Member {
         for node in &members {
             self.introduce(cx, *node);
         }
-        for peer in self.sightings.newly_removed(&removed) {
-            cx.out.push(Output::Expel { peer });
-            cx.out.event(Event::NodeGone { node: peer });
+        let gone = self.sightings.newly_removed(&removed);
+        for peer in &gone {
+            cx.out.push(Output::Expel { peer: *peer });
+            cx.out.event(Event::NodeGone { node: *peer });
         }
-        self.membership.handle(cx.now.instant, MembershipInput::Members { members });
+        let added = self.sightings.newly_admitted(&members);
+        self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
         self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
         self.tell_electorate(cx);
         if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
@@ -611,7 +646,10 @@ impl Member {
     fn tell_electorate<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let now = cx.now.instant;
         let control: BTreeSet<NodeId> = self.trust.controls().collect();
-        let up = self.membership.live().map(|(node, since)| (node, now.since(since))).collect();
+        let mut up: BTreeMap<NodeId, Duration> = BTreeMap::from([(cx.me, now.since(self.started))]);
+        for node in self.membership.live() {
+            up.extend(self.membership.state(node).map(|state| (node, now.since(state.since))));
+        }
         let me_control = control.contains(&cx.me) && self.leaving.is_none();
         self.lease.handle(now, LeaseInput::Electorate(Electorate { control, up, me_control }));
     }
@@ -699,7 +737,7 @@ impl Member {
     }
 
     fn tell_who_lives<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let live: Vec<NodeId> = self.membership.live().map(|(node, _)| node).filter(|node| *node != cx.me).collect();
+        let live: Vec<NodeId> = self.membership.live().collect();
         if live != self.live {
             self.live.clone_from(&live);
             self.to_state(cx, StateInput::Peers { live });
@@ -733,6 +771,12 @@ impl Member {
                 self.roll_answered(cx, from, epoch, more);
             }
         }
+    }
+
+    /// Since when a member has been believed dead, if it is, and did not say that it would be back.
+    pub(super) fn down_since(&self, node: NodeId) -> Option<crate::Instant> {
+        let state = self.membership.state(node)?;
+        (state.liveness == Liveness::Down && state.held_until.is_none()).then_some(state.since)
     }
 
     pub(super) const fn cluster(&self) -> ClusterId {

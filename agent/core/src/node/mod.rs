@@ -23,6 +23,7 @@ mod member;
 mod plan;
 mod sightings;
 mod views;
+mod words;
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -43,7 +44,7 @@ use door::Asking;
 use member::{Beginning, Member};
 
 /// Durations and bounds that a test or a slow network may set otherwise.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tuning {
     /// Of the lease.
     pub lease: LeaseSettings,
@@ -51,6 +52,12 @@ pub struct Tuning {
     pub membership: Profile,
     /// Of engine calls.
     pub limits: Limits,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { lease: LeaseSettings::default(), membership: Profile::LAN, limits: Limits::default() }
+    }
 }
 
 /// What a node is given at its start.

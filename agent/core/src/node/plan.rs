@@ -6,6 +6,7 @@
 //! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the epoch, as
 //! long as the lease is held.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -20,7 +21,7 @@ use super::earlier;
 use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::{Event, Lane};
-use crate::membership::{MembershipInput, ProbeVerdict};
+use crate::membership::MembershipInput;
 use crate::placement::{Liveness, Planner};
 use crate::reconcile::ReconcileInput;
 use crate::state::{BODY_VERSION, Draft};
@@ -46,8 +47,6 @@ pub(crate) enum Desk {
     /// It plans.
     Open(Box<Open>),
 }
-
-use alloc::boxed::Box;
 
 #[derive(Debug)]
 pub(crate) struct RollCall {
@@ -91,7 +90,7 @@ impl Member {
     /// This node holds the lease now: it asks everybody what there is.
     pub(super) fn open_desk<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
         let live: BTreeSet<NodeId> =
-            self.membership.live().map(|(node, _)| node).filter(|node| *node != cx.me).collect();
+            self.membership.live().collect();
         for node in &live {
             let call = Message::RollCall(RollCallMessage::Call { epoch });
             self.send(cx, *node, Lane::Urgent, call);
@@ -269,11 +268,13 @@ impl Member {
     /// Before work moves, others try to reach a node that does not answer this one.
     fn ask_about_the_down<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let now = cx.now.instant;
+        let down: BTreeSet<NodeId> =
+            self.trust.members().filter(|node| *node != cx.me && self.down_since(*node).is_some()).collect();
         let Desk::Open(open) = &mut self.desk else { return };
         let mut ask = Vec::new();
         for node in self.trust.members() {
             let may = open.asked.get(&node).is_none_or(|again| now >= *again);
-            let down = self.membership.down_since(node).is_some();
+            let down = down.contains(&node);
             if down && may && !open.confirmed.contains(&node) {
                 open.asked.insert(node, now + ASK_AGAIN);
                 ask.push(node);
@@ -286,19 +287,17 @@ impl Member {
         }
     }
 
-    /// Others have tried to reach a node.
-    pub(super) fn on_verdict<C: Crypto>(&mut self, cx: &mut Context<'_, C>, verdict: ProbeVerdict) {
-        let now = cx.now.instant;
+    /// Others have tried to reach a node, and could not.
+    pub(super) fn confirmed_down<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId, confirmed: (u8, u8)) {
+        let down = self.down_since(node).is_some();
         let Desk::Open(open) = &mut self.desk else { return };
-        let down = self.membership.down_since(verdict.node).is_some();
-        if !down || !verdict.confirms() {
+        if !down {
             return;
         }
-        open.asked.remove(&verdict.node);
-        if open.confirmed.insert(verdict.node) {
-            let confirmed = (verdict.failures, verdict.asked);
-            cx.out.event(Event::NodeDown { node: verdict.node, confirmed });
-            let fact = self.node_fact(now, verdict.node);
+        open.asked.remove(&node);
+        if open.confirmed.insert(node) {
+            cx.out.event(Event::NodeDown { node, confirmed });
+            let fact = self.node_fact(cx.now.instant, node);
             if let Desk::Open(open) = &mut self.desk {
                 open.planner.set_node(fact);
                 open.dirty = true;

@@ -24,6 +24,7 @@ pub(crate) struct Sightings {
     nodes: BTreeMap<NodeId, NodeSight>,
     told: BTreeMap<NodeId, Vec<Address>>,
     removed: BTreeSet<NodeId>,
+    members: BTreeSet<NodeId>,
     /// When a task that runs becomes a settled one.
     settling: BTreeSet<Instant>,
 }
@@ -141,6 +142,13 @@ impl Sightings {
             self.told.remove(node);
         }
         self.removed.clone_from(removed);
+        new
+    }
+
+    /// Those of the members that were not known to be.
+    pub(super) fn newly_admitted(&mut self, members: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let new = members.difference(&self.members).copied().collect();
+        self.members.clone_from(members);
         new
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use quinn::Endpoint;
 use sleep_wire::message::HEADER_LEN;
 use sleep_wire::{NodeId, PublicKey};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 
 use crate::event::{Events, NetEvent};
 use crate::limits::Limits;
@@ -120,11 +120,12 @@ fn announced(len: usize) -> Vec<u8> {
     [b"sd".as_slice(), &1u16.to_le_bytes(), &4u16.to_le_bytes(), &len.to_le_bytes()].concat()
 }
 
-/// Waits for something that no event tells.
+/// Looks again and again for something that no event tells.
 async fn eventually(so: impl Fn() -> bool) {
+    let mut looks = interval(Duration::from_millis(5));
     let turned = async {
         while !so() {
-            sleep(Duration::from_millis(5)).await;
+            looks.tick().await;
         }
     };
     timeout(PATIENCE, turned).await.expect("it becomes so in time");

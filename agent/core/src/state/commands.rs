@@ -1,0 +1,173 @@
+//! Which commands were carried out already, so that one sent twice is carried out once.
+//!
+//! A command's id fixes the ids of what it makes, so that retries anywhere give the same keys. What a command said is
+//! remembered for 24 hours of cluster time, since a register forgets its command at the next write; after a restart
+//! only what still stands in a record is.
+//!
+//! # Not here
+//! Which records a command becomes, and what a client is told: the composer.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use sleep_wire::trust::{Removal, RoleChange};
+use sleep_wire::{CommandId, Digest, RevisionId, ServiceId, WallTime, encode};
+
+use super::entry::{Fact, Place};
+use crate::Crypto;
+
+/// For how long a command is remembered, in milliseconds of cluster time.
+pub const REMEMBERED_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How many commands are remembered at most; the oldest go first.
+pub const REMEMBERED: usize = 65_536;
+
+/// The service that a command creates.
+pub fn service_id(command: &CommandId, crypto: &impl Crypto) -> ServiceId {
+    ServiceId::from_digest(&claim(b"sleepd service 1", command, crypto))
+}
+
+/// The revision that a command creates.
+pub fn revision_id(command: &CommandId, crypto: &impl Crypto) -> RevisionId {
+    RevisionId::from_digest(&claim(b"sleepd revision ", command, crypto))
+}
+
+/// The entry of a membership key that a command writes.
+pub fn entry_id(command: &CommandId, crypto: &impl Crypto) -> [u8; 8] {
+    *claim(b"sleepd entry 1\0\0", command, crypto)
+        .0
+        .first_chunk()
+        .expect("a hash is longer than an entry's id")
+}
+
+fn claim(purpose: &[u8; 16], command: &CommandId, crypto: &impl Crypto) -> Digest {
+    crypto.hash(&[purpose.as_slice(), &command.0].concat())
+}
+
+/// What came of looking a command up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Nobody knows it: carry it out.
+    New,
+    /// It was carried out: answer as if it were now, with nothing changed.
+    Done,
+    /// Its id was used for something else: refuse it.
+    Other,
+}
+
+/// A command, and what one of its records says apart from when: place and content, hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) command: CommandId,
+    pub(crate) content: [u8; 16],
+}
+
+/// The command that a record carries out.
+pub(crate) fn used(place: &Place, fact: &Fact, crypto: &(impl Crypto + ?Sized)) -> Option<Used> {
+    let Place::Known(key) = place else { return None };
+    let (command, said) = said(fact)?;
+    let content = crypto.hash(&[key.to_bytes(), said].concat());
+    Some(Used { command, content: *content.0.first_chunk().expect("a hash is longer than its first half") })
+}
+
+/// What a fact says apart from when it was written and what its author had seen: a retry knows neither.
+fn said(fact: &Fact) -> Option<(CommandId, Vec<u8>)> {
+    const NEVER: WallTime = WallTime(0);
+    Some(match fact {
+        Fact::Birth(birth) => {
+            let mut birth = birth.clone();
+            (birth.created_at, birth.spec.at) = (NEVER, NEVER);
+            (birth.command, encode(&*birth))
+        }
+        Fact::Revision(revision) => {
+            let mut revision = revision.clone();
+            revision.spec.at = NEVER;
+            revision.spec.parents.clear();
+            (revision.command, encode(&*revision))
+        }
+        Fact::Scale(scale) => {
+            let mut scale = *scale;
+            scale.at = NEVER;
+            (scale.command, encode(&scale))
+        }
+        Fact::Gone(removal) => {
+            let mut removal = removal.clone();
+            removal.at = NEVER;
+            removal.seen.clear();
+            (removal.command, encode(&*removal))
+        }
+        Fact::Intent(intent) => {
+            let mut intent = intent.clone();
+            intent.at = NEVER;
+            (intent.command, encode(&intent))
+        }
+        Fact::Label(label) => (label.command, encode(label)),
+        Fact::Admission(_)
+        | Fact::Role(_)
+        | Fact::Removal(_)
+        | Fact::Operator(_)
+        | Fact::OperatorRemoval(_)
+        | Fact::Token(_)
+        | Fact::Horizon(_)
+        | Fact::Slot(_)
+        | Fact::Facts(_)
+        | Fact::Task(_)
+        | Fact::Images(_)
+        | Fact::Sealed => return None,
+    })
+}
+
+/// Whether two facts of one append-only key say the same, apart from when.
+pub(crate) fn same_membership(a: &Fact, b: &Fact) -> bool {
+    if let (Fact::Role(RoleChange { role: a, .. }), Fact::Role(RoleChange { role: b, .. })) = (a, b) {
+        return a == b;
+    }
+    if let (Fact::Removal(Removal { compromised: a, .. }), Fact::Removal(Removal { compromised: b, .. })) =
+        (a, b)
+    {
+        return a == b;
+    }
+    a == b
+}
+
+/// The commands of the last day.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    known: BTreeMap<CommandId, Remembered>,
+    oldest: BTreeSet<(u64, CommandId)>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    at_ms: u64,
+    contents: Vec<[u8; 16]>,
+}
+
+impl Commands {
+    /// Remembers what a record says that was written at `at_ms`; forgets what is older than a day before `now_ms`.
+    pub(crate) fn remember(&mut self, used: &Used, at_ms: u64, now_ms: u64) {
+        let known =
+            self.known.entry(used.command).or_insert_with(|| Remembered { at_ms, contents: Vec::new() });
+        if !known.contents.contains(&used.content) {
+            known.contents.push(used.content);
+        }
+        self.oldest.remove(&(known.at_ms, used.command));
+        known.at_ms = known.at_ms.max(at_ms);
+        self.oldest.insert((known.at_ms, used.command));
+        while let Some((at_ms, command)) = self.oldest.first().copied()
+            && (at_ms + REMEMBERED_MS < now_ms || self.oldest.len() > REMEMBERED)
+        {
+            self.oldest.pop_first();
+            self.known.remove(&command);
+        }
+    }
+
+    /// Whether the command said all of this before, or something else.
+    pub(crate) fn replay(&self, command: &CommandId, contents: &[[u8; 16]]) -> Replay {
+        match self.known.get(command) {
+            None => Replay::New,
+            Some(known) if contents.iter().all(|content| known.contents.contains(content)) => Replay::Done,
+            Some(_) => Replay::Other,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How new records spread unasked: each node passes each record on once, to three peers.
+//!
+//! The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way, or reaches
+//! nobody, is found by the next comparison ([`super::sync`]).
+
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+use sleep_wire::NodeId;
+use sleep_wire::record::Batch;
+
+use super::entry::Entry;
+use crate::Instant;
+
+/// To how many peers a record is pushed.
+pub const FANOUT: usize = 3;
+
+/// How long records are gathered after a push.
+pub const GATHER: Duration = Duration::from_millis(50);
+
+/// The most bytes of records in one message.
+pub const BATCH_LIMIT: usize = 256 * 1024;
+
+/// The most records that wait to be pushed. What is above is left to comparison.
+const QUEUE: usize = 8_192;
+
+/// Draws peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(Xoshiro256PlusPlus);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// A number below `bound`; 0 if that is 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // The high half of a product is even enough where nothing but load depends on it (Lemire, 2019).
+        let drawn = u128::from(self.0.next_u64()) * u128::from(bound);
+        u64::try_from(drawn >> 64).unwrap_or(0)
+    }
+
+    /// Up to `count` of these, each at most once.
+    pub(crate) fn choose(&mut self, mut from: Vec<NodeId>, count: usize) -> Vec<NodeId> {
+        let count = count.min(from.len());
+        for at in 0..count {
+            let with = at + usize::try_from(self.below((from.len() - at) as u64)).unwrap_or(0);
+            from.swap(at, with);
+        }
+        from.truncate(count);
+        from
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pushes {
+    queue: Vec<Parcel>,
+    closed_until: Instant,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    entry: Arc<Entry>,
+    source: Option<NodeId>,
+}
+
+impl Pushes {
+    /// Queues a record that came from `source`, or was written here.
+    pub(crate) fn add(&mut self, entry: Arc<Entry>, source: Option<NodeId>) {
+        if self.queue.len() < QUEUE {
+            self.queue.push(Parcel { entry, source });
+        }
+    }
+
+    /// When something is to leave.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        (!self.queue.is_empty()).then_some(self.closed_until)
+    }
+
+    /// What leaves now, for whom. Nobody is told what it told us or wrote itself.
+    pub(crate) fn flush(
+        &mut self,
+        now: Instant,
+        live: &BTreeSet<NodeId>,
+        dice: &mut Dice,
+    ) -> Vec<(NodeId, Batch)> {
+        if self.queue.is_empty() || now < self.closed_until {
+            return Vec::new();
+        }
+        self.closed_until = now + GATHER;
+        let queue = core::mem::take(&mut self.queue);
+        let mut leaving = Vec::new();
+        for peer in dice.choose(live.iter().copied().collect(), FANOUT) {
+            let news = queue
+                .iter()
+                .filter(|parcel| parcel.source != Some(peer) && parcel.entry.author() != peer)
+                .map(|parcel| &parcel.entry);
+            leaving.extend(batches(news).into_iter().map(|batch| (peer, batch)));
+        }
+        leaving
+    }
+}
+
+/// Packs records into as few messages as fit.
+pub(crate) fn batches<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<Batch> {
+    let (mut batches, mut filled) = (Vec::<Batch>::new(), BATCH_LIMIT);
+    for entry in entries {
+        let len = entry.bytes().len();
+        if filled + len > BATCH_LIMIT {
+            batches.push(Batch::default());
+            filled = 0;
+        }
+        filled += len;
+        if let Some(batch) = batches.last_mut() {
+            batch.records.push(entry.bytes().to_vec());
+        }
+    }
+    batches
+}

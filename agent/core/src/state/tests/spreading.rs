@@ -1,0 +1,244 @@
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use proptest::prelude::*;
+use sleep_wire::SlotName;
+use sleep_wire::message::Message;
+
+use super::kit::*;
+use crate::Crypto;
+use crate::state::{State, StateInput, StateOutput};
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// `n` records of node 1, some 200 bytes each.
+fn many(n: u32) -> Vec<Vec<u8>> {
+    (0..n).map(|n| signed(1, &label(&format!("label-{n}"), &"v".repeat(60), at(10, 1)))).collect()
+}
+
+/// One record reaches everybody in a few hops, written once a node.
+#[test]
+fn a_push_reaches_everybody_at_once() {
+    let mut world = World::new(16);
+    world.all_live();
+    world.run(seconds(10));
+    let before = world.writes;
+    world.write(1, Vec::from([label("a", "1", at(1, 1))]), None);
+    world.run(Duration::from_millis(300));
+    let have = world.states.values().filter(|state| state.len() == 1).count();
+    assert!(have >= 13, "{have} of 16 have it");
+    world.run(seconds(90));
+    assert!(world.are_equal());
+    // A record each, and a note of the full sync each.
+    assert_eq!(world.writes - before, 32);
+}
+
+/// The first record leaves at once, and what follows within 50 ms leaves in one batch.
+#[test]
+fn what_follows_a_push_is_gathered() {
+    let mut world = World::new(2);
+    world.all_live();
+    world.run(seconds(7));
+    let (_, before) = world.sent;
+    for n in 0..20 {
+        world.write(1, Vec::from([label(&format!("{n}"), "1", at(1, 1))]), None);
+        world.run(Duration::from_millis(2));
+    }
+    world.run(Duration::from_millis(60));
+    assert_eq!(world.sent.1 - before, 2);
+    assert!(world.are_equal());
+}
+
+/// Equal nodes say so in a hundred bytes or so, and write nothing.
+#[test]
+fn equal_roots_cost_one_digest_and_no_write() {
+    let mut world = World::new(2);
+    let records = many(1_000);
+    world.give(1, &records);
+    world.give(2, &records);
+    world.handle(node(1), StateInput::Connected { peer: node(2) });
+    world.run(seconds(1));
+    assert_eq!(world.sent.1, 2);
+    assert!(world.sent.0 < 160, "{} bytes", world.sent.0);
+    let writes = world.writes;
+    world.all_live();
+    world.run(seconds(3_600));
+    assert_eq!(world.writes, writes);
+}
+
+/// The figure of the design: one difference in 100,000 records costs about 3 KB, whoever lacks it.
+#[test]
+fn one_difference_in_100_000_records_costs_about_3_kb() {
+    let crypto = Key9(1);
+    let entries: Vec<_> = many(100_000).iter().filter_map(|bytes| crypto.read_record(bytes).ok()).collect();
+    assert_eq!(entries.len(), 100_000);
+    let mut world = World::new(2);
+    world.state(1).hold(&entries[..99_999]);
+    world.state(2).hold(&entries[..99_998]);
+    for lacking in [2, 1] {
+        world.sent = (0, 0);
+        world.handle(node(1), StateInput::Connected { peer: node(2) });
+        world.run(seconds(1));
+        assert!(world.are_equal());
+        let (bytes, messages) = world.sent;
+        assert!(bytes < 3_300, "{bytes} bytes in {messages} messages where {lacking} lacks one");
+        assert!(messages <= 10, "{messages} messages where {lacking} lacks one");
+        world.state(2).hold(&entries[99_999..]);
+    }
+    assert_eq!(world.states[&node(1)].len(), 100_000);
+}
+
+/// A newcomer gets everything in batches, and little more than once.
+#[test]
+fn a_newcomer_gets_everything_once() {
+    let mut world = World::new(3);
+    let records = many(10_000);
+    let bytes: usize = records.iter().map(Vec::len).sum();
+    world.give(1, &records);
+    world.give(2, &records);
+    world.connect(1, 3);
+    world.connect(2, 3);
+    world.run(seconds(2));
+    assert!(world.are_equal());
+    assert!(world.sent.0 < bytes * 2, "{} bytes for {bytes}", world.sent.0);
+}
+
+/// Without a single push, and half of everything lost, three nodes come to the same.
+#[test]
+fn pull_alone_converges_under_loss() {
+    let mut world = World::new(3);
+    world.passes = |message| matches!(message, Message::Sync(_));
+    world.loss = 300;
+    world.all_live();
+    for n in 0..60u8 {
+        let author = n % 3 + 1;
+        world.write(
+            author,
+            Vec::from([label(&format!("{}", n % 40), &format!("{n}"), at(n.into(), author))]),
+            None,
+        );
+        world.run(Duration::from_millis(100));
+    }
+    let mut took = 0;
+    while !world.are_equal() && took < 120 {
+        world.run(seconds(1));
+        took += 1;
+    }
+    assert!(took < 60, "{took} s");
+    assert_eq!(world.states[&node(1)].len(), 40);
+}
+
+/// Thirty-two nodes, two halves that wrote apart: equal within ten seconds of the heal.
+#[test]
+fn two_halves_are_equal_ten_seconds_after_a_heal() {
+    let mut world = World::new(32);
+    for author in 1..=32 {
+        let records = [
+            signed(author, &facts(author, 1)),
+            signed(author, &label(&format!("{author}"), "1", at(1, author))),
+        ];
+        let half = if author <= 16 { 1..=16 } else { 17..=32 };
+        for to in half {
+            world.give(to, &records);
+        }
+    }
+    world.all_live();
+    for n in 1..=16 {
+        world.connect(n, n + 16);
+    }
+    world.run(seconds(10));
+    assert!(world.are_equal());
+}
+
+/// The foundation goes first: membership, whatever else differs.
+#[test]
+fn membership_is_synced_before_all_else() {
+    let mut world = World::new(2);
+    let mut records = many(100);
+    records.push(signed(1, &role_of(2, sleep_wire::trust::Role::Worker, at(1, 1))));
+    world.give(1, &records);
+    let mut firsts = Vec::new();
+    world.handle(node(2), StateInput::Connected { peer: node(1) });
+    while firsts.is_empty() {
+        world.run(Duration::from_millis(1));
+        firsts = world.state(2).take_changes();
+    }
+    assert_eq!(firsts, [role_of(2, sleep_wire::trust::Role::Worker, at(0, 0)).key]);
+    world.run(seconds(1));
+    assert!(world.are_equal());
+}
+
+/// A record that is not durable yet is not given away by a comparison either.
+#[test]
+fn a_comparison_does_not_give_away_what_is_not_durable() {
+    let mut world = World::new(2);
+    world.disk_takes = seconds(3);
+    world.write(1, Vec::from([label("a", "1", at(1, 1))]), None);
+    world.connect(1, 2);
+    world.run(Duration::from_millis(2_900));
+    assert_eq!(world.states[&node(2)].len(), 0);
+    world.run(Duration::from_millis(200));
+    world.connect(1, 2);
+    world.run(seconds(1));
+    assert_eq!(world.states[&node(2)].len(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Two stores of any content, with anything in common, are equal after one comparison.
+    #[test]
+    fn any_two_stores_are_equal_after_a_comparison(
+        common in 0..300u32, here in 0..300u32, there in 0..300u32, asking in 1..=2u8,
+    ) {
+        let records = many(common + here + there);
+        let (common, rest) = records.split_at(common as usize);
+        let (here, there) = rest.split_at(here as usize);
+        let mut world = World::new(2);
+        world.give(1, &[common, here].concat());
+        world.give(2, &[common, there].concat());
+        world.handle(node(asking), StateInput::Connected { peer: node(3 - asking) });
+        world.run(seconds(1));
+        prop_assert!(world.are_equal());
+        prop_assert_eq!(world.states[&node(1)].len() as usize, records.len());
+    }
+}
+
+/// Slots and tasks are found by the scans that claim to find them.
+#[test]
+fn views_scan_exactly_their_range() {
+    let mut state = State::new(CLUSTER, node(1), 1);
+    let epoch = sleep_wire::Epoch { generation: 0, term: 1, candidate: node(1) };
+    let body = sleep_wire::slot::Slot {
+        current: None,
+        order: sleep_wire::spec::Order::StopFirst,
+        fence: 0,
+        retire: Vec::new(),
+    };
+    let mut keys = Vec::new();
+    for of in [1, 2, 3] {
+        for name in [
+            SlotName::Number(1),
+            SlotName::Number(300),
+            SlotName::Node(node(1)),
+            SlotName::Run { run: 1, number: 1 },
+        ] {
+            keys.push(sleep_wire::key::SlotKey { service: service(of), slot: name });
+        }
+    }
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| signed(1, &draft(*key, sleep_wire::Stamp::Lease { epoch, counter: 1 }, &body)))
+        .collect();
+    state.receive_records(crate::Instant(0), node(9), &records, &Members::up_to(1), &Key9(1));
+    assert_eq!(state.slots().map(|slot| slot.key).collect::<Vec<_>>(), keys);
+    assert_eq!(state.slots_of(service(2)).map(|slot| slot.key).collect::<Vec<_>>(), keys[4..8]);
+    assert_eq!(state.slot(keys[5]).map(|slot| slot.key), Some(keys[5]));
+    assert_eq!(state.roll().len(), 12);
+    assert_eq!(state.islands().count() + state.tasks().count() + state.join_tokens().count(), 0);
+    let persisted = drain(&mut state);
+    assert!(matches!(persisted.as_slice(), [StateOutput::Persist { .. }]));
+}

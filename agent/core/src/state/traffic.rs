@@ -1,0 +1,263 @@
+//! What comes in from peers and disk, and what is due by itself.
+
+use alloc::vec::Vec;
+
+use sleep_wire::NodeId;
+use sleep_wire::durable::{Cell, Write};
+use sleep_wire::encode;
+use sleep_wire::message::{Message, PushMessage};
+use sleep_wire::record::Batch;
+use sleep_wire::stamp::ClusterTime;
+use sleep_wire::sync::{BucketList, Standing, SyncMessage};
+
+use super::acks::Step;
+use super::disk::Owed;
+use super::intake::Intake;
+use super::judge::Judge;
+use super::store::Receipt;
+use super::sync::{Answer, View, size};
+use super::trie::Sum;
+use super::{State, StateInput, StateOutput};
+use crate::io::Lane;
+use crate::{Crypto, Instant};
+
+/// The most records that an answer to a comparison may bring and still be passed on as news.
+const NEWS: usize = 64;
+
+/// What the composer knows when a comparison comes in.
+#[derive(Clone, Copy)]
+struct Side {
+    time: ClusterTime,
+    holder: bool,
+}
+
+impl State {
+    /// Something happened.
+    pub fn handle(&mut self, now: Instant, input: StateInput, judge: &impl Judge, crypto: &impl Crypto) {
+        match input {
+            StateInput::Push { from, message } => match message {
+                PushMessage::Records { ack, batch } => self.pushed(now, from, ack, &batch, judge, crypto),
+                PushMessage::Durable { ack } => {
+                    let step = self.acks.confirmed(from, ack);
+                    self.step(step);
+                }
+            },
+            StateInput::Sync { from, message, time, holder_side } => {
+                let side = Side { time, holder: holder_side };
+                self.synced(now, from, message, side, judge, crypto);
+            }
+            StateInput::Connected { peer } => self.exchanges.connected(peer),
+            StateInput::Durable { token } => self.durable(token),
+            StateInput::DurableFailed { token } => {
+                let waiters = self.acks.failed(token);
+                self.outputs.extend(waiters.into_iter().map(|waiter| StateOutput::Failed { waiter }));
+            }
+            StateInput::Peers { live } => {
+                self.live = live.into_iter().filter(|peer| *peer != self.me).collect();
+                self.exchanges.keep_budgets_of(&self.live);
+            }
+            StateInput::Tick => {}
+        }
+        self.pump(now);
+    }
+
+    /// Does what is due.
+    pub(crate) fn pump(&mut self, now: Instant) {
+        for (to, batch) in self.pushes.flush(now, &self.live, &mut self.dice) {
+            self.send(to, Message::Push(PushMessage::Records { ack: None, batch }), Lane::Delta);
+        }
+        for step in self.acks.tick(now, &self.live, &mut self.dice) {
+            self.step(Some(step));
+        }
+        if let Some((peer, round)) = self.exchanges.begin(now, &self.live, &mut self.dice) {
+            self.ask(peer, round);
+        }
+    }
+
+    fn step(&mut self, step: Option<Step>) {
+        match step {
+            Some(Step::Ask { peer, ack, batch }) => {
+                self.send(peer, Message::Push(PushMessage::Records { ack: Some(ack), batch }), Lane::Delta);
+            }
+            Some(Step::Tell { waiter, durability }) => {
+                self.outputs.push_back(StateOutput::Acknowledged { waiter, durability });
+            }
+            None => {}
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: Message, lane: Lane) {
+        self.outputs.push_back(StateOutput::Send { to, message, lane });
+    }
+
+    fn durable(&mut self, token: u64) {
+        for entry in self.disk.finish(token) {
+            self.pushes.add(entry, None);
+        }
+        let disk = &self.disk;
+        self.acks.durable(|token| disk.is_durable(token));
+        for Owed { peer, ack, .. } in self.disk.due() {
+            self.send(peer, Message::Push(PushMessage::Durable { ack }), Lane::Delta);
+        }
+    }
+
+    fn pushed(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        ack: Option<u64>,
+        batch: &Batch,
+        judge: &impl Judge,
+        crypto: &impl Crypto,
+    ) {
+        let (intake, receipts) = self.take_in(now, from, &batch.records, judge, crypto);
+        let (merged, _) = self.close(intake, Vec::new(), true);
+        for entry in merged {
+            self.pushes.add(entry, Some(from));
+        }
+        let taken = receipts.iter().all(|receipt| match receipt {
+            Receipt::Merged | Receipt::Older | Receipt::Same => true,
+            Receipt::Refused(_) | Receipt::Unknown => false,
+        });
+        let Some(ack) = ack.filter(|_| taken) else { return };
+        match self.rests_on(batch, crypto) {
+            Some(token) => self.disk.owe(Owed { token, peer: from, ack }),
+            None => self.send(from, Message::Push(PushMessage::Durable { ack }), Lane::Delta),
+        }
+    }
+
+    /// The last write that must be durable before all of these are, or what stands in their places.
+    fn rests_on(&self, batch: &Batch, crypto: &impl Crypto) -> Option<u64> {
+        let entries = batch.records.iter().filter_map(|bytes| crypto.read_record(bytes).ok());
+        entries.filter_map(|entry| self.disk.waits_for(self.store.at(entry.place())?)).max()
+    }
+
+    fn view(&self) -> View<'_> {
+        View { store: &self.store, disk: &self.disk, progress: &self.progress }
+    }
+
+    fn ask(&mut self, peer: NodeId, round: u32) {
+        let (sum, records) = (self.digest(), self.len());
+        self.send(peer, Message::Sync(SyncMessage::Root { round, sum, records }), Lane::Bulk);
+    }
+
+    fn synced(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        message: SyncMessage,
+        side: Side,
+        judge: &impl Judge,
+        crypto: &impl Crypto,
+    ) {
+        match message {
+            SyncMessage::Root { round, sum, records } => {
+                self.asked(now, from, round, (Sum::of(&sum), records), side);
+            }
+            SyncMessage::Equal { round, sum } => {
+                if Sum::of(&sum) == self.store.trie().root() {
+                    self.full_sync(now, side);
+                }
+                self.exchanges.equal(from, round);
+            }
+            SyncMessage::Branches { round, branches } => {
+                self.exchanges.heard(now, from, round, 0);
+                if self.exchanges.may_answer(now, from) {
+                    let message = self.view().compare(round, &branches);
+                    self.reply(from, message.into_iter().collect());
+                }
+            }
+            SyncMessage::Buckets { round, standing, buckets } => {
+                self.exchanges.heard(now, from, round, 0);
+                if self.exchanges.may_answer(now, from) {
+                    let answer = self.view().buckets(round, standing, &buckets);
+                    self.answer(from, answer);
+                }
+            }
+            SyncMessage::Records { round, standing, batch, want, end, more } => {
+                let fresh = self.brought(now, from, &batch, judge, crypto);
+                self.exchanges.heard(now, from, round, fresh);
+                self.give(now, from, round, standing, &want);
+                if end {
+                    self.go_on(now, from, round, more && fresh > 0);
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, now: Instant, from: NodeId, round: u32, (sum, theirs): (Sum, u64), side: Side) {
+        let is_equal = sum == self.store.trie().root();
+        if is_equal {
+            self.full_sync(now, side);
+        } else if !self.exchanges.yields_to(now, self.me, from, self.len(), theirs) {
+            return;
+        }
+        if self.exchanges.may_answer(now, from) {
+            let message = self.view().root(round, sum);
+            self.reply(from, Vec::from([message]));
+        }
+    }
+
+    fn full_sync(&mut self, now: Instant, side: Side) {
+        if !side.holder {
+            return;
+        }
+        if let Some(horizons) = self.progress.synced(now, side.time, self.store.trie().root()) {
+            let token = self.disk.begin(&[], Vec::new(), true);
+            let writes = Vec::from([Write::PutCell { cell: Cell::Horizons, value: encode(&horizons) }]);
+            self.outputs.push_back(StateOutput::Persist { token, writes });
+        }
+    }
+
+    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node was
+    /// away.
+    fn brought(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        batch: &Batch,
+        judge: &impl Judge,
+        crypto: &impl Crypto,
+    ) -> usize {
+        let (intake, _) = self.take_in(now, from, &batch.records, judge, crypto);
+        let (merged, _) = self.close(intake, Vec::new(), true);
+        let fresh = merged.len();
+        if self.exchanges.is_settled() && fresh <= NEWS {
+            for entry in merged {
+                self.pushes.add(entry, Some(from));
+            }
+        }
+        fresh
+    }
+
+    fn give(&mut self, now: Instant, to: NodeId, round: u32, standing: Standing, want: &[BucketList]) {
+        if !want.is_empty() && self.exchanges.may_answer(now, to) {
+            let answer = self.view().wanted(round, standing, want);
+            self.answer(to, answer);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant, from: NodeId, round: u32, more: bool) {
+        if let Some(round) = self.exchanges.ended(now, from, round) {
+            self.ask(from, round);
+        } else if more {
+            self.exchanges.connected(from);
+        }
+    }
+
+    fn answer(&mut self, to: NodeId, answer: Answer) {
+        if !answer.dropped.is_empty() {
+            let mut intake = Intake::default();
+            self.drop_stale(&mut intake, answer.dropped);
+            self.close(intake, Vec::new(), true);
+        }
+        self.reply(to, answer.messages);
+    }
+
+    fn reply(&mut self, to: NodeId, messages: Vec<SyncMessage>) {
+        for message in messages {
+            self.exchanges.answered(to, size(&message));
+            self.send(to, Message::Sync(message), Lane::Bulk);
+        }
+    }
+}
