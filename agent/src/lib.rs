@@ -1,3 +1,7 @@
 //! Not written yet.
 
+pub mod config;
+pub mod crypto;
+pub mod lock;
 pub mod shim;
+pub mod storage;
