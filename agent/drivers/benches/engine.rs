@@ -158,6 +158,13 @@ async fn main() {
     let (again, _) = list(&docker, &mut reports).await;
     println!("adoption of {found}: connected {connected:.1?}, first list {first:.1?}, the next {again:.1?}");
     clear(&docker, &mut reports, tasks).await;
+    for count in [1, 7] {
+        let (_, tasks) = ours(&docker, &mut reports, count).await;
+        // Older than what is young enough to be waited for.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let cleared = clear(&docker, &mut reports, tasks).await;
+        println!("stop and remove of {count} that ran for a second: {cleared:.1?}");
+    }
 }
 
 fn names(engine: &Engine) -> Vec<String> {
