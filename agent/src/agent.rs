@@ -106,9 +106,11 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
         let runtimes = runtimes(&config).await?;
         let mut session =
-            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone()).await?;
+            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone())
+                .await?;
         logs.use_drivers(session.me(), session.drivers()).await;
-        sd_notify::notify(&[sd_notify::NotifyState::Ready]).unwrap_or_else(|error| warn!(%error, "sd_notify"));
+        sd_notify::notify(&[sd_notify::NotifyState::Ready])
+            .unwrap_or_else(|error| warn!(%error, "sd_notify"));
         info!(node = %session.me(), name = config.name, "the agent runs");
         match session.serve(&mut asked, &mut stop).await {
             Ended::Stopped => {
@@ -128,7 +130,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
 async fn open_doors(config: &Config, handle: &Handle) -> Result<(), AgentError> {
     let trouble = |what: String| move |source| AgentError::Door { what, source };
-    let socket = UnixDoor::open(&config.socket).await.map_err(trouble(config.socket.display().to_string()))?;
+    let socket =
+        UnixDoor::open(&config.socket).await.map_err(trouble(config.socket.display().to_string()))?;
     tokio::spawn(socket.serve(api::router(handle.clone())));
     if let Some(address) = config.api {
         let listener = doors::open_tcp(address).await.map_err(trouble(address.to_string()))?;

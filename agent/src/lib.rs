@@ -10,8 +10,15 @@
 //! Any rule of a protocol: see `sleep_core`.
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod api;
 pub mod config;
 pub mod crypto;
+pub mod host;
 pub mod lock;
+mod logs;
 pub mod shim;
 pub mod storage;
+mod told;
+
+pub use agent::run;

@@ -8,7 +8,7 @@ use sleep_wire::NodeId;
 use sleep_wire::api::LogLine;
 use tokio::sync::RwLock;
 
-use crate::api::{LogRequest, LogSource, Lines};
+use crate::api::{Lines, LogRequest, LogSource};
 
 /// Reads from this host's drivers.
 #[derive(Clone, Default)]

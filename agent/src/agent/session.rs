@@ -90,9 +90,14 @@ impl Session {
             drop(report.send(outcome));
         })
         .map_err(AgentError::Storage)?;
-        let options = sleep_net::Options { seed: keys.seed(), listen: config.listen.clone(), limits: Limits::default() };
+        let options = sleep_net::Options {
+            seed: keys.seed(),
+            listen: config.listen.clone(),
+            limits: Limits::default(),
+        };
         let (net, events) = Net::bind(options).map_err(AgentError::Net)?;
-        let told_addresses = host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
+        let told_addresses =
+            host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
         let me = keys.node_id(&keys.public_key());
         let shim = std::env::current_exe().map_err(AgentError::Host)?;
         let options = Options {

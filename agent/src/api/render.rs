@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sleep_core::Now;
 use sleep_core::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow, TokenRow,
-    UpdateRow, WhyRow,
+    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow,
+    TokenRow, UpdateRow, WhyRow,
 };
 use sleep_wire::api::*;
 use sleep_wire::node::Availability;
@@ -449,7 +449,10 @@ fn changes(before: &Revision, after: &Revision) -> Vec<String> {
         ("resources", old.resources != new.resources),
         ("restart policy", old.restart != new.restart),
         ("stop", (old.stop_grace_ms, &old.stop_signal) != (new.stop_grace_ms, &new.stop_signal)),
-        ("user or directory", (&old.user, &old.workdir, &old.hostname) != (&new.user, &new.workdir, &new.hostname)),
+        (
+            "user or directory",
+            (&old.user, &old.workdir, &old.hostname) != (&new.user, &new.workdir, &new.hostname),
+        ),
         ("labels", old.labels != new.labels || before.labels != after.labels),
         ("placement", before.placement != after.placement),
         ("update policy", before.update != after.update),
