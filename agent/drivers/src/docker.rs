@@ -5,9 +5,9 @@
 //! EngineReport ◀─────────┴───────────◀── watch (events, pulse)           ◀──┘
 //! ```
 //! # Invariants
-//! - `hands_off`: see [`crate::label`] and [`stop::owned`]: whatever is stopped or removed was created by
+//! - `hands_off`: see `label` and `stop::owned`: whatever is stopped or removed was created by
 //!   this process, or its labels were read first.
-//! - An end is reported once, and after the start that it ends: see [`book`].
+//! - An end is reported once, and after the start that it ends: see `book`.
 //! - The engine restarts nothing by itself.
 //!
 //! # Not here

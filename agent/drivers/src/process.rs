@@ -5,7 +5,7 @@
 //!                 stop ───signals its group───▲
 //! EngineReport ◀─ watch (pidfd of the shim, then its `ended`)
 //! ```
-//! A task is adopted by the pid and the start time of its shim, which stand in its directory: see [`store`].
+//! A task is adopted by the pid and the start time of its shim, which stand in its directory: see `store`.
 //! Reservations and limits, ports, images and host names mean nothing here: a process has what its host has.
 //!
 //! # Invariants
