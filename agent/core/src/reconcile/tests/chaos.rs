@@ -1,5 +1,5 @@
-//! Everything at once: a holder that changes its mind, an agent that restarts, an engine that lies. Every invariant
-//! is checked at every step; and when the faults stop, what is desired runs.
+//! Everything at once: a holder that changes its mind, an agent that restarts, an engine that lies. Every
+//! invariant is checked at every step; and when the faults stop, what is desired runs.
 
 use alloc::collections::BTreeMap;
 
