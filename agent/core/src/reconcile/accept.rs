@@ -158,8 +158,8 @@ impl Reconcile {
         self.outputs.push_back(ReconcileOutput::Publish { slot, place, status: Box::new(status) });
     }
 
-    /// Whether something may newly be done because of a slot's record. Asks for the fence to be written if that is
-    /// what is missing.
+    /// Whether something may newly be done because of a slot's record. Asks for the fence to be written if
+    /// that is what is missing.
     fn is_open(&mut self, now: Now, slot: &SlotKey) -> bool {
         let record = self.slots.get(slot).and_then(|state| state.desired.as_ref()?.record.as_ref());
         match record.map(|record| record.verdict(&self.fence)) {
