@@ -55,6 +55,8 @@ pub enum Error {
         what: String,
         /// In what way, line by line.
         lines: Vec<String>,
+        /// What to type next; empty for nothing.
+        hint: String,
     },
     /// Somebody pressed Ctrl-C. The work goes on.
     Interrupted {
@@ -63,6 +65,8 @@ pub enum Error {
     },
     /// It was dangerous, and nobody confirmed it.
     Unconfirmed(String),
+    /// Nobody reads what is printed any more.
+    Unread,
     /// Something here that is nobody's fault but this program's or this machine's.
     Internal(String),
 }
@@ -72,12 +76,17 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(problem) if problem.code == sleep_wire::api::Code::Stale => 6,
-            Self::Refused(_) | Self::Failed { .. } | Self::Nonsense(_) | Self::Key { .. } | Self::Internal(_) => 1,
+            Self::Refused(_)
+            | Self::Failed { .. }
+            | Self::Nonsense(_)
+            | Self::Key { .. }
+            | Self::Internal(_) => 1,
             Self::Usage(_) | Self::Unconfirmed(_) => 2,
             Self::Unreachable { .. } | Self::Lost { .. } => 3,
             Self::TimedOut { .. } => 4,
             Self::Stuck(_) => 5,
             Self::Interrupted { .. } => 130,
+            Self::Unread => 0,
         }
     }
 
@@ -118,12 +127,35 @@ impl Error {
     }
 
     /// None of several hosts answers.
-    pub fn unreachable(tried: &[(Host, String)]) -> Self {
-        let hosts = tried.iter().map(|(host, _)| host.to_string()).collect();
-        let why = match tried {
-            [(_, why)] => why.clone(),
-            several => several.iter().map(|(host, why)| format!("{host}: {why}")).collect::<Vec<_>>().join("; "),
-        };
-        Self::Unreachable { hosts, why, forbidden: false }
+    pub fn unreachable(tried: Vec<(Host, Self)>) -> Self {
+        let mut all = Vec::new();
+        let (mut reasons, mut any_forbidden) = (Vec::new(), false);
+        let several = tried.len() > 1;
+        for (host, error) in tried {
+            if let Self::Unreachable { why, forbidden, .. } = error {
+                reasons.push(if several { format!("{host}: {why}") } else { why });
+                any_forbidden |= forbidden;
+            }
+            all.push(host.to_string());
+        }
+        Self::Unreachable { hosts: all, why: reasons.join("; "), forbidden: any_forbidden }
+    }
+
+    /// Whether another try, or another host, may do better.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Lost { .. } => true,
+            Self::Refused(problem) => problem.status == 503,
+            Self::Usage(_)
+            | Self::Nonsense(_)
+            | Self::Key { .. }
+            | Self::TimedOut { .. }
+            | Self::Stuck(_)
+            | Self::Failed { .. }
+            | Self::Interrupted { .. }
+            | Self::Unconfirmed(_)
+            | Self::Unread
+            | Self::Internal(_) => false,
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use service::{ServiceCommand, ServiceName};
+pub use service::ServiceCommand;
 
 /// Talk to a cluster of sleepd agents, through any of them.
 #[derive(Debug, Parser)]
@@ -35,7 +35,14 @@ pub struct Cli {
 pub struct Global {
     /// Agent to talk to: a socket's PATH, unix://PATH, quic://HOST[:7533], HOST, or ssh://[USER@]HOST; several are
     /// tried in order
-    #[arg(short = 'H', long = "host", global = true, env = "SLEEPD_HOST", value_name = "HOST", value_delimiter = ',')]
+    #[arg(
+        short = 'H',
+        long = "host",
+        global = true,
+        env = "SLEEPD_HOST",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
     pub hosts: Vec<String>,
     /// How to print answers
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -108,10 +115,11 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sleepctl why web\n  sleepctl why web.2\n  sleepctl why nuc")]
     Why {
         /// A service, a task (`web.2`, or the beginning of its id) or a node
+        #[arg(value_parser = parse::name)]
         subject: String,
     },
     /// Create a service (short for `service create`)
-    Run(service::Create),
+    Run(Box<service::Create>),
     /// List services (short for `service ls`)
     Ls,
     /// List tasks (short for `service ps`)
@@ -139,6 +147,50 @@ pub enum Command {
     },
     /// Print the versions of client and agent
     Version,
+}
+
+impl Command {
+    /// Whether it is there to change something.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Cluster(command) => match command {
+                ClusterCommand::Init | ClusterCommand::Join { .. } | ClusterCommand::Leave { .. } => true,
+                ClusterCommand::Status => false,
+                ClusterCommand::Token(command) => !matches!(command, TokenCommand::Ls),
+            },
+            Self::Node(command) => match command {
+                NodeCommand::Ls | NodeCommand::Inspect { .. } | NodeCommand::Ps { .. } => false,
+                NodeCommand::Drain { .. }
+                | NodeCommand::Pause { .. }
+                | NodeCommand::Activate { .. }
+                | NodeCommand::Promote { .. }
+                | NodeCommand::Demote { .. }
+                | NodeCommand::Label { .. }
+                | NodeCommand::Rm { .. } => true,
+            },
+            Self::Service(command) => match command {
+                ServiceCommand::Create(_)
+                | ServiceCommand::Update(_)
+                | ServiceCommand::Scale(_)
+                | ServiceCommand::Rm(_) => true,
+                ServiceCommand::Ls
+                | ServiceCommand::Ps(_)
+                | ServiceCommand::Inspect { .. }
+                | ServiceCommand::Logs(_)
+                | ServiceCommand::History { .. } => false,
+            },
+            Self::Operator(_) | Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
+            Self::Dev(_)
+            | Self::Why { .. }
+            | Self::Ls
+            | Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Completion { .. }
+            | Self::Man
+            | Self::DialStdio { .. }
+            | Self::Version => false,
+        }
+    }
 }
 
 /// A cluster on this machine.
@@ -180,7 +232,9 @@ pub enum ClusterCommand {
     /// Make this host a cluster of one, and print how others join it
     Init,
     /// Make the agent asked a member of a cluster
-    #[command(after_help = "Examples:\n  sleepctl cluster join --token sleepd-join-1-… pi-1 192.168.1.12:7533")]
+    #[command(
+        after_help = "Examples:\n  sleepctl cluster join --token sleepd-join-1-… pi-1 192.168.1.12:7533"
+    )]
     Join {
         /// The join token
         #[arg(long, env = "SLEEPD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -234,6 +288,7 @@ pub enum TokenCommand {
     #[command(visible_alias = "revoke")]
     Rm {
         /// Its id, or the beginning of it
+        #[arg(value_parser = parse::name)]
         token: String,
     },
 }
@@ -256,12 +311,13 @@ pub enum NodeCommand {
     /// Show everything about nodes
     Inspect {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// List a node's tasks
     Ps {
         /// Names or ids; the agent asked by default
+        #[arg(value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
         /// Also those that are over
         #[arg(short, long)]
@@ -270,37 +326,40 @@ pub enum NodeCommand {
     /// Move all work away from nodes, and give them no more
     Drain {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// Give nodes no new work
     Pause {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// Give nodes work again
     Activate {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// Let nodes author desired state, vote and lead
     Promote {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// Let nodes only run tasks
     Demote {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
     },
     /// Set labels of a node, or remove them
-    #[command(after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-")]
+    #[command(
+        after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-"
+    )]
     Label {
         /// Name or id
+        #[arg(value_parser = parse::name)]
         node: String,
         /// `KEY=VALUE` sets, `KEY-` removes
         #[arg(required = true, value_parser = parse::label_change)]
@@ -309,7 +368,7 @@ pub enum NodeCommand {
     /// Remove nodes from the cluster, for good
     Rm {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
         /// Its key is in other hands: void what it wrote
         #[arg(long)]
@@ -324,6 +383,7 @@ pub enum OperatorCommand {
     #[command(after_help = "Examples:\n  sleepctl operator create ada\n  sleepctl -H quic://pi-1 node ls")]
     Create {
         /// What people call its owner
+        #[arg(value_parser = parse::name)]
         name: String,
         /// Where to put the key; below the configuration folder by default
         #[arg(long, value_name = "FILE")]

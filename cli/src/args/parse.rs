@@ -7,6 +7,9 @@ use sleep_wire::spec::{Port, Protocol};
 /// The ports that one `--publish` names.
 pub type Ports = Vec<Port>;
 
+/// The words that one `--entrypoint` or `--args` names.
+pub type Words = Vec<String>;
+
 /// The longest time that a flag may name.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -99,6 +102,54 @@ pub fn env(text: &str) -> Result<String, String> {
     }
 }
 
+/// The longest name that an agent is asked about, in bytes: ids and names of tasks are shorter.
+const MAX_NAME: usize = 255;
+
+/// A name or an id of something that is there already.
+pub fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.len() > MAX_NAME {
+        return Err(format!("it is longer than {MAX_NAME} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has a control character in it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// How many replicas.
+pub fn replicas(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "expected a number of replicas, from 0".to_owned())
+}
+
+/// A command line into words, as a shell splits it: blanks, quotes and backslashes, and nothing else.
+pub fn words(text: &str) -> Result<Words, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            ('\\', None | Some('"')) => {
+                let escaped = rest.next().ok_or_else(|| "it ends with a backslash".to_owned())?;
+                word.get_or_insert_default().push(escaped);
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    if let Some(open) = quote {
+        return Err(format!("a {open} is not closed"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 /// `KEY=VALUE` sets, `KEY-` removes.
 pub fn label_change(text: &str) -> Result<(String, Option<String>), String> {
     match (text.split_once('='), text.strip_suffix('-')) {
@@ -115,8 +166,7 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
     if service.is_empty() {
         return Err(expected());
     }
-    let replicas = number.parse().map_err(|_| format!("`{number}` is not a number of replicas"))?;
-    Ok((service.to_owned(), replicas))
+    Ok((name(service)?, replicas(number)?))
 }
 
 /// `[IP:]PUBLISHED:TARGET[/udp]`, ranges of equal length, or `published=8080,target=80,protocol=tcp,mode=host`.
@@ -128,7 +178,8 @@ pub fn ports(text: &str) -> Result<Ports, String> {
         Some((rest, protocol)) => (rest, protocol_of(protocol)?),
         None => (text, Protocol::Tcp),
     };
-    let expected = || "expected [IP:]PUBLISHED:TARGET, such as `8080:80` or `127.0.0.1:8080:80/udp`".to_owned();
+    let expected =
+        || "expected [IP:]PUBLISHED:TARGET, such as `8080:80` or `127.0.0.1:8080:80/udp`".to_owned();
     let (published, target) = text.rsplit_once(':').ok_or_else(expected)?;
     let (host_ip, published) = match published.rsplit_once(':') {
         Some((ip, published)) => (ip.trim_start_matches('[').trim_end_matches(']'), published),
@@ -167,7 +218,9 @@ fn long_port(text: &str) -> Result<Port, String> {
             "protocol" => port.protocol = protocol_of(value)?,
             "host_ip" => port.host_ip = value.to_owned(),
             "mode" if value == "host" => {}
-            "mode" => return Err(format!("mode `{value}` is not supported: ports are published in mode `host`")),
+            "mode" => {
+                return Err(format!("mode `{value}` is not supported: ports are published in mode `host`"));
+            }
             _ => return Err(format!("`{key}` is none of published, target, protocol, host_ip, mode")),
         }
     }
@@ -197,6 +250,31 @@ mod tests {
         for bad in ["", "s", "1x", "-1s", "1e400s", "NaN", "99999999d", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn words_are_a_shell_s() {
+        let words = |text: &str| words(text).map(|words| words.join("|"));
+        assert_eq!(words("sleep  infinity"), Ok("sleep|infinity".to_owned()));
+        assert_eq!(words(r#"sh -c 'echo "a b"' '' c\ d"#), Ok(r#"sh|-c|echo "a b"||c d"#.to_owned()));
+        assert_eq!(words(" "), Ok(String::new()));
+        for bad in ["'a", "\"a", "a\\"] {
+            assert!(words(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_agent_can_know_are_not_asked_about() {
+        for bad in ["", "a\nb", "a\0", &"x".repeat(256)] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+        for good in ["web", "web.2", "../x", "ü"] {
+            assert_eq!(name(good), Ok(good.to_owned()));
+        }
+        for bad in ["web", "=3", "web=", "web=-1", "web=4294967296", "web=NaN"] {
+            assert!(scale(bad).is_err(), "{bad}");
+        }
+        assert_eq!(scale("web=3"), Ok(("web".to_owned(), 3)));
     }
 
     #[test]

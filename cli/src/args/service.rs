@@ -13,7 +13,7 @@ pub type ServiceName = String;
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand {
     /// Create a service
-    Create(Create),
+    Create(Box<Create>),
     /// Change a service
     Update(Box<Update>),
     /// Change how many replicas services have
@@ -26,7 +26,7 @@ pub enum ServiceCommand {
     /// Show everything about services
     Inspect {
         /// Names or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = parse::name, value_name = "SERVICE")]
         services: Vec<ServiceName>,
     },
     /// Print what a service's tasks wrote
@@ -34,6 +34,7 @@ pub enum ServiceCommand {
     /// List a service's revisions
     History {
         /// Name or id
+        #[arg(value_parser = parse::name)]
         service: ServiceName,
     },
     /// Remove services
@@ -45,7 +46,7 @@ pub enum ServiceCommand {
 #[derive(Debug, Default, Args)]
 pub struct Template {
     /// How many replicas
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::replicas, allow_negative_numbers = true)]
     pub replicas: Option<u32>,
     /// Set an environment variable: KEY=VALUE, or KEY to take it from here
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = parse::env)]
@@ -191,13 +192,18 @@ pub struct Create {
     #[arg(long, value_enum, default_value_t = RuntimeArg::Docker)]
     pub runtime: RuntimeArg,
     /// Replaces the image's entry point
-    #[arg(long, value_name = "COMMAND")]
-    pub entrypoint: Option<String>,
+    #[arg(long, value_name = "COMMAND", value_parser = parse::words)]
+    pub entrypoint: Option<parse::Words>,
     /// Shared with update
     #[command(flatten)]
     pub template: Template,
     /// The image, and the command; for processes the command alone
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]...")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]..."
+    )]
     pub image_and_command: Vec<String>,
 }
 
@@ -209,13 +215,14 @@ pub struct Create {
   sleepctl service update --env-rm DEBUG --env MODE=fast web")]
 pub struct Update {
     /// Name or id
+    #[arg(value_parser = parse::name)]
     pub service: ServiceName,
     /// The image
     #[arg(long)]
     pub image: Option<String>,
     /// The command, as one line of words
-    #[arg(long, value_name = "COMMAND")]
-    pub args: Option<String>,
+    #[arg(long, value_name = "COMMAND", value_parser = parse::words)]
+    pub args: Option<parse::Words>,
     /// Remove an environment variable
     #[arg(long, value_name = "KEY")]
     pub env_rm: Vec<String>,
@@ -246,6 +253,7 @@ pub struct Scale {
 #[derive(Debug, Args)]
 pub struct Ps {
     /// Names or ids; all services by default
+    #[arg(value_parser = parse::name, value_name = "SERVICE")]
     pub services: Vec<ServiceName>,
     /// Only those that should run
     #[arg(long)]
@@ -256,6 +264,7 @@ pub struct Ps {
 #[derive(Debug, Args)]
 pub struct Logs {
     /// A service, or a task such as `web.2`
+    #[arg(value_parser = parse::name)]
     pub subject: String,
     /// Go on with what is written later
     #[arg(short, long)]
@@ -272,6 +281,6 @@ pub struct Logs {
 #[derive(Debug, Args)]
 pub struct Remove {
     /// Names or ids
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = parse::name, value_name = "SERVICE")]
     pub services: Vec<ServiceName>,
 }

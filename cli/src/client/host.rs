@@ -42,7 +42,11 @@ impl FromStr for Host {
             return Err(bad("expected a path, unix://PATH, quic://HOST[:PORT], HOST, or ssh://[USER@]HOST"));
         }
         if let Some(path) = text.strip_prefix("unix://") {
-            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(bad("its path is not absolute")) };
+            return if path.starts_with('/') {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(bad("its path is not absolute"))
+            };
         }
         if text.starts_with(['/', '.']) {
             return Ok(Self::Unix(text.into()));

@@ -33,11 +33,11 @@ impl Connector {
         for host in hosts {
             match Self::to(host, key).await {
                 Ok(connector) => return Ok(connector),
-                Err(Error::Unreachable { why, .. }) => tried.push((host.clone(), why)),
+                Err(error @ Error::Unreachable { .. }) => tried.push((host.clone(), error)),
                 Err(other) => return Err(other),
             }
         }
-        Err(Error::unreachable(&tried))
+        Err(Error::unreachable(tried))
     }
 
     async fn to(host: &Host, key: Option<&Path>) -> Result<Self, Error> {
@@ -57,10 +57,12 @@ impl Connector {
         Ok(Self { host: host.clone(), quic })
     }
 
+    /// Which host that is.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
+    /// One more stream to it.
     pub async fn open(&self) -> Result<Box<dyn Duplex>, Error> {
         match (&self.host, &self.quic) {
             (Host::Unix(path), _) => {
@@ -99,8 +101,12 @@ impl Through {
         if let Some(socket) = socket {
             command.arg(socket);
         }
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("ssh has no input or output"));
         };
@@ -109,7 +115,11 @@ impl Through {
 }
 
 impl AsyncRead for Through {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.output).poll_read(cx, buf)
     }
 }
