@@ -76,10 +76,13 @@ impl Membership {
             let probe = core::mem::take(&mut self.probe);
             let failed = self.probe_failures;
             self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
-            if probe.target.is_some() && self.probe_failures == failed {
-                self.health.recover();
-            } else if probe.target.is_some() && !probe.heard_others {
-                self.health.worsen(1);
+            match probe.target {
+                Some(node) if self.probe_failures == failed => {
+                    self.health.recover();
+                    self.tell_survivor(node);
+                }
+                Some(_) if !probe.heard_others => self.health.worsen(1),
+                Some(_) | None => {}
             }
         } else {
             self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));

@@ -91,6 +91,8 @@ pub struct Membership {
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
     seeking: Option<Seeking>,
+    /// When somebody was sent a whole roster.
+    rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
     boots: Boots,
     rng: SmallRng,
@@ -143,6 +145,7 @@ impl Membership {
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
+            rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
             rng,
@@ -262,7 +265,7 @@ impl Membership {
         match message {
             MembershipMessage::Roster { members, answer } => self.take_roster(now, from, &members, answer),
             MembershipMessage::RosterDigest { digest, members } => {
-                self.compare_roster(from, digest, members);
+                self.compare_roster(now, from, digest, members);
             }
             MembershipMessage::Witness { about, incarnation } => {
                 self.hear_witness(now, from, about, incarnation);
@@ -356,6 +359,7 @@ impl Membership {
         self.confirms.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);
+        self.rosters_sent.remove(&node);
         self.boots.forget(node);
         self.resize();
     }

@@ -73,6 +73,9 @@ pub const DIGEST_EVERY: Duration = Duration::from_secs(60);
 /// How soon a roster that did not come is asked for again, from somebody else.
 pub const ROSTER_RETRY: Duration = Duration::from_secs(2);
 
+/// How often one member is sent a whole roster at most.
+pub const ROSTER_EVERY: Duration = Duration::from_secs(1);
+
 /// Members of one roster message.
 pub const ROSTER_CHUNK: usize = 4096;
 
