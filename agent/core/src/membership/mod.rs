@@ -246,9 +246,11 @@ impl Membership {
             return;
         }
         let sender = packet.sender();
+        self.disbelieve(now, sender.id());
         let known = self.table.get(from).copied();
         let outdated = known.is_some_and(|known| known.peer != *sender.id() && !self.table.is_news(&sender));
         self.absorb(now, from, &sender);
+        self.table.prove(sender.id());
         // foca believes nothing of what a member says that is down, or older than what is known of it.
         let trusted = !outdated && self.table.get(from).is_some_and(table::Known::is_live);
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };
@@ -349,11 +351,7 @@ impl Membership {
     fn remove_member(&mut self, now: Instant, node: NodeId) {
         let Some(known) = self.table.remove(node) else { return };
         if known.is_heard_of() {
-            self.drive(now, |engine, effects| {
-                let down = Member::new(known.peer, known.incarnation, State::Down);
-                drop(engine.apply_many(core::iter::once(down), false, &mut *effects));
-                drop(engine.handle_timer(Timer::RemoveDown(known.peer), effects));
-            });
+            self.forget(now, known.peer);
         }
         self.suspicions.remove(&node);
         self.confirms.remove(&node);
@@ -362,6 +360,22 @@ impl Membership {
         self.rosters_sent.remove(&node);
         self.boots.forget(node);
         self.resize();
+    }
+
+    /// A member's own word goes before what others said of it.
+    fn disbelieve(&mut self, now: Instant, said: &Peer) {
+        if let Some(peer) = self.table.disbelieve(now, said) {
+            self.forget(now, peer);
+            self.suspicions.remove(&peer.node);
+        }
+    }
+
+    /// Makes foca forget an identity.
+    fn forget(&mut self, now: Instant, peer: Peer) {
+        self.drive(now, |engine, effects| {
+            drop(engine.apply_many(core::iter::once(Member::down(peer)), false, &mut *effects));
+            drop(engine.handle_timer(Timer::RemoveDown(peer), effects));
+        });
     }
 
     fn take_leave(&mut self, now: Instant, node: NodeId) {

@@ -365,6 +365,37 @@ fn random_bytes_do_no_harm() {
     assert!(world.agrees() && downs(&world).is_empty());
 }
 
+/// No member can banish another by claiming an identity for it that it could never outdo, nor use its counters up.
+#[test]
+fn a_lie_about_an_identity_does_not_last() {
+    let lie = |peer, state| MembershipMessage::Roster {
+        members: Vec::from([RosterEntry { peer, incarnation: u16::MAX, state }; 2]),
+        answer: false,
+    };
+    let lies = [
+        (Peer { node: id(3), boot: u32::MAX, renewal: 0 }, RosterState::Alive),
+        (Peer { node: id(3), boot: u32::MAX, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Suspect),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Down),
+    ];
+    for (peer, state) in lies {
+        let mut world = World::new(5, 25);
+        world.run(10 * SECOND);
+        // Node 4 starts anew, hears the lie first and has nothing to hold against it.
+        world.kill(4);
+        world.start(4, 2, 0..5);
+        for node in [1, 2, 3, 4] {
+            world.input(node, MembershipInput::Message { from: id(0), message: lie(peer, state) });
+        }
+        world.run(20 * SECOND);
+        assert!(world.agrees(), "{peer:?} {state:?}");
+        world.assert_tables_equal_foca();
+        let old = |told: &&world::Told| matches!(told.what, MembershipOutput::OldDisk { .. });
+        assert_eq!(world.told.iter().filter(old).count(), 0);
+    }
+}
+
 /// A removed member is forgotten, and nothing that others still say of it is heard.
 #[test]
 fn a_removed_member_is_forgotten() {
@@ -469,4 +500,12 @@ fn the_same_seed_tells_the_same_story() {
     };
     assert_eq!(story(1), story(1));
     assert_ne!(story(1), story(2));
+}
+
+/// A node may be moved to another thread, its view of others with it.
+#[test]
+fn the_room_can_be_sent() {
+    const fn is_send<T: Send>() {}
+    is_send::<Membership>();
+    is_send::<crate::trust::Trust>();
 }
