@@ -73,6 +73,9 @@ pub const DIGEST_EVERY: Duration = Duration::from_secs(60);
 /// How soon a roster that did not come is asked for again, from somebody else.
 pub const ROSTER_RETRY: Duration = Duration::from_secs(2);
 
+/// How often one member is sent a whole roster at most.
+pub const ROSTER_EVERY: Duration = Duration::from_secs(1);
+
 /// Members of one roster message.
 pub const ROSTER_CHUNK: usize = 4096;
 
@@ -102,6 +105,8 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
+/// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
+pub const BOOTS_UNSEEN: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -144,6 +144,15 @@ impl Membership {
         self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
     }
 
+    /// foca's own probe of a member succeeded. One that answers and is suspected all the same was never told.
+    pub(super) fn tell_survivor(&mut self, node: NodeId) {
+        let Some(known) = self.table.get(node) else { return };
+        if known.liveness == Liveness::Suspect && !self.suspicions.contains_key(&node) {
+            let (about, incarnation) = (known.peer, known.incarnation);
+            self.say(node, MembershipMessage::Witness { about, incarnation });
+        }
+    }
+
     /// News of a member that end this node's suspicion of it.
     pub(super) fn drop_suspicion(&mut self, update: &Member<Peer>) {
         let node = update.id().node;
