@@ -37,8 +37,12 @@ impl Outbox {
         self.durable = self.durable.max(token.min(self.written));
     }
 
-    /// Takes a message in.
+    /// Takes a message in. One that is held already is not said twice: whoever repeats a question while the disk is
+    /// slow gets one answer.
     pub(super) fn push(&mut self, to: NodeId, message: LeaseMessage) {
+        if self.held.iter().any(|held| held.to == to && held.message == message) {
+            return;
+        }
         if self.held.len() == Self::LIMIT {
             self.held.pop_front();
         }
