@@ -119,6 +119,8 @@ impl Lease {
                 Effect::Failed { wait } => {
                     self.attempt_until = None;
                     self.failures = self.failures.saturating_add(1);
+                    // A voter is bound for a grant's time at most, whatever it says.
+                    let wait = wait.min(grant(self.times()));
                     self.stand_at = Some(now + wait + self.backoff());
                 }
                 Effect::Ended { epoch } => self.evidence.end(now, epoch),

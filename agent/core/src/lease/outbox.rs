@@ -5,6 +5,8 @@ use alloc::collections::VecDeque;
 use sleep_wire::NodeId;
 use sleep_wire::lease::LeaseMessage;
 
+use super::rules::{Rule, Rules};
+
 /// Messages in the order in which they were made, each behind the write that was the newest then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
@@ -35,8 +37,12 @@ impl Outbox {
         self.durable = self.durable.max(token.min(self.written));
     }
 
-    /// Takes a message in.
+    /// Takes a message in. One that is held already is not said twice: whoever repeats a question while the disk is
+    /// slow gets one answer.
     pub(super) fn push(&mut self, to: NodeId, message: LeaseMessage) {
+        if self.held.iter().any(|held| held.to == to && held.message == message) {
+            return;
+        }
         if self.held.len() == Self::LIMIT {
             self.held.pop_front();
         }
@@ -44,8 +50,8 @@ impl Outbox {
     }
 
     /// The next message that may leave.
-    pub(super) fn pop(&mut self) -> Option<(NodeId, LeaseMessage)> {
-        if self.held.front()?.behind > self.durable {
+    pub(super) fn pop(&mut self, rules: Rules) -> Option<(NodeId, LeaseMessage)> {
+        if self.held.front()?.behind > self.durable && rules.hold(Rule::DurableBeforeSaid) {
             return None;
         }
         self.held.pop_front().map(|held| (held.to, held.message))

@@ -18,6 +18,8 @@ pub(super) enum Rule {
     LiveGrantStands,
     /// A restarted voter promises backwards: epochs no longer rise.
     PromiseDurable,
+    /// What was promised and not yet written is promised again, to another: epochs no longer rise.
+    DurableBeforeSaid,
     /// A quorum of the new voters knows nothing of the old quorum's grants.
     QuorumsMeet,
     /// Two changes within one grant: the second config's quorum never granted anything.

@@ -96,6 +96,9 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
     }
     if let Some(dead) = surplus(false) {
         nodes.remove(&dead);
+    } else if let Some(living) = surplus(true).filter(|_| nodes.len() > 3) {
+        // One at a time: of five it would take three to agree.
+        nodes.remove(&living);
     } else if let Some(missing) = goal.iter().find(|node| !nodes.contains(node)) {
         nodes.insert(*missing);
     } else if let Some(living) = surplus(true) {
@@ -162,6 +165,16 @@ mod tests {
                 me = voters[successor % voters.len()].node;
             }
         }
+    }
+
+    /// Two that leave are replaced one after the other.
+    #[test]
+    fn there_are_never_five_voters() {
+        let mut voters = equal(nodes(0b00111));
+        let (up, ready) = (nodes(0b11110), nodes(0b11110));
+        let roll = Roll { me: id(0), departing: false, eligible: nodes(0b11001), up, ready };
+        let expected = [0b01111, 0b01101, 0b11101, 0b11001].map(|bits| equal(nodes(bits)));
+        assert_eq!(settle(&mut voters, &roll), expected);
     }
 
     /// One that leaves as the only voter makes one other a voter, and then waits for it to take over.

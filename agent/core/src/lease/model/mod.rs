@@ -52,10 +52,13 @@ struct Run {
     renewals: u8,
     releases: u8,
     crashes: u8,
+    /// Who may crash.
+    fragile: [bool; NODES],
     /// The voter sets that a holder may change to, one after the other.
     changes: Vec<Vec<Voter>>,
     skew: u8,
-    slow_disks: bool,
+    /// Whose writes are durable later.
+    slow_disks: [bool; NODES],
 }
 
 /// Everything at one moment.
@@ -134,9 +137,10 @@ impl Run {
             renewals: 0,
             releases: 0,
             crashes: 0,
+            fragile: [true; NODES],
             changes: Vec::new(),
             skew: 0,
-            slow_disks: false,
+            slow_disks: [false; NODES],
         }
     }
 
@@ -203,7 +207,7 @@ impl Run {
                 }
                 Effect::Persist { token, cell } => {
                     world.disks[node].waiting.push((token, Shared::new(cell)));
-                    if !self.slow_disks {
+                    if !self.slow_disks[node] {
                         let (token, cell) = world.disks[node].waiting.remove(0);
                         world.disks[node].cell = cell;
                         protocol.durable(NOW, token);
@@ -257,7 +261,7 @@ impl Model for Run {
             if world.spent.stands[node] < self.stands[node] && protocol.may_stand(NOW) {
                 steps.push(Step::Stand(node));
             }
-            if world.spent.crashes < self.crashes {
+            if self.fragile[node] && world.spent.crashes < self.crashes {
                 steps.push(Step::Crash(node));
             }
             if !world.disks[node].waiting.is_empty() {
