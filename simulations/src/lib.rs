@@ -1,1 +1,15 @@
-//! Not written yet.
+//! Whole clusters in virtual time: the same core as the agent's, with a network, disks, clocks and engines that do as a
+//! seed says.
+//!
+//! # Not here
+//! Rules of the cluster: they are `sleep-core`'s, and there is no second implementation of any.
+#![forbid(unsafe_code)]
+
+pub mod crypto;
+pub mod disk;
+pub mod engine;
+pub mod host;
+pub mod random;
+pub mod story;
+pub mod trace;
+pub mod world;

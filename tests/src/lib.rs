@@ -1,1 +1,14 @@
-//! Not written yet.
+//! What the tests of whole agents stand on, and the repository as data for the checks of the house itself.
+//!
+//! A test of whole agents makes its machines with [`hosts::Lab`], starts programs on them, and waits for what
+//! must come true with [`wait::until`].
+
+mod error;
+pub mod hosts;
+pub mod house;
+pub mod process;
+pub mod source;
+pub mod wait;
+pub mod wrap;
+
+pub use error::{Error, Result};

@@ -171,6 +171,8 @@ pub enum Output {
     WakeAt(Instant),
     /// Something worth telling people.
     Event(Event),
+    /// This node has left its cluster and its store is empty: it goes on under a new key, as a new node.
+    Reset,
 }
 
 /// What a stream's frames may overtake: the first goes before the second, the second before the third.

@@ -73,7 +73,7 @@ pub struct Boots {
 }
 
 /// What a voter must never forget.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct LeaseCell {
     /// The highest epoch promised.
     pub promise: Epoch,

@@ -90,35 +90,35 @@ pub enum MembershipKey {
     Admission {
         /// The newcomer.
         node: NodeId,
-        /// Hash of the command, or of the token's use.
+        /// First bytes of the hash of [`crate::trust::entry_claim`].
         entry: [u8; 8],
     },
     /// A node's role changed.
     Role {
         /// Whose.
         node: NodeId,
-        /// Hash of the command.
+        /// First bytes of the hash of [`crate::trust::entry_claim`].
         entry: [u8; 8],
     },
     /// A node was removed, for good.
     Removal {
         /// Which.
         node: NodeId,
-        /// Hash of the command.
+        /// First bytes of the hash of [`crate::trust::entry_claim`].
         entry: [u8; 8],
     },
     /// An operator's key was admitted.
     Operator {
         /// The operator, derived from its key as a node's id is.
         operator: NodeId,
-        /// Hash of the command.
+        /// First bytes of the hash of [`crate::trust::entry_claim`].
         entry: [u8; 8],
     },
     /// An operator's key was removed, for good.
     OperatorRemoval {
         /// Which.
         operator: NodeId,
-        /// Hash of the command.
+        /// First bytes of the hash of [`crate::trust::entry_claim`].
         entry: [u8; 8],
     },
 }
@@ -188,7 +188,19 @@ pub struct SlotKey {
     pub slot: SlotName,
 }
 
-/// Keys of [`Family::Island`].
+impl SlotKey {
+    /// No slot of a service has a lesser key.
+    pub const fn first_of(service: ServiceId) -> Self {
+        Self { service, slot: SlotName::Number(0) }
+    }
+
+    /// No slot of a service has a greater key.
+    pub const fn last_of(service: ServiceId) -> Self {
+        Self { service, slot: SlotName::Run { run: u64::MAX, number: u32::MAX } }
+    }
+}
+
+/// Keys of [`Family::Island`]. The author stands last, in later releases too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct IslandKey {
     /// The slot.
@@ -197,7 +209,8 @@ pub struct IslandKey {
     pub author: NodeId,
 }
 
-/// Keys of [`Family::Observed`].
+/// Keys of [`Family::Observed`]. Each begins with its node, in later releases too: an agent that cannot read a key
+/// of this family still knows whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ObservedKey {
     /// What the node is.

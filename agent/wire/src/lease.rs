@@ -90,7 +90,7 @@ impl LeaseTimes {
 }
 
 /// One message of the lease protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LeaseMessage {
     /// The sender's config: the greater of two is installed before anything else is looked at.
     pub config: VoterConfig,
@@ -99,7 +99,7 @@ pub struct LeaseMessage {
 }
 
 /// What a lease message says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum LeaseBody {
     /// Would you promise this epoch? Changes nothing.
     PreVote {
@@ -162,6 +162,8 @@ pub enum LeaseBody {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// The sender is about to leave: its seat shall go to another. Said by a voter to the holder.
+    Resign,
 }
 
 /// The holder's sign of life, passed on in acks and gossip.

@@ -15,6 +15,7 @@
 
 extern crate alloc;
 #[cfg(feature = "api")]
+#[macro_use]
 extern crate std;
 
 #[cfg(feature = "api")]
@@ -38,7 +39,7 @@ pub mod task;
 pub mod token;
 pub mod trust;
 
-pub use codec::{Malformed, Wire, decode, encode};
+pub use codec::{Malformed, Wire, decode, encode, fits};
 pub use id::{
     ClusterId, CommandId, Digest, NodeId, PublicKey, RevisionId, ServiceId, Signature, TokenId, WallTime,
 };

@@ -80,6 +80,8 @@ pub struct RuntimeFacts {
 
 /// Whether a node takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case"))]
 pub enum Availability {
     /// It does.
     Active,

@@ -32,6 +32,8 @@ pub struct ServiceBirth {
 
 /// How many tasks a service has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum Mode {
     /// As many as its scale says.
     Replicated,
@@ -91,6 +93,8 @@ pub struct ServiceRemoval {
 
 /// What runs a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum Runtime {
     /// A container engine.
     Docker,
@@ -100,6 +104,8 @@ pub enum Runtime {
 
 /// What a task runs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct TaskTemplate {
     /// What runs it.
     pub runtime: Runtime,
@@ -133,6 +139,8 @@ pub struct TaskTemplate {
 
 /// A port of a task that its host publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub struct Port {
     /// The host's address to listen on; empty for all.
     pub host_ip: String,
@@ -146,6 +154,8 @@ pub struct Port {
 
 /// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -155,6 +165,8 @@ pub enum Protocol {
 
 /// Reservations decide placement; limits are the engine's to enforce. Zero means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct Resources {
     /// In thousandths of a core.
     pub reserve_cpu_milli: u64,
@@ -168,6 +180,8 @@ pub struct Resources {
 
 /// What happens when a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct RestartPolicy {
     /// Which ends are followed by a new attempt.
     pub condition: RestartCondition,
@@ -181,6 +195,8 @@ pub struct RestartPolicy {
 
 /// Which ends of a task are followed by a new attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum RestartCondition {
     /// None.
     None,
@@ -192,6 +208,8 @@ pub enum RestartCondition {
 
 /// Where tasks may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct Placement {
     /// `node.labels.zone==a`, `node.role!=control` and the like; all must hold.
     pub constraints: Vec<String>,
@@ -203,6 +221,8 @@ pub struct Placement {
 
 /// Which of two tasks of a slot goes first when one replaces the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum Order {
     /// The old one stops, then the new one starts.
     StopFirst,
@@ -212,6 +232,8 @@ pub enum Order {
 
 /// How old tasks give way to new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct UpdatePolicy {
     /// Which goes first.
     pub order: Order,
@@ -229,6 +251,8 @@ pub struct UpdatePolicy {
 
 /// What a failed update does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum OnFailure {
     /// Stops where it is.
     Pause,
@@ -240,6 +264,8 @@ pub enum OnFailure {
 
 /// What happens when nodes cannot see each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields, default))]
 pub struct PartitionPolicy {
     /// How long a node must be down before its work is placed elsewhere, in milliseconds.
     pub reschedule_delay_ms: u64,
@@ -251,6 +277,8 @@ pub struct PartitionPolicy {
 
 /// Which of two tasks of a slot stays after a heal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case", deny_unknown_fields))]
 pub enum OnHeal {
     /// The one that has been running longest without interruption.
     KeepOriginal,

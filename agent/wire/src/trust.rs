@@ -7,9 +7,12 @@ use bincode::{Decode, Encode};
 
 use crate::codec::Wire;
 use crate::id::{ClusterId, NodeId, PublicKey, Signature, TokenId, WallTime};
+use crate::stamp::Stamp;
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cfg_attr(feature = "api", derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema))]
+#[cfg_attr(feature = "api", serde(rename_all = "snake_case"))]
 pub enum Role {
     /// May write desired state, vote, lead, and admit.
     Control,
@@ -69,6 +72,17 @@ impl Warrant {
     pub fn token_id_claim(key: &PublicKey) -> Vec<u8> {
         [b"sleepd token id\0".as_slice(), &key.0].concat()
     }
+}
+
+/// What the `entry` of a membership key is the hash of (its first 8 bytes): author, stamp and body. So two different
+/// records never share a key, and the set of them only grows.
+pub fn entry_claim(author: &NodeId, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
+    let mut claim = Vec::from(b"sleepd entry 1\0\0");
+    claim.extend_from_slice(&author.0);
+    let stamp = bincode::encode_to_vec(stamp, bincode::config::standard());
+    claim.extend(stamp.expect("wire types hold nothing that cannot be encoded"));
+    claim.extend_from_slice(body);
+    claim
 }
 
 /// Body of a role change.

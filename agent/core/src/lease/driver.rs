@@ -1,0 +1,282 @@
+//! When to try what: renewals in time, backoffs, whose seat comes next, and how to go.
+//!
+//! Nothing here is needed for safety; everything here is needed for a cluster that gets on.
+
+use core::time::Duration;
+
+use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes};
+use sleep_wire::{Epoch, NodeId};
+
+use super::config::{grant, lease};
+use super::protocol::Effect;
+use super::seats::{self, Roll};
+use super::{Electorate, Ending, Evidence, Lease, LeaseOutput, LeaseSettings, Leaving};
+use crate::time::Instant;
+
+/// How long a sign of life is fresh: T by the slowest clock and a gossip round.
+pub(super) fn fresh_for(times: LeaseTimes, settings: LeaseSettings) -> Duration {
+    grant(times) + settings.gossip_round
+}
+
+impl Lease {
+    /// The config's durations; before there is one, this node's own.
+    pub(super) fn times(&self) -> LeaseTimes {
+        self.protocol.config().map_or(self.settings.times, |config| config.times)
+    }
+
+    // ------------------------------------------------------------------------------------------------- inputs
+
+    pub(super) fn receive(&mut self, now: Instant, from: NodeId, message: LeaseMessage) {
+        // Its own frames do not come back to it; whoever says so is not to be believed.
+        if from == self.me {
+            return;
+        }
+        let lives = match self.evidence(now) {
+            // A holder that was restarted asks anew, while the news of its last tenure is still fresh.
+            Evidence::Fresh(epoch) => {
+                epoch.candidate != from && epoch.generation >= message.config.id.epoch.generation
+            }
+            Evidence::Stale(_) | Evidence::None => false,
+        };
+        self.protocol.receive(now, from, message, lives);
+    }
+
+    pub(super) fn observe(&mut self, now: Instant, from: NodeId, hint: &Hint) {
+        let epoch = hint.epoch;
+        if !self.protocol.note(epoch) || epoch.candidate == self.me {
+            return;
+        }
+        let announced = from == epoch.candidate;
+        if let Some(mine) = self.holding(now) {
+            if !announced {
+                return;
+            }
+            if epoch < mine {
+                return self.tell(now, epoch);
+            }
+            self.protocol.release(now, Ending::Announced);
+            self.absorb(now);
+        }
+        if let Some(epoch) = self.evidence.observe(now, hint) {
+            if let Some(leaving) = &mut self.leaving {
+                leaving.ask_at = now;
+            }
+            self.outputs.push_back(LeaseOutput::HolderSeen { epoch });
+        }
+    }
+
+    /// Somebody announces a lesser epoch as held: both halves of a cluster were recovered, or it has slept. It learns the
+    /// greater config.
+    fn tell(&mut self, now: Instant, lesser: Epoch) {
+        let every = lease(self.times()) / 3;
+        if self.told.is_none_or(|(epoch, at)| epoch != lesser || now >= at + every) {
+            self.told = Some((lesser, now));
+            self.protocol.tell_config(now, lesser.candidate);
+        }
+    }
+
+    pub(super) fn set_electorate(&mut self, now: Instant, electorate: Electorate) {
+        let wait = self.settings.growth_wait;
+        self.known.control = Some(electorate.control);
+        self.known.ready_at =
+            electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
+        self.known.not_control = !electorate.me_control;
+    }
+
+    pub(super) fn recover(&mut self, now: Instant) {
+        self.protocol.release(now, Ending::Recovered);
+        self.protocol.abandon(now);
+        let times = self.times();
+        let generation = self.protocol.config().map_or(0, |config| config.id.epoch.generation);
+        self.protocol.found(now, generation.saturating_add(1), times);
+        self.stand_at = None;
+        self.failures = 0;
+    }
+
+    // ------------------------------------------------------------------------------------------------ effects
+
+    /// Passes on what the protocol wants, and takes note of what it tells.
+    pub(super) fn absorb(&mut self, now: Instant) {
+        while let Some(effect) = self.protocol.effect() {
+            match effect {
+                Effect::Send { to, message } => self.outputs.push_back(LeaseOutput::Send { to, message }),
+                Effect::Persist { token, cell } => {
+                    self.outputs.push_back(LeaseOutput::Persist { token, cell });
+                    self.evidence.set_span(fresh_for(self.times(), self.settings));
+                }
+                Effect::Acquired { epoch } => {
+                    self.failures = 0;
+                    self.attempt_until = None;
+                    self.renew_at = Some(now + lease(self.times()) / 3);
+                    self.known.resigned.clear();
+                    self.outputs.push_back(LeaseOutput::Acquired { epoch });
+                }
+                Effect::Lost { epoch, why } => {
+                    self.renew_at = None;
+                    self.stand_at = None;
+                    self.outputs.push_back(LeaseOutput::Lost { epoch, why });
+                }
+                Effect::Failed { wait } => {
+                    self.attempt_until = None;
+                    self.failures = self.failures.saturating_add(1);
+                    self.stand_at = Some(now + wait + self.backoff());
+                }
+                Effect::Ended { epoch } => self.evidence.end(now, epoch),
+                Effect::Resigned { node } => {
+                    // Long enough for its removal to be written down; not for ever, for it may think better of it.
+                    let until = now + lease(self.times()) * 10;
+                    if self.known.control.as_ref().is_some_and(|control| control.contains(&node)) {
+                        self.known.resigned.insert(node, until);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Random, so that two who wait for the same moment seldom stand together: up to T/4, doubled with each failure up
+    /// to T; a quarter of that if the last holder took its leave, for then nobody is in doubt. One who votes alone need
+    /// not wait for anybody.
+    fn backoff(&mut self) -> Duration {
+        let alone = self.protocol.config().is_some_and(|config| config.voters.len() == 1);
+        if alone && self.failures == 0 {
+            return Duration::ZERO;
+        }
+        let spread = lease(self.times()) / 16 * (1 << self.failures.min(2));
+        self.random.below(if self.evidence.took_leave() { spread } else { spread * 4 })
+    }
+
+    // ------------------------------------------------------------------------------------------------- timers
+
+    /// Does what is due, and says when something will be.
+    pub(super) fn drive(&mut self, now: Instant) {
+        self.known.resigned.retain(|_, until| now < *until);
+        if self.attempt_until.is_some_and(|until| now >= until) {
+            self.protocol.abandon(now);
+            self.absorb(now);
+        }
+        self.drive_candidate(now);
+        self.absorb(now);
+        self.drive_holder(now);
+        self.absorb(now);
+        self.drive_leaving(now);
+        self.absorb(now);
+        self.wake = self.next_due(now);
+    }
+
+    fn is_departing(&self) -> bool {
+        self.leaving.is_some() || self.known.not_control
+    }
+
+    /// Whether another lives who should not be disturbed.
+    fn is_led(&self, now: Instant) -> bool {
+        let generation = self.protocol.config().map_or(0, |config| config.id.epoch.generation);
+        match self.evidence(now) {
+            // A holder of a former generation does not lead this one: a person said that it is gone.
+            Evidence::Fresh(epoch) => epoch.generation >= generation,
+            Evidence::Stale(_) | Evidence::None => false,
+        }
+    }
+
+    fn drive_candidate(&mut self, now: Instant) {
+        if self.is_departing() || self.is_led(now) || !self.protocol.may_stand(now) {
+            self.stand_at = None;
+            return;
+        }
+        let at = match self.stand_at {
+            Some(at) => at,
+            None => now + self.backoff(),
+        };
+        self.stand_at = Some(at);
+        if now >= at {
+            self.stand_at = None;
+            self.attempt_until = Some(now + lease(self.times()) / 2);
+            self.protocol.stand(now);
+        }
+    }
+
+    fn drive_holder(&mut self, now: Instant) {
+        if self.holding(now).is_none() {
+            return;
+        }
+        if self.is_departing() && self.has_heir() {
+            return self.protocol.release(now, Ending::HandedOver);
+        }
+        let roll = self.roll(now);
+        let proposed =
+            self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
+        let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
+        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now, wants_change) {
+            self.renew_at = Some(now + lease(self.times()) / 3);
+            self.protocol.renew(now);
+        }
+    }
+
+    fn roll(&self, now: Instant) -> Option<Roll> {
+        let known = &self.known;
+        let control = known.control.as_ref()?;
+        let departing = self.is_departing();
+        let stays = |node: &NodeId| !(known.resigned.contains_key(node) || departing && *node == self.me);
+        Some(Roll {
+            me: self.me,
+            departing,
+            eligible: control.iter().copied().filter(stays).collect(),
+            up: known.ready_at.keys().copied().collect(),
+            ready: known.ready_at.iter().filter(|(_, at)| now >= **at).map(|(node, _)| *node).collect(),
+        })
+    }
+
+    /// Whether another voter answers, or nobody else could ever vote.
+    fn has_heir(&self) -> bool {
+        let seated = |node: &NodeId| {
+            *node != self.me && self.protocol.config().is_some_and(|config| config.weight(*node) > 0)
+        };
+        let heir =
+            self.known.ready_at.keys().any(|node| seated(node) && !self.known.resigned.contains_key(node));
+        heir || self.is_alone()
+    }
+
+    /// Whether there is no other control node.
+    fn is_alone(&self) -> bool {
+        self.known.control.as_ref().is_some_and(|control| control.iter().all(|node| *node == self.me))
+    }
+
+    fn drive_leaving(&mut self, now: Instant) {
+        let Some(leaving) = self.leaving.filter(|leaving| !leaving.done) else { return };
+        if self.holding(now).is_some() {
+            return;
+        }
+        let seated = self.protocol.config().is_some_and(|config| config.weight(self.me) > 0);
+        if !seated || self.is_alone() {
+            self.leaving = Some(Leaving { done: true, ..leaving });
+            self.outputs.push_back(LeaseOutput::HandedOver);
+        } else if now >= leaving.ask_at {
+            self.leaving = Some(Leaving { ask_at: now + lease(self.times()) / 3, ..leaving });
+            if let Evidence::Fresh(epoch) = self.evidence(now) {
+                self.protocol.resign(now, epoch.candidate);
+            }
+        }
+    }
+
+    /// The first moment after `now` at which something is due.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let holds = self.holding(now).is_some();
+        let blocked = self.protocol.is_candidate() && !self.is_departing() && self.stand_at.is_none();
+        let voter = self.protocol.voter();
+        let free_at = [
+            Some(voter.silent_until()),
+            voter.engaged_until(now, self.me),
+            self.evidence.fresh_until().filter(|_| self.is_led(now)),
+        ];
+        let free_at = free_at.into_iter().flatten().max().filter(|_| blocked);
+        // Growth waits for those who have not answered for long enough; a resignation ends.
+        let ready_at = self.known.ready_at.values().chain(self.known.resigned.values()).copied();
+        let ready_at = ready_at.filter(|at| holds && *at > now).min();
+        let ask_at = self.leaving.filter(|leaving| !leaving.done && !holds).map(|leaving| leaving.ask_at);
+        let stand_at = self.stand_at.map(|at| at.max(now + Duration::from_micros(1)));
+        [self.protocol.ends_at(), self.attempt_until, self.renew_at, stand_at, free_at, ready_at, ask_at]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+}

@@ -1,0 +1,128 @@
+//! Signs of life of a holder, and how fresh they are by this node's own clock.
+
+use core::time::Duration;
+
+use sleep_wire::Epoch;
+use sleep_wire::lease::Hint;
+
+use super::Evidence;
+use crate::time::Instant;
+
+/// The greatest sign of life seen, and since when it has not risen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sightings {
+    /// T, a clock's error and a gossip round: a holder that lives is heard of within.
+    fresh_for: Duration,
+    last: Option<Sighting>,
+    /// No epoch up to this one lives: its holder said so.
+    ended: Epoch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sighting {
+    epoch: Epoch,
+    renewal: u64,
+    fresh_until: Instant,
+}
+
+impl Sightings {
+    pub(super) fn new(fresh_for: Duration) -> Self {
+        Self { fresh_for, last: None, ended: Epoch::ZERO }
+    }
+
+    /// How long a sign of life is fresh, from now on.
+    pub(super) fn set_span(&mut self, fresh_for: Duration) {
+        self.fresh_for = fresh_for;
+    }
+
+    /// Takes a hint in. An epoch that was not seen before is given back. One that says no more than the last does not
+    /// make it fresher: it may have come a long way round.
+    pub(super) fn observe(&mut self, now: Instant, hint: &Hint) -> Option<Epoch> {
+        let (epoch, renewal) = (hint.epoch, hint.renewal);
+        let old = self.last.map(|last| (last.epoch, last.renewal));
+        if epoch <= self.ended || old.is_some_and(|old| (epoch, renewal) <= old) {
+            return None;
+        }
+        self.last = Some(Sighting { epoch, renewal, fresh_until: now + self.fresh_for });
+        old.is_none_or(|(old, _)| old < epoch).then_some(epoch)
+    }
+
+    /// The holder of this epoch has said that it has ceased.
+    pub(super) fn end(&mut self, now: Instant, epoch: Epoch) {
+        self.ended = self.ended.max(epoch);
+        if let Some(last) = &mut self.last
+            && last.epoch <= epoch
+        {
+            last.fresh_until = last.fresh_until.min(now);
+        }
+    }
+
+    pub(super) fn evidence(&self, now: Instant) -> Evidence {
+        match self.last {
+            Some(last) if now < last.fresh_until => Evidence::Fresh(last.epoch),
+            Some(last) => Evidence::Stale(last.epoch),
+            None => Evidence::None,
+        }
+    }
+
+    /// Whether the last holder seen has said that it ceased.
+    pub(super) fn took_leave(&self) -> bool {
+        self.last.is_some_and(|last| last.epoch <= self.ended)
+    }
+
+    /// What to pass on: only what is fresh here, so that old news dies out.
+    pub(super) fn hint(&self, now: Instant) -> Option<Hint> {
+        let last = self.last.filter(|last| now < last.fresh_until)?;
+        Some(Hint { epoch: last.epoch, renewal: last.renewal, signatures: alloc::vec::Vec::new() })
+    }
+
+    /// When the evidence ceases to be fresh.
+    pub(super) fn fresh_until(&self) -> Option<Instant> {
+        self.last.map(|last| last.fresh_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sleep_wire::NodeId;
+
+    const fn epoch(term: u64) -> Epoch {
+        Epoch { generation: 0, term, candidate: NodeId([1; 16]) }
+    }
+
+    fn hint(term: u64, renewal: u64) -> Hint {
+        Hint { epoch: epoch(term), renewal, signatures: alloc::vec::Vec::new() }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A renewal number that does not rise is an echo.
+    #[test]
+    fn an_echo_keeps_nobody_alive() {
+        let mut seen = Sightings::new(SECOND * 4);
+        let start = Instant(0);
+        assert_eq!(seen.evidence(start), Evidence::None);
+        assert_eq!(seen.observe(start, &hint(1, 5)), Some(epoch(1)));
+        assert_eq!(seen.observe(start + SECOND * 3, &hint(1, 5)), None);
+        assert_eq!(seen.evidence(start + SECOND * 3), Evidence::Fresh(epoch(1)));
+        assert_eq!(seen.hint(start + SECOND * 3), Some(hint(1, 5)));
+        assert_eq!(seen.evidence(start + SECOND * 4), Evidence::Stale(epoch(1)));
+        assert_eq!(seen.hint(start + SECOND * 4), None);
+        assert_eq!(seen.observe(start + SECOND * 5, &hint(1, 6)), None);
+        assert_eq!(seen.evidence(start + SECOND * 5), Evidence::Fresh(epoch(1)));
+    }
+
+    /// After a release nothing of that epoch is a sign of life, however late it comes.
+    #[test]
+    fn a_released_epoch_gives_no_sign_of_life() {
+        let mut seen = Sightings::new(SECOND * 4);
+        let start = Instant(0);
+        seen.observe(start, &hint(3, 1));
+        seen.end(start, epoch(3));
+        assert_eq!(seen.evidence(start), Evidence::Stale(epoch(3)));
+        assert_eq!(seen.observe(start, &hint(3, 2)), None);
+        assert_eq!(seen.evidence(start), Evidence::Stale(epoch(3)));
+        assert_eq!(seen.observe(start, &hint(4, 1)), Some(epoch(4)));
+    }
+}

@@ -1,0 +1,175 @@
+//! Whose vote counts next: one step from the present voters towards those that there should be.
+//!
+//! A pure function of the config, the electorate and the holder. It proposes; whether a step is safe is for
+//! [`super::protocol`] to say (every quorum of the one config meets every quorum of the next), and this room's tests
+//! show that it only ever proposes such steps.
+//!
+//! ```text
+//! {A:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1,B:1,C:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1}       three control nodes, then two
+//! {A,B,c} ──▶ {A,B} ──▶ {A,B,D}        c is dead: removed before its successor is added
+//! {A,B,C} ──▶ {A,B,C,D} ──▶ {A,B,D}    C lives, and goes: removed after
+//! ```
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use sleep_wire::NodeId;
+use sleep_wire::lease::Voter;
+
+use super::config::quorums_meet;
+
+/// What a holder knows of those who may vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Roll {
+    /// The holder.
+    pub(super) me: NodeId,
+    /// Whether the holder itself is about to leave.
+    pub(super) departing: bool,
+    /// Control nodes that are not removed and do not want to leave.
+    pub(super) eligible: BTreeSet<NodeId>,
+    /// Who answers.
+    pub(super) up: BTreeSet<NodeId>,
+    /// Who has answered for long enough to be given a seat.
+    pub(super) ready: BTreeSet<NodeId>,
+}
+
+impl Roll {
+    fn is_up(&self, node: NodeId) -> bool {
+        node == self.me || self.up.contains(&node)
+    }
+
+    /// How many seats there should be: one for one or two control nodes, three from three on.
+    fn seats(&self) -> usize {
+        if self.eligible.len() >= 3 { 3 } else { 1 }
+    }
+
+    /// Who should have a seat. The holder first, then those who have one and live, then newcomers, then the dead who
+    /// have one: a dead voter does less harm than a missing one if nobody can take its place.
+    fn goal(&self, voters: &[Voter]) -> BTreeSet<NodeId> {
+        let seated = |node: &NodeId| voters.iter().any(|voter| voter.node == *node);
+        let living = self.eligible.iter().filter(|node| seated(node) && self.is_up(**node));
+        let fresh = self.eligible.iter().filter(|node| !seated(node) && self.ready.contains(node));
+        let dead = self.eligible.iter().filter(|node| seated(node) && !self.is_up(**node));
+        let mut goal = BTreeSet::from([self.me]);
+        for node in living.chain(fresh).chain(dead) {
+            if goal.len() < self.seats() {
+                goal.insert(*node);
+            }
+        }
+        // One alone grows to three at once, or not at all: two voters are worse than one.
+        if voters.len() == 1 && goal.len() < 3 { BTreeSet::from([self.me]) } else { goal }
+    }
+}
+
+/// The next voters, if they should not stay as they are.
+pub(super) fn next(voters: &[Voter], roll: &Roll) -> Option<Vec<Voter>> {
+    let proposed =
+        if roll.departing { successor(voters, roll) } else { towards(voters, &roll.goal(voters), roll) }?;
+    (proposed != voters && quorums_meet(voters, &proposed)).then_some(proposed)
+}
+
+/// A lone voter that leaves needs one to hand over to.
+fn successor(voters: &[Voter], roll: &Roll) -> Option<Vec<Voter>> {
+    if voters.len() > 1 {
+        return None;
+    }
+    let may =
+        |set: &BTreeSet<NodeId>| roll.eligible.iter().copied().find(|n| *n != roll.me && set.contains(n));
+    let heir = may(&roll.ready).or_else(|| may(&roll.up))?;
+    Some(equal(BTreeSet::from([roll.me, heir])))
+}
+
+fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec<Voter>> {
+    let me = roll.me;
+    let mut nodes: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
+    let surplus = |up: bool| {
+        let mut leaving = voters.iter().map(|voter| voter.node).filter(|node| !goal.contains(node));
+        leaving.find(|node| roll.is_up(*node) == up)
+    };
+    if nodes.len() == 1 {
+        return (goal.len() > 1).then(|| weighted(goal, me));
+    }
+    if goal.len() == 1 && nodes.len() <= 3 {
+        // Alone it is no quorum of three; with two votes it is part of every one.
+        let heavy = nodes.len() == 2 || voters.iter().any(|voter| voter.node == me && voter.weight == 2);
+        return Some(if heavy { equal(BTreeSet::from([me])) } else { weighted(&nodes, me) });
+    }
+    if let Some(dead) = surplus(false) {
+        nodes.remove(&dead);
+    } else if let Some(missing) = goal.iter().find(|node| !nodes.contains(node)) {
+        nodes.insert(*missing);
+    } else if let Some(living) = surplus(true) {
+        nodes.remove(&living);
+    }
+    Some(equal(nodes))
+}
+
+fn equal(nodes: BTreeSet<NodeId>) -> Vec<Voter> {
+    nodes.into_iter().map(|node| Voter { node, weight: 1 }).collect()
+}
+
+fn weighted(nodes: &BTreeSet<NodeId>, me: NodeId) -> Vec<Voter> {
+    nodes.iter().map(|node| Voter { node: *node, weight: if *node == me { 2 } else { 1 } }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn id(node: u8) -> NodeId {
+        NodeId([node; 16])
+    }
+
+    fn nodes(bits: u8) -> BTreeSet<NodeId> {
+        (0..7).filter(|node| bits >> node & 1 == 1).map(id).collect()
+    }
+
+    /// What one holder makes of its voters, as long as nothing else changes.
+    fn settle(voters: &mut Vec<Voter>, roll: &Roll) -> Vec<Vec<Voter>> {
+        let mut steps = Vec::new();
+        while let Some(step) = next(voters, roll) {
+            assert!(quorums_meet(voters, &step), "{voters:?} {step:?}");
+            assert!(step.iter().any(|voter| voter.node == roll.me), "it removes itself: {step:?}");
+            assert!(step.len() <= 4 && steps.len() < 12, "{steps:?} {step:?}");
+            voters.clone_from(&step);
+            steps.push(step);
+        }
+        steps
+    }
+
+    proptest! {
+        /// Whatever the electorate, every step is a safe one, and they end at the voters that there should be: one, or
+        /// three if there are three to be had, the living first, all of equal weight.
+        #[test]
+        fn steps_are_safe_and_end(eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)) {
+            let mut voters = equal(nodes(1));
+            let mut me = id(0);
+            for (control, up, ready, successor) in eras {
+                let up = nodes(up);
+                let eligible: BTreeSet<NodeId> = nodes(control).into_iter().chain([me]).collect();
+                let ready = nodes(ready).intersection(&up).copied().collect();
+                let roll = Roll { me, departing: false, eligible, up, ready };
+                settle(&mut voters, &roll);
+                let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
+                prop_assert_eq!(&seated, &roll.goal(&voters));
+                prop_assert!(voters.iter().all(|voter| voter.weight == 1));
+                let living = roll.ready.iter().filter(|node| roll.eligible.contains(node) && **node != me).count();
+                if roll.eligible.len() >= 3 && living >= 2 {
+                    prop_assert_eq!(seated.len(), 3);
+                }
+                me = voters[successor % voters.len()].node;
+            }
+        }
+    }
+
+    /// One that leaves as the only voter makes one other a voter, and then waits for it to take over.
+    #[test]
+    fn a_lone_voter_that_leaves_names_an_heir() {
+        let mut voters = equal(nodes(0b1));
+        let (up, ready) = (nodes(0b1110), nodes(0b1000));
+        let roll = Roll { me: id(0), departing: true, eligible: nodes(0b1110), up, ready };
+        assert_eq!(settle(&mut voters, &roll), [equal(nodes(0b1001))]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Letting foca act: every call of it goes through here, and what it wants done is done.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use foca::{Member, State, Timer};
+use sleep_wire::NodeId;
+use sleep_wire::message::Message;
+use sleep_wire::swim::Peer;
+
+use super::swim::{self, Effects, Engine};
+use super::table::Change;
+use super::timers::Due;
+use super::{Membership, MembershipOutput, Probe, profile};
+use crate::time::Instant;
+
+impl Membership {
+    /// Lets foca do something, and does what it wants done.
+    pub(super) fn drive(&mut self, now: Instant, act: impl FnOnce(&mut Engine, &mut Effects)) {
+        self.drive_for(now, None, act);
+    }
+
+    pub(super) fn drive_for(
+        &mut self,
+        now: Instant,
+        from: Option<NodeId>,
+        act: impl FnOnce(&mut Engine, &mut Effects),
+    ) {
+        let mut effects = Effects::default();
+        act(&mut self.engine, &mut effects);
+        if let Some(peer) = effects.renewed {
+            (self.me, self.incarnation, self.renewed_at) = (peer, 0, Some(now));
+            self.health.worsen(1);
+            // foca drops its timers with its identity, those that would end a suspicion too.
+            self.suspicions.clear();
+            // Under its new identity foca waits for somebody to speak to it. It knows enough to go on by itself.
+            drop(self.engine.apply_many(core::iter::empty(), false, &mut effects));
+        }
+        let renewed = effects.renewed.is_some();
+        for (to, bytes) in effects.sends {
+            if self.table.get(to.node).is_some() {
+                self.outputs.push_back(MembershipOutput::Send { to: to.node, message: Message::Swim(bytes) });
+            }
+        }
+        for (timer, after) in effects.timers {
+            self.arm_swim(now, timer, after);
+        }
+        if renewed && let Some(from) = from {
+            self.announce(now, from);
+        }
+    }
+
+    pub(super) fn arm_swim(&mut self, now: Instant, timer: Timer<Peer>, after: Duration) {
+        let after = match &timer {
+            Timer::ProbeRandomMember(_) => self.health.stretch(after),
+            Timer::SendIndirectProbe { probed_id, .. } => {
+                self.probe = Probe { target: Some(probed_id.node), heard_others: false };
+                self.health.stretch(after)
+            }
+            // foca asks for this when its own probe has failed, and at no other time.
+            Timer::ChangeSuspectToDown { .. } => return self.suspect(now, timer),
+            Timer::PeriodicGossip(_) if self.engine.updates_backlog() == 0 => {
+                self.idle_gossip = Some(timer);
+                return;
+            }
+            Timer::PeriodicGossip(_)
+            | Timer::PeriodicAnnounce(_)
+            | Timer::PeriodicAnnounceDown(_)
+            | Timer::RemoveDown(_) => after,
+        };
+        self.timers.arm(now + after, Due::Swim(timer));
+    }
+
+    pub(super) fn fire(&mut self, now: Instant, timer: Timer<Peer>) {
+        if matches!(timer, Timer::ProbeRandomMember(_)) {
+            let probe = core::mem::take(&mut self.probe);
+            let failed = self.probe_failures;
+            self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
+            if probe.target.is_some() && self.probe_failures == failed {
+                self.health.recover();
+            } else if probe.target.is_some() && !probe.heard_others {
+                self.health.worsen(1);
+            }
+        } else {
+            self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
+        }
+    }
+}
+
+/// What is said of members, on its way to foca.
+impl Membership {
+    /// Drops from what others say what is no news, what speaks of strangers, and what speaks for this node.
+    pub(super) fn news(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        updates: Vec<Member<Peer>>,
+    ) -> Vec<Member<Peer>> {
+        let mut news = Vec::new();
+        for update in updates {
+            let peer = *update.id();
+            if peer.node == self.me.node {
+                if self.hear_of_self(now, &update) {
+                    news.push(update);
+                }
+            } else if self.table.get(peer.node).is_none() {
+                self.overhear(&update);
+            } else if peer.boot > 0 && self.absorb(now, from, &update) {
+                news.push(update);
+            }
+        }
+        news
+    }
+
+    /// What others say of this node. Returns whether foca shall hear it.
+    pub(super) fn hear_of_self(&mut self, now: Instant, update: &Member<Peer>) -> bool {
+        let peer = *update.id();
+        if peer != self.me {
+            if peer.boot > self.me.boot {
+                self.take_boot(peer.boot, false);
+            }
+            return false;
+        }
+        match update.state() {
+            State::Alive => false,
+            State::Suspect => {
+                let news = update.incarnation() >= self.incarnation;
+                if news {
+                    self.incarnation = update.incarnation().saturating_add(1);
+                    self.health.worsen(1);
+                }
+                news
+            }
+            State::Down => self.may_renew(now),
+        }
+    }
+
+    pub(super) fn may_renew(&self, now: Instant) -> bool {
+        self.renewed_at.is_none_or(|at| now.since(at) >= profile::RENEW_EVERY)
+    }
+
+    /// Hands foca what came by other ways than its own packets.
+    pub(super) fn learn(&mut self, now: Instant, from: NodeId, updates: Vec<Member<Peer>>, pass_on: bool) {
+        let news = self.news(now, from, updates);
+        if !news.is_empty() {
+            self.drive_for(now, Some(from), |engine, effects| {
+                drop(engine.apply_many(news.into_iter(), pass_on, effects));
+            });
+        }
+    }
+
+    /// Takes one update into the table, and says what it changed. Returns whether it is news.
+    pub(super) fn absorb(&mut self, now: Instant, by: NodeId, update: &Member<Peer>) -> bool {
+        let node = update.id().node;
+        let Some((change, restarted)) = self.table.absorb(now, update) else { return false };
+        self.drop_suspicion(update);
+        if restarted {
+            self.holds.remove(&node);
+        }
+        match change {
+            Change::Up => {
+                self.resize();
+                if !self.hold_down(now, node, restarted) {
+                    self.outputs.push_back(MembershipOutput::Up { node });
+                }
+            }
+            Change::Suspected if !self.is_held_down(node) => {
+                self.outputs.push_back(MembershipOutput::Suspect { node, by });
+            }
+            Change::Refuted if !self.is_held_down(node) => {
+                self.outputs.push_back(MembershipOutput::Refuted { node });
+            }
+            Change::Down => {
+                self.resize();
+                self.seeking = None;
+                let left = self.table.get(node).is_some_and(|known| known.left);
+                if !self.let_go(now, node) {
+                    self.outputs.push_back(if left {
+                        MembershipOutput::Left { node }
+                    } else {
+                        MembershipOutput::Down { node }
+                    });
+                }
+            }
+            Change::Suspected | Change::Refuted | Change::Inward => {}
+        }
+        true
+    }
+
+    pub(super) fn resize(&mut self) {
+        let members = self.table.live_count() + 1;
+        let config = swim::config(&self.profile, members);
+        let resized = self.engine.set_config(config);
+        debug_assert!(resized.is_ok(), "only what foca lets change depends on the number of members");
+    }
+}

@@ -1,0 +1,61 @@
+//! Members that go and come: held down longer each time.
+
+use sleep_wire::NodeId;
+
+use super::timers::Due;
+use super::{Membership, MembershipOutput, profile};
+use crate::time::Instant;
+
+/// A member that was down, and how often lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flap {
+    /// How often it came back within the window.
+    count: u32,
+    last: Instant,
+    /// Whether it answers and is not believed yet.
+    held: bool,
+}
+
+impl Membership {
+    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the same boot
+    /// that comes and goes is a bad link.
+    pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
+        if restarted {
+            self.flaps.remove(&node);
+            return false;
+        }
+        let before = self.flaps.get(&node).filter(|flap| now.since(flap.last) < profile::FLAP_WINDOW);
+        let count = before.map_or(0, |flap| flap.count.saturating_add(1));
+        let hold = profile::FLAP_HOLDS
+            .get(count as usize)
+            .or(profile::FLAP_HOLDS.last())
+            .copied()
+            .unwrap_or_default();
+        let held = !hold.is_zero();
+        self.flaps.insert(node, Flap { count, last: now, held });
+        if held {
+            self.timers.arm(now + hold, Due::Believe { node, count });
+        }
+        held
+    }
+
+    pub(super) fn is_held_down(&self, node: NodeId) -> bool {
+        self.flaps.get(&node).is_some_and(|flap| flap.held)
+    }
+
+    /// A member is down. Returns whether everybody thought so anyway.
+    pub(super) fn let_go(&mut self, now: Instant, node: NodeId) -> bool {
+        let Some(flap) = self.flaps.get_mut(&node) else { return false };
+        flap.last = now;
+        core::mem::take(&mut flap.held)
+    }
+
+    /// It stayed up for long enough.
+    pub(super) fn believe(&mut self, node: NodeId, count: u32) {
+        let Some(flap) = self.flaps.get_mut(&node) else { return };
+        if flap.held && flap.count == count {
+            flap.held = false;
+            self.outputs.push_back(MembershipOutput::Up { node });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The numbers of this room. A simulator may vary them; all members of a cluster use the same.
+
+use core::time::Duration;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Times that depend on the network between members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// One member is probed in each period; what did not answer by its end is suspected.
+    pub probe_period: Duration,
+    /// How long a direct answer may take before others are asked to try.
+    pub probe_rtt: Duration,
+    /// How often news are sent to a few random members while there are any.
+    pub gossip_every: Duration,
+}
+
+impl Profile {
+    /// Members of one site.
+    pub const LAN: Self = Self { probe_period: ms(500), probe_rtt: ms(200), gossip_every: ms(200) };
+
+    /// Members of several sites.
+    pub const WAN: Self = Self { probe_period: ms(2000), probe_rtt: ms(700), gossip_every: ms(500) };
+
+    /// How long a suspected member has to contradict, in a cluster of `members`, once `confirmed` of `wanted`
+    /// others have confirmed the suspicion. Lifeguard's shape (Dadgar et al. 2018): the first confirmation counts
+    /// most. Where nobody else is left to confirm, there is nothing to wait for.
+    pub fn suspicion(&self, members: usize, confirmed: usize, wanted: usize) -> Duration {
+        /// 256 · log(confirmed + 1) ⁄ log(wanted + 1)
+        const SHARE: [[u32; 4]; WITNESSES + 1] =
+            [[256, 256, 256, 256], [0, 256, 256, 256], [0, 161, 256, 256], [0, 128, 203, 256]];
+        let doublings = members.max(1).ilog2().saturating_sub(3);
+        let least = self.probe_period * 3 + self.probe_period / 4 * doublings;
+        let share = SHARE[wanted.min(WITNESSES)][confirmed.min(WITNESSES)];
+        least + least * (SUSPICION_STRETCH - 1) * (256 - share) / 256
+    }
+
+    /// How long the answers to "probe this one now" are waited for.
+    pub fn confirm_wait(&self) -> Duration {
+        self.probe_rtt * 8
+    }
+}
+
+/// How many members are asked to try when a direct probe fails, and how many hear news at a time.
+pub const FANOUT: usize = 3;
+
+/// How soon the first news after a silence go out: only so late that what belongs together goes together.
+pub const NEWS_AFTER: Duration = ms(20);
+
+/// How many confirmations make a suspicion as short as it gets.
+pub const WITNESSES: usize = 3;
+
+/// How much longer a suspicion lasts that nobody confirms.
+pub const SUSPICION_STRETCH: u32 = 4;
+
+/// How often a suspected member is told so, until it contradicts or its time is over.
+pub const TELL_EVERY: Duration = ms(200);
+
+/// How often a member is asked when it is to be probed now.
+pub const PING_TRIES: u8 = 3;
+
+/// The most members that are being probed now on somebody's request.
+pub const PINGS: usize = 64;
+
+/// Live members that are asked before work moves.
+pub const CONFIRM_ASKED: usize = 3;
+
+/// How often a random pair compares rosters.
+pub const DIGEST_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon a roster that did not come is asked for again, from somebody else.
+pub const ROSTER_RETRY: Duration = Duration::from_secs(2);
+
+/// Members of one roster message.
+pub const ROSTER_CHUNK: usize = 4096;
+
+/// Members heard of before their admission came: the most that are remembered.
+pub const HEARSAY: usize = 16_384;
+
+/// How soon a member that is down is sought first, and how rarely in the end (in small clusters).
+pub const REACH_FIRST: Duration = ms(500);
+/// See [`REACH_FIRST`].
+pub const REACH_LAST: Duration = Duration::from_secs(5);
+
+/// For how long the tasks of a node that announced to be back are held.
+pub const RESTART_HOLD: Duration = Duration::from_secs(60);
+/// The longest hold that anybody may ask for.
+pub const RESTART_HOLD_MAX: Duration = Duration::from_secs(600);
+
+/// A member that went down within this time of coming back flaps.
+pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
+
+/// For how long a member must stay up before it is believed again: at its first return, its second, and so on.
+pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), Duration::from_secs(45)];
+
+/// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for a boot.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long after its start a node asks those it meets for its boot counter, and how many it asks.
+pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
+/// See [`BOOT_QUERIES_FOR`].
+pub const BOOT_QUERIES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Confirmations shorten a suspicion, the first one most; size lengthens it.
+    #[test]
+    fn suspicion_shrinks_with_confirmations() {
+        let lan = Profile::LAN;
+        let spans = [0, 1, 2, 3].map(|confirmed| lan.suspicion(8, confirmed, 3).as_millis());
+        assert_eq!(spans, [6000, 3750, 2431, 1500]);
+        assert_eq!(lan.suspicion(2, 0, 0), ms(1500));
+        assert_eq!(lan.suspicion(3, 0, 1), ms(6000));
+        assert_eq!([32, 1000].map(|n| lan.suspicion(n, 3, 3).as_millis()), [1750, 2250]);
+    }
+}

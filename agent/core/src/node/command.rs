@@ -1,0 +1,424 @@
+//! Commands into records: each is checked, drafted, and answered once it is safe.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use sleep_wire::key::DesiredKey;
+use sleep_wire::node::{Availability, NodeIntent, NodeLabel};
+use sleep_wire::spec::{Mode, Revision, RevisionBody, Scale, ServiceBirth, ServiceRemoval};
+use sleep_wire::trust::{JoinToken, Role};
+use sleep_wire::{CommandId, Key, NodeId, PublicKey, RevisionId, ServiceId, TokenId, encode};
+
+use super::context::Context;
+use super::door::UNKNOWN_YET;
+use super::member::Member;
+use crate::crypto::Crypto;
+use crate::io::{Command, Refusal, Reply, Ticket};
+use crate::placement::parse_constraint;
+use crate::state::commands::{revision_id, service_id};
+use crate::state::{Draft, Replay};
+use crate::trust::Pen;
+use crate::validate;
+
+/// What a command comes to: records to write, and the answer once they are safe.
+struct Act {
+    drafts: Vec<Draft>,
+    reply: Reply,
+}
+
+const DONE: Reply = Reply::Done { changed: true, durability: UNKNOWN_YET };
+const NOTHING: Reply = Reply::Done { changed: false, durability: UNKNOWN_YET };
+
+impl Member {
+    /// Carries out a command, or refuses it.
+    pub(super) fn command<C: Crypto>(&mut self, cx: &mut Context<'_, C>, ticket: Ticket, command: Command) {
+        if let Command::Leave { force } = command {
+            return self.leave(cx, ticket, force);
+        }
+        if self.leaving.is_some() {
+            return cx.out.refuse(ticket, Refusal::Busy);
+        }
+        if self.trust.role(cx.me) != Some(Role::Control)
+            && !matches!(command, Command::Init { .. } | Command::Join { .. })
+        {
+            return cx.out.refuse(ticket, Refusal::NotControl);
+        }
+        match self.act(cx, command) {
+            Ok(Some(Act { drafts, reply })) if drafts.is_empty() => self.confirm(cx, &[], ticket, reply),
+            Ok(Some(Act { drafts, reply })) => self.write(cx, drafts, Some((ticket, reply))),
+            Ok(None) => self.confirm(cx, &[], ticket, DONE),
+            Err(refusal) => cx.out.refuse(ticket, refusal),
+        }
+    }
+
+    /// Answers for something that stands already.
+    fn confirm<C: Crypto>(&mut self, cx: &mut Context<'_, C>, keys: &[Key], ticket: Ticket, reply: Reply) {
+        if let Some(waiter) = self.wait_for(Some((ticket, reply))) {
+            self.state.confirm(cx.now.instant, keys, waiter);
+        }
+    }
+
+    fn act<C: Crypto>(&mut self, cx: &mut Context<'_, C>, command: Command) -> Result<Option<Act>, Refusal> {
+        match command {
+            Command::Init { .. } | Command::Join { .. } => Err(Refusal::AlreadyClustered(self.cluster)),
+            // Taken care of before.
+            Command::Leave { .. } => Err(Refusal::Busy),
+            Command::TokenCreate { seed, role, ttl_ms, single_use, rotate } => {
+                Ok(Some(self.token_create(cx, seed, role, ttl_ms, single_use, rotate)))
+            }
+            Command::TokenRevoke { token } => self.token_revoke(cx, token).map(Some),
+            Command::OperatorCreate { name, key } => self.operator_create(cx, name, key),
+            Command::NodeAvailability { node, availability, command } => {
+                self.node_availability(cx, node, availability, command).map(Some)
+            }
+            Command::NodeRole { node, role, .. } => self.node_role(cx, node, role),
+            Command::NodeLabels { node, labels, command } => {
+                self.node_labels(cx, node, labels, command).map(Some)
+            }
+            Command::NodeRemove { node, compromised, .. } => self.node_remove(cx, node, compromised),
+            Command::ServiceCreate { name, mode, singleton, replicas, spec, command } => {
+                let birth = Birth { name, mode, singleton, replicas };
+                self.service_create(cx, birth, *spec, command).map(Some)
+            }
+            Command::ServiceUpdate { service, spec, replicas, expected, command } => {
+                self.service_update(cx, service, *spec, replicas, expected, command).map(Some)
+            }
+            Command::ServiceScale { scales, command } => self.service_scale(cx, scales, command).map(Some),
+            Command::ServiceRemove { services, command } => {
+                self.service_remove(cx, &services, command).map(Some)
+            }
+        }
+    }
+
+    fn token_create<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        seed: [u8; 32],
+        role: Role,
+        ttl_ms: Option<u64>,
+        single_use: bool,
+        rotate: bool,
+    ) -> Act {
+        let mut drafts = Vec::new();
+        if rotate {
+            let others: Vec<(TokenId, JoinToken)> = self
+                .state
+                .join_tokens()
+                .filter(|(_, token)| token.role == role && !token.revoked)
+                .map(|(id, token)| (id, JoinToken { revoked: true, ..token.clone() }))
+                .collect();
+            for (token, body) in others {
+                drafts.push(self.draft(cx, DesiredKey::JoinToken { token }, &body));
+            }
+        }
+        let (token, id, draft) = self.token_draft(cx, seed, role, ttl_ms, single_use);
+        drafts.push(draft);
+        Act { drafts, reply: Reply::Token { token, id, durability: UNKNOWN_YET } }
+    }
+
+    fn token_revoke<C: Crypto>(&mut self, cx: &Context<'_, C>, token: TokenId) -> Result<Act, Refusal> {
+        let body = self.token(token).cloned().ok_or(Refusal::NoSuchToken(token))?;
+        if body.revoked {
+            return Ok(Act { drafts: Vec::new(), reply: NOTHING });
+        }
+        let body = JoinToken { revoked: true, ..body };
+        Ok(Act { drafts: Vec::from([self.draft(cx, DesiredKey::JoinToken { token }, &body)]), reply: DONE })
+    }
+
+    fn operator_create<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        name: String,
+        key: PublicKey,
+    ) -> Result<Option<Act>, Refusal> {
+        validate::node_name("name", &name)?;
+        if self.trust.is_operator(cx.crypto.node_id(&key)) {
+            return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
+        }
+        let time = self.clock.tick(cx.now.instant);
+        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+        let record = encode(&pen.operator(time, name, key, cx.now.wall));
+        self.submit(cx, Vec::from([record]));
+        Ok(None)
+    }
+
+    fn node_availability<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        node: NodeId,
+        availability: Availability,
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        self.known_member(node)?;
+        if self.state.availability(node) == availability {
+            return Ok(Act { drafts: Vec::new(), reply: NOTHING });
+        }
+        let intent = NodeIntent { availability, command, at: cx.now.wall };
+        let draft = self.draft(cx, DesiredKey::NodeAvailability { node }, &intent);
+        self.unless_replayed(cx, command, Vec::from([draft]), DONE, NOTHING)
+    }
+
+    fn node_role<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        node: NodeId,
+        role: Role,
+    ) -> Result<Option<Act>, Refusal> {
+        self.known_member(node)?;
+        if self.trust.role(node) == Some(role) {
+            return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
+        }
+        if role == Role::Worker {
+            if self.trust.is_last_control(node) {
+                return Err(Refusal::LastControl);
+            }
+            self.reauthor(cx, node);
+        }
+        let time = self.clock.tick(cx.now.instant);
+        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+        let record = encode(&pen.role_change(time, node, role, cx.now.wall));
+        self.submit(cx, Vec::from([record]));
+        Ok(None)
+    }
+
+    fn node_labels<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        node: NodeId,
+        labels: Vec<(String, Option<String>)>,
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        self.known_member(node)?;
+        for (label, value) in &labels {
+            validate::label(label, value.as_deref())?;
+        }
+        let present: BTreeMap<String, String> =
+            self.state.labels(node).map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut drafts = Vec::new();
+        for (label, value) in labels {
+            if present.get(&label) != value.as_ref() {
+                let body = NodeLabel { value, command };
+                drafts.push(self.draft(cx, DesiredKey::NodeLabel { node, label }, &body));
+            }
+        }
+        let reply = if drafts.is_empty() { NOTHING } else { DONE };
+        Ok(Act { drafts, reply })
+    }
+
+    fn node_remove<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        node: NodeId,
+        compromised: bool,
+    ) -> Result<Option<Act>, Refusal> {
+        self.known_member(node)?;
+        if node == cx.me {
+            let problem = String::from("is the node asked: `cluster leave` takes it out");
+            return Err(Refusal::Invalid { field: String::from("node"), problem });
+        }
+        if self.trust.is_last_control(node) {
+            return Err(Refusal::LastControl);
+        }
+        self.reauthor(cx, node);
+        let time = self.clock.tick(cx.now.instant);
+        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+        let record = encode(&pen.removal(time, node, compromised, cx.now.wall));
+        self.submit(cx, Vec::from([record]));
+        Ok(None)
+    }
+
+    /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing empties.
+    fn reauthor<C: Crypto>(&mut self, cx: &mut Context<'_, C>, author: NodeId) {
+        let theirs: Vec<(DesiredKey, Vec<u8>, u16)> = self
+            .state
+            .records()
+            .filter(|entry| entry.author() == author)
+            .filter_map(|entry| match super::feed::key_of(entry)? {
+                Key::Desired(key) => {
+                    let record = entry.record();
+                    Some((key, record.body, record.version))
+                }
+                Key::Membership(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_) => None,
+            })
+            .collect();
+        let mut drafts = Vec::with_capacity(theirs.len());
+        for (key, body, version) in theirs {
+            let stamp = sleep_wire::Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
+            drafts.push(Draft { key: Key::Desired(key), stamp, version, body });
+        }
+        if !drafts.is_empty() {
+            self.write(cx, drafts, None);
+        }
+    }
+
+    fn service_create<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        birth: Birth,
+        spec: Revision,
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        validate::name("name", &birth.name)?;
+        validate::replicas(birth.replicas)?;
+        self.check_spec(&spec)?;
+        if birth.singleton {
+            return Err(Refusal::Unsupported(String::from(
+                "singleton services need permits, which this release does not have",
+            )));
+        }
+        let (service, revision) = (service_id(&command, cx.crypto), revision_id(&command, cx.crypto));
+        let Birth { name, mode, singleton, replicas } = birth;
+        let spec = Revision { parents: Vec::new(), at: cx.now.wall, ..spec };
+        let created_at = cx.now.wall;
+        let body = ServiceBirth {
+            name: name.clone(),
+            mode,
+            singleton,
+            replicas,
+            revision,
+            spec,
+            command,
+            created_at,
+        };
+        validate::birth(&body)?;
+        let draft = self.draft(cx, DesiredKey::ServiceBirth { service }, &body);
+        let durability = UNKNOWN_YET;
+        let made = Reply::Service { service, revision, changed: true, durability };
+        let had = Reply::Service { service, revision, changed: false, durability };
+        let act = self.unless_replayed(cx, command, Vec::from([draft]), made, had)?;
+        match self.state.service_named(&name) {
+            Some(holder) if holder != service => Err(Refusal::NameTaken { name, service: holder }),
+            Some(_) | None => Ok(act),
+        }
+    }
+
+    fn service_update<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        service: ServiceId,
+        spec: Revision,
+        replicas: Option<u32>,
+        expected: Option<RevisionId>,
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        self.check_spec(&spec)?;
+        replicas.map_or(Ok(()), validate::replicas)?;
+        let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
+        let current = known.current.id;
+        if expected.is_some_and(|expected| expected != current) {
+            return Err(Refusal::Stale { current });
+        }
+        if replicas.is_some() && known.birth.mode == Mode::Global {
+            return Err(no_replicas());
+        }
+        let parents: Vec<RevisionId> =
+            core::iter::once(current).chain(known.conflicts.iter().map(|conflict| conflict.id)).collect();
+        let same = known.conflicts.is_empty() && is_same(known.current.spec, &spec);
+        let scaled = replicas.filter(|replicas| *replicas != known.replicas);
+        let revision = if same { current } else { revision_id(&command, cx.crypto) };
+        let mut drafts = Vec::new();
+        if !same {
+            let spec = Revision { parents, at: cx.now.wall, ..spec };
+            let body = RevisionBody { spec, command };
+            drafts.push(self.draft(cx, DesiredKey::ServiceRevision { service, revision }, &body));
+        }
+        if let Some(replicas) = scaled {
+            let body = Scale { replicas, command, at: cx.now.wall };
+            drafts.push(self.draft(cx, DesiredKey::ServiceScale { service }, &body));
+        }
+        let changed = !drafts.is_empty();
+        let reply = |changed| Reply::Service { service, revision, changed, durability: UNKNOWN_YET };
+        self.unless_replayed(cx, command, drafts, reply(changed), reply(false))
+    }
+
+    fn service_scale<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        scales: Vec<(ServiceId, u32)>,
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        let mut drafts = Vec::new();
+        for (service, replicas) in scales {
+            validate::replicas(replicas)?;
+            let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
+            if known.birth.mode == Mode::Global {
+                return Err(no_replicas());
+            }
+            if known.replicas != replicas {
+                let body = Scale { replicas, command, at: cx.now.wall };
+                drafts.push(self.draft(cx, DesiredKey::ServiceScale { service }, &body));
+            }
+        }
+        let reply = if drafts.is_empty() { NOTHING } else { DONE };
+        self.unless_replayed(cx, command, drafts, reply, NOTHING)
+    }
+
+    fn service_remove<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        services: &[ServiceId],
+        command: CommandId,
+    ) -> Result<Act, Refusal> {
+        let mut drafts = Vec::new();
+        for service in services {
+            let known = self.state.service(*service).ok_or(Refusal::NoSuchService(*service))?;
+            let conflicts = known.conflicts.iter().map(|conflict| conflict.id);
+            let seen = core::iter::once(known.current.id).chain(conflicts).collect();
+            let body = ServiceRemoval { seen, command, at: cx.now.wall };
+            drafts.push(self.draft(cx, DesiredKey::ServiceRemoval { service: *service }, &body));
+        }
+        self.unless_replayed(cx, command, drafts, DONE, NOTHING)
+    }
+
+    /// The same command twice is done once; another under its id is refused.
+    fn unless_replayed<C: Crypto>(
+        &self,
+        cx: &Context<'_, C>,
+        command: CommandId,
+        drafts: Vec<Draft>,
+        reply: Reply,
+        replayed: Reply,
+    ) -> Result<Act, Refusal> {
+        match self.state.replay(&command, &drafts, cx.crypto) {
+            Replay::New => Ok(Act { drafts, reply }),
+            Replay::Done => Ok(Act { drafts: Vec::new(), reply: replayed }),
+            Replay::Other => Err(Refusal::CommandReused(command)),
+        }
+    }
+
+    fn check_spec(&self, spec: &Revision) -> Result<(), Refusal> {
+        validate::revision(spec)?;
+        for constraint in &spec.placement.constraints {
+            parse_constraint(constraint).map_err(|bad| Refusal::Invalid {
+                field: String::from("placement.constraints"),
+                problem: format!("has `{}`: {bad}", constraint.escape_debug()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn known_member(&self, node: NodeId) -> Result<(), Refusal> {
+        if self.trust.is_member(node) { Ok(()) } else { Err(Refusal::NoSuchNode(node)) }
+    }
+}
+
+/// What of a birth is not in its first revision.
+struct Birth {
+    name: String,
+    mode: Mode,
+    singleton: bool,
+    replicas: u32,
+}
+
+/// Whether two revisions ask for the same; when and after which does not matter.
+fn is_same(one: &Revision, other: &Revision) -> bool {
+    Revision { parents: Vec::new(), at: other.at, ..one.clone() }
+        == Revision { parents: Vec::new(), ..other.clone() }
+}
+
+fn no_replicas() -> Refusal {
+    let problem = String::from("is set, where a global service has one task on every node");
+    Refusal::Invalid { field: String::from("replicas"), problem }
+}

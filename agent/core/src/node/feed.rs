@@ -1,0 +1,148 @@
+//! What of the replicated state this node's own tasks rest on, handed to the reconcile room.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sleep_wire::key::{DesiredKey, SlotKey};
+use sleep_wire::spec::ServiceBirth;
+use sleep_wire::task::Health;
+use sleep_wire::{Key, NodeId, RevisionId, ServiceId, Stamp};
+
+use super::context::Context;
+use super::member::Member;
+use crate::crypto::Crypto;
+use crate::reconcile::{Desired, PeerTask, SlotRecord, Template};
+use crate::state::{Entry, Fact, Place};
+use crate::time::Instant;
+
+/// The key of a record that this release can read.
+pub(super) fn key_of(entry: &Entry) -> Option<Key> {
+    match entry.place() {
+        Place::Known(key) => Some(key.clone()),
+        Place::Foreign(_) => None,
+    }
+}
+
+impl Member {
+    /// A slot's record, or what is observed of its tasks, has changed.
+    pub(super) fn slot_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
+        let now = cx.now.instant;
+        let record = self.state.slot(slot).map(|view| view.slot);
+        self.sightings.slot(now, slot, record);
+        self.desk_slot(cx, slot);
+        self.feed(cx, slot);
+    }
+
+    /// A service was created, changed, scaled or removed.
+    pub(super) fn service_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, service: ServiceId) {
+        self.desk_service(cx, service);
+        for slot in self.slots_known_of(service) {
+            self.feed(cx, slot);
+        }
+    }
+
+    /// Every slot of a service that has a record or one of this node's tasks.
+    fn slots_known_of(&self, service: ServiceId) -> BTreeSet<SlotKey> {
+        let fed = self.fed.range(SlotKey::first_of(service)..=SlotKey::last_of(service)).copied();
+        self.state.slots_of(service).map(|view| view.key).chain(fed).collect()
+    }
+
+    /// Slots of this node whose next step waits for another node.
+    pub(super) fn slots_that_wait_for(&self, node: NodeId) -> Vec<SlotKey> {
+        let names = |slot: &&SlotKey| {
+            self.slot_record(**slot).is_some_and(|(_, slot)| {
+                slot.current.as_ref().is_some_and(|current| current.node == node)
+                    || slot.retire.iter().any(|retired| retired.node == node)
+            })
+        };
+        self.fed.iter().filter(names).copied().collect()
+    }
+
+    /// Tells the reconcile room what is wanted of a slot, if the slot is any of this node's business.
+    pub(super) fn feed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
+        let named = self.slot_record(slot).is_some_and(|(_, slot)| {
+            slot.current.as_ref().is_some_and(|current| current.node == cx.me)
+                || slot.retire.iter().any(|retired| retired.node == cx.me)
+        });
+        let has_tasks = self.state.tasks_at(cx.me, slot).next().is_some();
+        if !named && !has_tasks && !self.fed.contains(&slot) {
+            return;
+        }
+        self.fed.insert(slot);
+        let desired = self.desired(cx.now.instant, cx.me, slot);
+        self.reconcile.set_assignment(cx.now, slot, desired);
+    }
+
+    fn desired(&self, now: Instant, me: NodeId, slot: SlotKey) -> Option<Desired> {
+        let birth = self.birth(slot.service);
+        let record = self.slot_record(slot).map(|(stamp, slot)| SlotRecord { stamp, slot: slot.clone() });
+        if birth.is_none() && record.is_none() {
+            return None;
+        }
+        let mut wanted: BTreeSet<RevisionId> =
+            self.state.tasks_at(me, slot).map(|task| task.status.revision).collect();
+        wanted.extend(
+            record.iter().filter_map(|record| record.slot.current.as_ref()).map(|current| current.revision),
+        );
+        let revisions = self.state.revisions(slot.service);
+        let templates = revisions.iter().filter(|revision| wanted.contains(&revision.id)).map(|revision| {
+            Template { revision: revision.id, template: Arc::new(revision.spec.template.clone()) }
+        });
+        Some(Desired {
+            service_name: self
+                .service_name(slot.service)
+                .unwrap_or_else(|| birth.map_or_else(|| String::from("unknown"), |birth| birth.name.clone())),
+            removed: birth.is_some() && self.state.is_removed(slot.service),
+            singleton: birth.is_some_and(|birth| birth.singleton),
+            templates: templates.collect(),
+            peers: record.as_ref().map(|record| self.peers(now, me, slot, record)).unwrap_or_default(),
+            record,
+        })
+    }
+
+    /// What is known of the slot's other tasks, by the names that its record has for them.
+    fn peers(&self, now: Instant, me: NodeId, slot: SlotKey, record: &SlotRecord) -> Vec<PeerTask> {
+        let current = record.slot.current.iter().map(|current| (current.node, current.assignment));
+        let retired = record.slot.retire.iter().map(|retired| (retired.node, retired.assignment));
+        let others = current.chain(retired).filter(|(node, _)| *node != me);
+        others.map(|(node, assignment)| self.peer(now, slot, node, assignment)).collect()
+    }
+
+    fn peer(&self, now: Instant, slot: SlotKey, node: NodeId, assignment: Stamp) -> PeerTask {
+        let newest = self
+            .state
+            .tasks_at(node, slot)
+            .filter(|task| task.status.task.assignment == assignment)
+            .max_by_key(|task| task.status.task.attempt);
+        let delay = self.state.service(slot.service).map_or(Duration::ZERO, |service| {
+            Duration::from_millis(service.current.spec.partition.reschedule_delay_ms)
+        });
+        let removed = self.trust.standing(node).is_none_or(|standing| standing.removed.is_some());
+        PeerTask {
+            assignment,
+            node,
+            state: newest.map(|task| task.status.state),
+            health: newest.map_or(Health::None, |task| task.status.health),
+            node_down_confirmed: removed || self.down_since(node).is_some_and(|since| now >= since + delay),
+        }
+    }
+
+    /// A service's birth, removed or not.
+    pub(super) fn birth(&self, service: ServiceId) -> Option<&ServiceBirth> {
+        match self.state.record(&Key::Desired(DesiredKey::ServiceBirth { service }))?.fact() {
+            Fact::Birth(birth) => Some(birth),
+            _sealed => None,
+        }
+    }
+
+    /// What people call a service; a removed one has its name still, as far as views show it.
+    pub(super) fn service_name(&self, service: ServiceId) -> Option<String> {
+        match self.state.service(service) {
+            Some(service) => Some(service.name.text),
+            None => self.birth(service).map(|birth| birth.name.clone()),
+        }
+    }
+}

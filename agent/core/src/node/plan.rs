@@ -1,0 +1,338 @@
+//! The holder's desk: the roll call that opens it, and the plans that leave it.
+//!
+//! ```text
+//!  lease acquired ──▶ RollCall ── all answered, or 2 s ──▶ every slot rewritten under the epoch ──▶ Open ── lease lost ──▶ Closed
+//! ```
+//! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the epoch, as
+//! long as the lease is held.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sleep_wire::key::{DesiredKey, SlotKey};
+use sleep_wire::message::{Message, RollCallMessage};
+use sleep_wire::record::Batch;
+use sleep_wire::{Epoch, Key, NodeId, ServiceId, Stamp, encode};
+
+use super::context::Context;
+use super::earlier;
+use super::member::Member;
+use crate::crypto::Crypto;
+use crate::io::{Event, Lane};
+use crate::membership::MembershipInput;
+use crate::placement::{Liveness, Planner};
+use crate::reconcile::ReconcileInput;
+use crate::state::{BODY_VERSION, Draft};
+use crate::time::Instant;
+
+/// How long a new holder waits for answers.
+const ROLL_CALL: Duration = Duration::from_secs(2);
+
+/// The longest batch of an answer, in bytes.
+const BATCH: usize = 256 * 1024;
+
+/// How long until a node that somebody reached is asked about again, while it does not answer this node.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Where a node stands as planner.
+#[derive(Debug, Default)]
+pub(crate) enum Desk {
+    /// Another plans, or nobody.
+    #[default]
+    Closed,
+    /// It was just made the planner, and asks what there is.
+    RollCall(RollCall),
+    /// It plans.
+    Open(Box<Open>),
+}
+
+#[derive(Debug)]
+pub(crate) struct RollCall {
+    epoch: Epoch,
+    waiting: BTreeSet<NodeId>,
+    until: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Open {
+    epoch: Epoch,
+    planner: Planner,
+    /// Counts this tenure's records.
+    counter: u64,
+    confirmed: BTreeSet<NodeId>,
+    /// Nodes that were asked about, and when that may be done again.
+    asked: BTreeMap<NodeId, Instant>,
+    dirty: bool,
+    wake: Option<Instant>,
+}
+
+impl Desk {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        match self {
+            Self::Closed => None,
+            Self::RollCall(call) => Some(call.until),
+            Self::Open(open) => open.asked.values().copied().map(Some).fold(open.wake, earlier),
+        }
+    }
+
+    /// Whether others could not reach a node either.
+    pub(super) fn is_confirmed(&self, node: NodeId) -> bool {
+        match self {
+            Self::Open(open) => open.confirmed.contains(&node),
+            Self::Closed | Self::RollCall(_) => false,
+        }
+    }
+}
+
+impl Member {
+    /// This node holds the lease now: it asks everybody what there is.
+    pub(super) fn open_desk<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
+        let live: BTreeSet<NodeId> = self.membership.live().collect();
+        for node in &live {
+            let call = Message::RollCall(RollCallMessage::Call { epoch });
+            self.send(cx, *node, Lane::Urgent, call);
+        }
+        let until = cx.now.instant + ROLL_CALL;
+        self.desk = Desk::RollCall(RollCall { epoch, waiting: live, until });
+    }
+
+    /// A new holder asks: slot records, and this node's own tasks with how long they have been running.
+    pub(super) fn answer_roll_call<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        from: NodeId,
+        epoch: Epoch,
+    ) {
+        if epoch.candidate != from {
+            return;
+        }
+        self.reconcile.handle(cx.now, ReconcileInput::RollCall);
+        let mut batches = Vec::from([Batch::default()]);
+        let mut size = 0;
+        for record in self.state.roll() {
+            if size + record.len() > BATCH {
+                batches.push(Batch::default());
+                size = 0;
+            }
+            size += record.len();
+            if let Some(batch) = batches.last_mut() {
+                batch.records.push(record);
+            }
+        }
+        let count = batches.len();
+        for (at, batch) in batches.into_iter().enumerate() {
+            let answer = RollCallMessage::Answer { epoch, batch, more: at + 1 < count };
+            self.send(cx, from, Lane::Delta, Message::RollCall(answer));
+        }
+    }
+
+    pub(super) fn roll_answered<C: Crypto>(
+        &mut self,
+        _cx: &mut Context<'_, C>,
+        from: NodeId,
+        epoch: Epoch,
+        more: bool,
+    ) {
+        if let Desk::RollCall(call) = &mut self.desk
+            && call.epoch == epoch
+            && !more
+        {
+            call.waiting.remove(&from);
+        }
+    }
+
+    /// Opens the desk once the roll is called, or writes what the plan says. True if anything was written.
+    pub(super) fn plan<C: Crypto>(&mut self, cx: &mut Context<'_, C>) -> bool {
+        let now = cx.now.instant;
+        let Some(held) = self.lease.holding(now) else { return false };
+        match &self.desk {
+            Desk::Closed => false,
+            Desk::RollCall(call) => {
+                let due = call.epoch == held && (call.waiting.is_empty() || now >= call.until);
+                if due {
+                    self.take_over(cx, held);
+                }
+                due
+            }
+            Desk::Open(open) => {
+                let due = open.epoch == held && (open.dirty || open.wake.is_some_and(|at| now >= at));
+                due && self.write_plan(cx)
+            }
+        }
+    }
+
+    /// Every live slot is rewritten under this epoch, unchanged: what an earlier holder still writes then loses by merge.
+    fn take_over<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
+        let planner = Planner::new(&self.all_facts(cx.now.instant));
+        self.desk = Desk::Open(Box::new(Open {
+            epoch,
+            planner,
+            counter: 0,
+            confirmed: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            dirty: true,
+            wake: None,
+        }));
+        let slots: Vec<SlotKey> = self.state.slots().map(|view| view.key).collect();
+        self.restamp(cx, &slots);
+        self.ask_about_the_down(cx);
+    }
+
+    /// Rewrites slots whose records are of another epoch, unchanged.
+    fn restamp<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slots: &[SlotKey]) {
+        let Desk::Open(open) = &mut self.desk else { return };
+        if self.lease.holding(cx.now.instant) != Some(open.epoch) {
+            return;
+        }
+        let mut drafts = Vec::new();
+        for key in slots {
+            let Some(view) = self.state.slot(*key) else { continue };
+            if matches!(view.stamp, Stamp::Lease { epoch, .. } if epoch == open.epoch) {
+                continue;
+            }
+            if self.state.is_removed(key.service) {
+                continue;
+            }
+            drafts.push(open.draft(*key, encode(view.slot)));
+        }
+        if !drafts.is_empty() {
+            self.write(cx, drafts, None);
+        }
+    }
+
+    fn write_plan<C: Crypto>(&mut self, cx: &mut Context<'_, C>) -> bool {
+        let Desk::Open(open) = &mut self.desk else { return false };
+        open.dirty = false;
+        let plan = open.planner.step(cx.now.instant);
+        open.wake = plan.wake_at;
+        let mut drafts = Vec::with_capacity(plan.writes.len() + 1);
+        for write in &plan.writes {
+            let stamp = open.next_stamp();
+            let body = write.body(stamp, cx.now.wall);
+            drafts.push(Draft {
+                key: Key::Slot(write.key),
+                stamp,
+                version: BODY_VERSION,
+                body: encode(&body),
+            });
+        }
+        if let Some(horizon) = self.state.horizon_due(self.clock.present(cx.now.instant)) {
+            drafts.push(self.draft(cx, DesiredKey::Horizon, &horizon));
+        }
+        let any = !drafts.is_empty();
+        if any {
+            self.write(cx, drafts, None);
+        }
+        any
+    }
+
+    pub(super) fn desk_tick<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        self.sightings.tick(cx.now.instant);
+        self.ask_about_the_down(cx);
+    }
+
+    pub(super) fn desk_node<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
+        let fact = self.node_fact(cx.now.instant, node);
+        let down = matches!(fact.liveness, Liveness::Down { .. });
+        let Desk::Open(open) = &mut self.desk else { return };
+        if !down {
+            open.confirmed.remove(&node);
+            open.asked.remove(&node);
+        }
+        open.planner.set_node(fact);
+        open.dirty = true;
+        self.ask_about_the_down(cx);
+    }
+
+    pub(super) fn desk_service<C: Crypto>(&mut self, cx: &mut Context<'_, C>, service: ServiceId) {
+        let fact = self.service_fact(cx.now.instant, service);
+        let Desk::Open(open) = &mut self.desk else { return };
+        match fact {
+            Some(fact) => open.planner.set_service(fact),
+            None => open.planner.forget_service(service),
+        }
+        open.dirty = true;
+    }
+
+    pub(super) fn desk_slot<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
+        let Desk::Open(open) = &self.desk else { return };
+        let known = open.planner.service(&slot.service).is_some();
+        if !known {
+            return self.desk_service(cx, slot.service);
+        }
+        let fact = self.slot_fact(cx.now.instant, slot);
+        let fact_needs_revision = fact.as_ref().is_some_and(|fact| {
+            let Desk::Open(open) = &self.desk else { return false };
+            let known = open.planner.service(&slot.service).map(|service| &service.revisions);
+            let named = fact.tasks.iter().map(|task| task.revision);
+            let named = named.chain(fact.slot.current.iter().map(|current| current.revision));
+            known.is_some_and(|known| named.into_iter().any(|revision| !known.contains_key(&revision)))
+        });
+        if fact_needs_revision {
+            return self.desk_service(cx, slot.service);
+        }
+        if let Desk::Open(open) = &mut self.desk {
+            open.planner.set_slot(slot, fact);
+            open.dirty = true;
+        }
+        self.restamp(cx, &[slot]);
+    }
+
+    /// Before work moves, others try to reach a node that does not answer this one.
+    fn ask_about_the_down<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let now = cx.now.instant;
+        let down: BTreeSet<NodeId> =
+            self.trust.members().filter(|node| *node != cx.me && self.down_since(*node).is_some()).collect();
+        let Desk::Open(open) = &mut self.desk else { return };
+        let mut ask = Vec::new();
+        for node in self.trust.members() {
+            let may = open.asked.get(&node).is_none_or(|again| now >= *again);
+            let down = down.contains(&node);
+            if down && may && !open.confirmed.contains(&node) {
+                open.asked.insert(node, now + ASK_AGAIN);
+                ask.push(node);
+            } else if !down {
+                open.asked.remove(&node);
+            }
+        }
+        for node in ask {
+            self.membership.handle(now, MembershipInput::ConfirmDown { node });
+        }
+    }
+
+    /// Others have tried to reach a node, and could not.
+    pub(super) fn confirmed_down<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        node: NodeId,
+        confirmed: (u8, u8),
+    ) {
+        let down = self.down_since(node).is_some();
+        let Desk::Open(open) = &mut self.desk else { return };
+        if !down {
+            return;
+        }
+        open.asked.remove(&node);
+        if open.confirmed.insert(node) {
+            cx.out.event(Event::NodeDown { node, confirmed });
+            let fact = self.node_fact(cx.now.instant, node);
+            if let Desk::Open(open) = &mut self.desk {
+                open.planner.set_node(fact);
+                open.dirty = true;
+            }
+        }
+    }
+}
+
+impl Open {
+    fn next_stamp(&mut self) -> Stamp {
+        self.counter += 1;
+        Stamp::Lease { epoch: self.epoch, counter: self.counter }
+    }
+
+    fn draft(&mut self, key: SlotKey, body: Vec<u8>) -> Draft {
+        Draft { key: Key::Slot(key), stamp: self.next_stamp(), version: BODY_VERSION, body }
+    }
+}

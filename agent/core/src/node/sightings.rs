@@ -1,0 +1,163 @@
+//! When this node first saw what it sees: windows are counted on its own clock, and no two clocks are compared.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sleep_wire::key::SlotKey;
+use sleep_wire::node::{Address, Availability};
+use sleep_wire::slot::Slot;
+use sleep_wire::task::{Health, TaskId, TaskState};
+use sleep_wire::{NodeId, Stamp};
+
+use crate::state::State;
+use crate::time::Instant;
+
+/// How long a task must have run before it counts as settled.
+pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// First sights of states, not of records: a record that says the same again is no news.
+#[derive(Debug, Default)]
+pub(crate) struct Sightings {
+    tasks: BTreeMap<(NodeId, SlotKey, u8), TaskSight>,
+    slots: BTreeMap<SlotKey, SlotSight>,
+    nodes: BTreeMap<NodeId, NodeSight>,
+    told: BTreeMap<NodeId, Vec<Address>>,
+    removed: BTreeSet<NodeId>,
+    members: BTreeSet<NodeId>,
+    /// When a task that runs becomes a settled one.
+    settling: BTreeSet<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TaskSight {
+    task: TaskId,
+    state: TaskState,
+    health: Health,
+    since: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SlotSight {
+    slot: Slot,
+    written: Instant,
+    assigned: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NodeSight {
+    availability: Availability,
+    activated: Option<Instant>,
+}
+
+impl Sightings {
+    /// Looks at one task's report.
+    pub(super) fn task(&mut self, now: Instant, node: NodeId, slot: SlotKey, place: u8, state: &State) {
+        let key = (node, slot, place);
+        let Some(view) = state.tasks_at(node, slot).find(|view| view.place == place) else {
+            self.tasks.remove(&key);
+            return;
+        };
+        let status = view.status;
+        let known = self.tasks.get(&key).filter(|known| {
+            (known.task, known.state, known.health) == (status.task, status.state, status.health)
+        });
+        if known.is_none() {
+            let sight =
+                TaskSight { task: status.task, state: status.state, health: status.health, since: now };
+            self.tasks.insert(key, sight);
+            if status.state == TaskState::Running {
+                self.settling.insert(now + SETTLED_AFTER);
+            }
+        }
+    }
+
+    /// Since when a task is as its last report says.
+    pub(super) fn task_since(&self, now: Instant, node: NodeId, slot: SlotKey, place: u8) -> Instant {
+        self.tasks.get(&(node, slot, place)).map_or(now, |sight| sight.since)
+    }
+
+    /// Looks at a slot's record; says when it and its assignment were first seen.
+    pub(super) fn slot(&mut self, now: Instant, key: SlotKey, slot: Option<&Slot>) {
+        let Some(slot) = slot else {
+            self.slots.remove(&key);
+            return;
+        };
+        let name = |slot: &Slot| -> Option<Stamp> { slot.current.as_ref().map(|current| current.assignment) };
+        match self.slots.get_mut(&key) {
+            Some(known) if known.slot == *slot => {}
+            Some(known) => {
+                if name(&known.slot) != name(slot) {
+                    known.assigned = now;
+                }
+                known.written = now;
+                known.slot.clone_from(slot);
+            }
+            None => {
+                let sight = SlotSight { slot: slot.clone(), written: now, assigned: now };
+                self.slots.insert(key, sight);
+            }
+        }
+    }
+
+    /// When a slot's body and its assignment were first seen.
+    pub(super) fn slot_since(&self, now: Instant, key: SlotKey) -> (Instant, Instant) {
+        self.slots.get(&key).map_or((now, now), |sight| (sight.written, sight.assigned))
+    }
+
+    /// Looks at whether a node takes work.
+    pub(super) fn node(&mut self, now: Instant, node: NodeId, availability: Availability) {
+        let fresh = NodeSight { availability, activated: None };
+        let known = self.nodes.entry(node).or_insert(fresh);
+        if known.availability != availability {
+            known.availability = availability;
+            known.activated = (availability == Availability::Active).then_some(now);
+        }
+    }
+
+    /// A node that was down is back: work returns to it as if it had been activated.
+    pub(super) fn back(&mut self, now: Instant, node: NodeId) {
+        if let Some(known) = self.nodes.get_mut(&node) {
+            known.activated = Some(now);
+        }
+    }
+
+    /// When a node last began to take work again.
+    pub(super) fn activated(&self, node: NodeId) -> Option<Instant> {
+        self.nodes.get(&node).and_then(|sight| sight.activated)
+    }
+
+    /// Whether the network has not been told these addresses of a peer.
+    pub(super) fn is_new_address(&mut self, peer: NodeId, addresses: &[Address]) -> bool {
+        let known = self.told.get(&peer).is_some_and(|known| known == addresses);
+        if !known {
+            self.told.insert(peer, addresses.to_vec());
+        }
+        !known
+    }
+
+    /// Those of the removed that were not known to be.
+    pub(super) fn newly_removed(&mut self, removed: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let new: Vec<NodeId> = removed.difference(&self.removed).copied().collect();
+        for node in &new {
+            self.told.remove(node);
+        }
+        self.removed.clone_from(removed);
+        new
+    }
+
+    /// Those of the members that were not known to be.
+    pub(super) fn newly_admitted(&mut self, members: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let new = members.difference(&self.members).copied().collect();
+        self.members.clone_from(members);
+        new
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.settling = self.settling.split_off(&(now + Duration::from_micros(1)));
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.settling.first().copied()
+    }
+}

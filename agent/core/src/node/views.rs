@@ -1,0 +1,634 @@
+//! Questions about the cluster, answered from what this node has. Nothing here changes anything.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use sleep_wire::key::{SlotKey, SlotName};
+use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
+use sleep_wire::task::TaskState;
+use sleep_wire::trust::Role;
+use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
+
+use super::Node;
+use super::member::Member;
+use crate::crypto::Crypto;
+use crate::lease::Evidence;
+use crate::membership::Liveness;
+use crate::placement::{Answer, Planner, Progress, Refused};
+use crate::rollout::RolloutStatus;
+use crate::state::{self, TaskView};
+use crate::time::{Instant, Now};
+use crate::view::{
+    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
+    TaskLife, TaskRow, TokenRow, UpdateRow, WhyRow,
+};
+
+impl<C: Crypto> Node<C> {
+    /// What this node is, and what it sees.
+    pub fn status(&self, now: Now) -> StatusRow {
+        let Some(member) = self.member() else {
+            return StatusRow {
+                node: self.me(),
+                cluster: None,
+                role: None,
+                leader: None,
+                nodes: 0,
+                seen: 0,
+                voters: Vec::new(),
+                services: 0,
+                running: 0,
+                desired: 0,
+            };
+        };
+        let services = self.services(now);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let config = member.lease.config();
+        StatusRow {
+            node: self.me(),
+            cluster: Some(member.cluster),
+            role: member.trust.role(self.me()),
+            leader: member.leader(now.instant),
+            nodes: count(member.trust.members().count()),
+            seen: count(member.membership.component().len()),
+            voters: config
+                .map(|config| {
+                    config.voters.iter().map(|voter| (voter.node, u32::from(voter.weight))).collect()
+                })
+                .unwrap_or_default(),
+            services: count(services.len()),
+            running: services.iter().map(|row| row.running).sum(),
+            desired: services.iter().map(|row| row.desired).sum(),
+        }
+    }
+
+    /// Every member, by name.
+    pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let names = member.node_names();
+        let leader = member.leader(now.instant).map(|(epoch, _)| epoch.candidate);
+        let mut rows: Vec<NodeRow> = member
+            .trust
+            .members()
+            .map(|id| member.node_row(now.instant, id, &names, leader, self.me()))
+            .collect();
+        rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        rows
+    }
+
+    /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds; `None` if it
+    /// has not said, or no two clocks can be compared.
+    pub fn wall_clock_off_ms(&self, now: Now, node: NodeId) -> Option<i64> {
+        let member = self.member()?;
+        let facts = member.state.facts(node)?;
+        let here = member.clock.present(now.instant).ms();
+        let elapsed = i64::try_from(here.saturating_sub(facts.at_ms)).ok()?;
+        facts.wall.0.checked_add(elapsed)?.checked_sub(now.wall.0)
+    }
+
+    /// Every service that stands, by name.
+    pub fn services(&self, now: Now) -> Vec<ServiceRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let planner = member.planner(now.instant);
+        let mut rows: Vec<ServiceRow> = member
+            .state
+            .services()
+            .iter()
+            .map(|service| member.service_row(service, planner.progress(&service.id, now.instant).as_ref()))
+            .collect();
+        rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        rows
+    }
+
+    /// Every revision of a service, oldest first.
+    pub fn revisions(&self, service: ServiceId) -> Vec<RevisionRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let current = member.state.service(service).map(|service| service.current.id);
+        let rows = member.state.revisions(service);
+        rows.iter()
+            .map(|view| RevisionRow {
+                id: view.id,
+                author: view.author,
+                spec: view.spec.clone(),
+                current: Some(view.id) == current,
+            })
+            .collect()
+    }
+
+    /// What runs a service's tasks.
+    pub fn runtime_of(&self, service: ServiceId) -> Option<Runtime> {
+        let member = self.member()?;
+        let standing = member.state.service(service).map(|service| service.current.spec.template.runtime);
+        standing.or_else(|| member.birth(service).map(|birth| birth.spec.template.runtime))
+    }
+
+    /// Tasks, by service, slot and age.
+    pub fn tasks(&self, now: Now, filter: &TaskFilter) -> Vec<TaskRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let services: Vec<ServiceId> = match filter.service {
+            Some(service) => Vec::from([service]),
+            None => member.known_services().into_iter().collect(),
+        };
+        let mut rows = Vec::new();
+        for service in services {
+            rows.extend(member.task_rows(now.instant, service, filter.history));
+        }
+        rows.retain(|row| filter.node.is_none_or(|node| row.node == Some(node)));
+        rows.sort_by(|a, b| (&a.service_name, a.slot, a.history).cmp(&(&b.service_name, b.slot, b.history)));
+        rows
+    }
+
+    /// How far a service is from what was asked for; `None` if it was never heard of.
+    pub fn progress(&self, now: Now, service: ServiceId) -> Option<ProgressRow> {
+        let member = self.member()?;
+        let mut planner = member.planner(now.instant);
+        planner.step(now.instant);
+        member.progress_row(now.instant, service, &planner)
+    }
+
+    /// Why a slot's task is where it is; `None` if there is no such slot.
+    pub fn why(&self, now: Now, service: ServiceId, slot: SlotName) -> Option<WhyRow> {
+        let member = self.member()?;
+        let planner = member.planner(now.instant);
+        let key = SlotKey { service, slot };
+        let (history, current): (Vec<TaskRow>, Vec<TaskRow>) = member
+            .task_rows(now.instant, service, true)
+            .into_iter()
+            .filter(|row| row.slot == slot)
+            .partition(|row| row.history);
+        let assigned = member.slot_record(key).and_then(|(_, slot)| slot.current.clone());
+        Some(WhyRow {
+            task: current.into_iter().next()?,
+            cause: assigned.map(|assigned| (assigned.cause, assigned.choice, assigned.at)),
+            history,
+            refusals: member.refusals(&planner, key, now.instant),
+        })
+    }
+
+    /// Every join token, revoked and expired ones included.
+    pub fn tokens(&self, now: Now) -> Vec<TokenRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let present = member.clock.present(now.instant).ms();
+        let row = |(id, token): (_, &sleep_wire::trust::JoinToken)| TokenRow {
+            id,
+            left_ms: token.expires_ms.map(|expires| expires.saturating_sub(present)),
+            token: token.clone(),
+        };
+        member.state.join_tokens().map(row).collect()
+    }
+
+    /// The sum of all records: equal on two nodes iff they have the same.
+    pub fn digest(&self) -> Option<sleep_wire::Digest> {
+        self.member().map(|member| member.state.digest())
+    }
+
+    /// The epoch under which this node holds the lease now, if it does.
+    pub fn holding(&self, now: Now) -> Option<sleep_wire::Epoch> {
+        self.member()?.lease.holding(now.instant)
+    }
+
+    /// Members that answer, as this node sees it, itself included.
+    pub fn live(&self) -> Vec<NodeId> {
+        self.member().map(|member| member.membership.component()).unwrap_or_default()
+    }
+
+    /// Every record that stands here, as received: for those who check what was written.
+    pub fn records(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
+        match self.member() {
+            Some(member) => Box::new(member.state.records().map(state::Entry::bytes)),
+            None => Box::new(core::iter::empty()),
+        }
+    }
+}
+
+impl Member {
+    fn planner(&self, now: Instant) -> Planner {
+        Planner::new(&self.all_facts(now))
+    }
+
+    fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
+        match self.lease.evidence(now) {
+            Evidence::None => None,
+            Evidence::Stale(epoch) => Some((epoch, false)),
+            Evidence::Fresh(epoch) => Some((epoch, true)),
+        }
+    }
+
+    /// Members' names: of two with one name the later admitted goes on as `name~id4`.
+    fn node_names(&self) -> BTreeMap<NodeId, String> {
+        let mut first: BTreeMap<&str, (Option<Stamp>, NodeId)> = BTreeMap::new();
+        let admitted = |node| {
+            let key = self.trust.door_chain(&[node]).into_iter().next_back()?;
+            self.state.record(&key).map(state::Entry::stamp)
+        };
+        let named: Vec<(NodeId, &str, Option<Stamp>)> = self
+            .trust
+            .members()
+            .filter_map(|node| Some((node, self.state.facts(node)?.name.as_str(), admitted(node))))
+            .collect();
+        for (node, name, stamp) in &named {
+            let claim = (*stamp, *node);
+            first.entry(name).and_modify(|held| *held = claim.min(*held)).or_insert(claim);
+        }
+        let owns = |node: NodeId, name: &str| first.get(name).is_some_and(|(_, owner)| *owner == node);
+        named
+            .iter()
+            .map(|(node, name, _)| {
+                let text = if owns(*node, name) {
+                    (*name).to_owned()
+                } else {
+                    format!("{name}~{:.4}", node.to_string())
+                };
+                (*node, text)
+            })
+            .collect()
+    }
+
+    pub(super) fn node_name(&self, _now: Now, id: NodeId) -> Option<String> {
+        let known = self.node_names().remove(&id);
+        known.or_else(|| self.state.facts(id).map(|facts| facts.name.clone()))
+    }
+
+    fn node_row(
+        &self,
+        now: Instant,
+        id: NodeId,
+        names: &BTreeMap<NodeId, String>,
+        leader: Option<NodeId>,
+        me: NodeId,
+    ) -> NodeRow {
+        let live: Vec<TaskView<'_>> =
+            self.state.tasks_on(id).filter(|task| !task.status.state.is_over()).collect();
+        let running = live.iter().filter(|task| task.status.state == TaskState::Running).count();
+        let named = self.state.slots().filter(|view| {
+            let current = view.slot.current.as_ref().filter(|current| current.node == id);
+            current.is_some_and(|current| {
+                let told = self.state.tasks_at(id, view.key);
+                !told.into_iter().any(|task| task.status.task.assignment == current.assignment)
+                    && !self.state.is_removed(view.key.service)
+            })
+        });
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        NodeRow {
+            id,
+            name: names.get(&id).cloned().unwrap_or_else(|| id.to_string()),
+            role: self.trust.role(id).unwrap_or(Role::Worker),
+            life: self.life(id),
+            availability: self.state.availability(id),
+            leader: leader == Some(id),
+            is_self: id == me,
+            facts: self.state.facts(id).cloned(),
+            labels: self.node_fact(now, id).labels,
+            running: count(running),
+            tasks: count(live.len() + named.count()),
+        }
+    }
+
+    fn life(&self, node: NodeId) -> Life {
+        if node == self.membership.me().node {
+            return Life::Alive;
+        }
+        match self.membership.state(node) {
+            None => Life::Down,
+            Some(state) => match state.liveness {
+                Liveness::Alive => Life::Alive,
+                Liveness::Suspect => Life::Suspect,
+                Liveness::Down if state.held_until.is_some() => Life::Restarting,
+                Liveness::Down => Life::Down,
+            },
+        }
+    }
+
+    fn service_row(&self, service: &state::Service<'_>, progress: Option<&Progress>) -> ServiceRow {
+        ServiceRow {
+            id: service.id,
+            name: service.name.text.clone(),
+            mode: service.birth.mode,
+            removed: false,
+            revision: service.current.id,
+            spec: service.current.spec.clone(),
+            desired: progress.map_or(service.replicas, |progress| progress.desired),
+            running: progress.map_or(0, |progress| progress.running),
+            created_at: service.birth.created_at,
+            update: progress.and_then(|progress| update_row(&progress.rollout)),
+            conflicts: service.conflicts.iter().map(|conflict| conflict.id).collect(),
+        }
+    }
+
+    /// A service that was removed, as long as anything of it is left.
+    fn removed_row(&self, id: ServiceId) -> Option<ServiceRow> {
+        let birth = self.birth(id)?;
+        Some(ServiceRow {
+            id,
+            name: birth.name.clone(),
+            mode: birth.mode,
+            removed: true,
+            revision: birth.revision,
+            spec: birth.spec.clone(),
+            desired: 0,
+            running: 0,
+            created_at: birth.created_at,
+            update: None,
+            conflicts: Vec::new(),
+        })
+    }
+
+    fn progress_row(&self, now: Instant, id: ServiceId, planner: &Planner) -> Option<ProgressRow> {
+        let standing = self.state.service(id);
+        let progress = planner.progress(&id, now);
+        let service = match &standing {
+            Some(service) => self.service_row(service, progress.as_ref()),
+            None => self.removed_row(id)?,
+        };
+        let rows = self.task_rows(now, id, false);
+        let reachable = |node: NodeId| self.life(node) != Life::Down;
+        let left = rows.iter().filter(|row| !row.wanted && row.node.is_some());
+        let ending = left.clone().filter(|row| row.node.is_some_and(reachable)).count();
+        let away: BTreeSet<NodeId> =
+            left.filter_map(|row| row.node).filter(|node| !reachable(*node)).collect();
+        if service.removed {
+            return Some(ProgressRow {
+                service,
+                slots: Vec::new(),
+                ending: u32::try_from(ending).unwrap_or(u32::MAX),
+                waiting_for: away.into_iter().collect(),
+                converged: ending == 0,
+                stuck: false,
+            });
+        }
+        let progress = progress?;
+        let slots = self.slot_rows(now, &service, rows, planner, progress.desired);
+        let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
+        let unsettled = slots.iter().filter(|slot| !slot.settled).count();
+        let quiet = progress.stopping == 0 && progress.leaving == 0;
+        // Slots beyond the scale that nobody has emptied yet: the planner has not looked since.
+        let surplus = slots.len() > progress.desired as usize;
+        let converged = progress.is_converged() && !surplus;
+        Some(ProgressRow {
+            ending: progress.stopping,
+            waiting_for: progress.away.clone(),
+            converged,
+            stuck: !converged && pending > 0 && pending == unsettled && quiet,
+            service,
+            slots,
+        })
+    }
+
+    fn slot_rows(
+        &self,
+        now: Instant,
+        service: &ServiceRow,
+        rows: Vec<TaskRow>,
+        planner: &Planner,
+        desired: u32,
+    ) -> Vec<SlotRow> {
+        let mut slots: Vec<SlotRow> = Vec::new();
+        for row in rows.into_iter().filter(|row| row.wanted) {
+            let settled = self.is_settled(now, &row, service.revision);
+            slots.push(SlotRow { slot: row.slot, task: row, settled, refusals: Vec::new() });
+        }
+        // Slots that nobody has written down yet: no node took them, or no planner has looked.
+        let named: BTreeSet<SlotName> = slots.iter().map(|row| row.slot).collect();
+        let missing = (1..=desired).map(SlotName::Number).filter(|slot| !named.contains(slot));
+        let missing: Vec<SlotName> = missing.take((desired as usize).saturating_sub(slots.len())).collect();
+        if service.mode == sleep_wire::spec::Mode::Replicated {
+            for slot in missing {
+                let task = self.vacant_row(service, slot);
+                let refusals = self.refusals(planner, SlotKey { service: service.id, slot }, now);
+                slots.push(SlotRow { slot, task, settled: false, refusals });
+            }
+        }
+        slots.sort_by_key(|row| row.slot);
+        slots
+    }
+
+    fn is_settled(&self, now: Instant, row: &TaskRow, current: RevisionId) -> bool {
+        let Some(node) = row.node else { return false };
+        let key = SlotKey { service: row.service, slot: row.slot };
+        let healthy =
+            row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
+        let view = self.state.tasks_at(node, key).find(|view| Some(view.status.task) == row.task);
+        let since = view.map(|view| self.sightings.task_since(now, node, key, view.place));
+        let same = row.revision == current || self.same_template(row.service, row.revision, current);
+        healthy && same && since.is_some_and(|since| now >= since + super::sightings::SETTLED_AFTER)
+    }
+
+    fn same_template(&self, service: ServiceId, one: RevisionId, other: RevisionId) -> bool {
+        let revisions = self.state.revisions(service);
+        let find = |id| revisions.iter().find(|view| view.id == id).map(|view| &view.spec.template);
+        find(one).is_some() && find(one) == find(other)
+    }
+
+    fn vacant_row(&self, service: &ServiceRow, slot: SlotName) -> TaskRow {
+        TaskRow {
+            service: service.id,
+            service_name: service.name.clone(),
+            slot,
+            task: None,
+            node: None,
+            revision: service.revision,
+            image: image(&service.spec),
+            wanted: true,
+            life: TaskLife::Pending,
+            status: None,
+            history: false,
+            ports: Vec::new(),
+        }
+    }
+
+    /// A service's tasks: those that slots name, those that run unnamed, and, if asked for, those that are over.
+    fn task_rows(&self, now: Instant, service: ServiceId, history: bool) -> Vec<TaskRow> {
+        let name = self.service_name(service).unwrap_or_else(|| service.to_string());
+        let revisions = self.state.revisions(service);
+        let removed = self.state.is_removed(service);
+        let mut told: BTreeMap<SlotName, Vec<TaskView<'_>>> = BTreeMap::new();
+        for (node, _) in self.trust.standings() {
+            for task in self.state.tasks_for(node, service) {
+                told.entry(task.slot.slot).or_default().push(task);
+            }
+        }
+        let mut rows = Vec::new();
+        let mut slots: BTreeSet<SlotName> = self.state.slots_of(service).map(|view| view.key.slot).collect();
+        slots.extend(told.keys().copied());
+        for slot in slots {
+            let tasks = told.remove(&slot).unwrap_or_default();
+            let key = SlotKey { service, slot };
+            let record = self.slot_record(key).map(|(_, slot)| slot);
+            let current = record.and_then(|slot| slot.current.as_ref()).filter(|_| !removed);
+            let newest = |assignment: Stamp, node: NodeId| {
+                tasks
+                    .iter()
+                    .filter(|task| task.node == node && task.status.task.assignment == assignment)
+                    .max_by_key(|task| task.status.task.attempt)
+            };
+            let mut shown: BTreeSet<sleep_wire::task::TaskId> = BTreeSet::new();
+            let base =
+                |revision: RevisionId| Base { service, name: &name, slot, revisions: &revisions, revision };
+            if let Some(current) = current {
+                let task = newest(current.assignment, current.node);
+                shown.extend(task.map(|task| task.status.task));
+                rows.push(self.task_row(now, &base(current.revision), Some(current.node), task, true, false));
+            }
+            for task in &tasks {
+                if shown.contains(&task.status.task) {
+                    continue;
+                }
+                let over = task.status.state.is_over();
+                let superseded = newest(task.status.task.assignment, task.node)
+                    .is_some_and(|newest| newest.status.task != task.status.task);
+                let past = over || superseded;
+                if !past || history {
+                    let base = base(task.status.revision);
+                    rows.push(self.task_row(now, &base, Some(task.node), Some(task), false, past));
+                }
+            }
+        }
+        rows
+    }
+
+    fn task_row(
+        &self,
+        _now: Instant,
+        base: &Base<'_>,
+        node: Option<NodeId>,
+        told: Option<&TaskView<'_>>,
+        wanted: bool,
+        history: bool,
+    ) -> TaskRow {
+        let spec = base.revisions.iter().find(|view| view.id == base.revision).map(|view| view.spec);
+        let gone = node.is_some_and(|node| self.life(node) == Life::Down && !history);
+        let life = match told {
+            Some(task) if !gone || task.status.state.is_over() => TaskLife::Told(task.status.state),
+            Some(_) => TaskLife::Lost,
+            None if gone => TaskLife::Lost,
+            None => TaskLife::Told(TaskState::Assigned),
+        };
+        TaskRow {
+            service: base.service,
+            service_name: base.name.to_owned(),
+            slot: base.slot,
+            task: told.map(|task| task.status.task),
+            node,
+            revision: base.revision,
+            image: spec.map(image).unwrap_or_default(),
+            wanted,
+            life,
+            status: told.map(|task| task.status.clone()),
+            history,
+            ports: spec.map(|spec| spec.template.ports.iter().map(port).collect()).unwrap_or_default(),
+        }
+    }
+
+    fn refusals(&self, planner: &Planner, key: SlotKey, now: Instant) -> Vec<RefusalRow> {
+        let answers = planner.why(key, now).into_iter();
+        answers
+            .filter_map(|(node, answer)| match answer {
+                Answer::Refuses(refused) => {
+                    let (filter, reason) = self.explain(&refused);
+                    Some(RefusalRow { node, filter, reason })
+                }
+                Answer::Runs | Answer::Fits(_) => None,
+            })
+            .collect()
+    }
+
+    /// A refusal's facts in a few words.
+    fn explain(&self, refused: &Refused) -> (&'static str, String) {
+        match refused {
+            Refused::Down => ("down", "down".to_owned()),
+            Refused::Held => ("restarting", "restarting".to_owned()),
+            Refused::Draining => ("draining", "drained".to_owned()),
+            Refused::Paused => ("paused", "paused".to_owned()),
+            Refused::NoRuntime { runtime } => {
+                ("runtime", format!("has no runtime `{}`", runtime_name(*runtime)))
+            }
+            Refused::Ill { runtime, reason } => {
+                ("runtime", format!("{} is ill: {reason}", runtime_name(*runtime)))
+            }
+            Refused::Constraint { text } => ("constraint", format!("constraint `{text}` does not hold")),
+            Refused::Memory { needs, free } => {
+                ("memory", format!("needs {}, {} free", mebibytes(*needs), mebibytes(*free)))
+            }
+            Refused::Cpu { needs, free } => {
+                ("cpu", format!("needs {} cores, {} free", cores(*needs), cores(*free)))
+            }
+            Refused::PortTaken { port, protocol, by } => {
+                let by = self.service_name(*by).unwrap_or_else(|| by.to_string());
+                ("port", format!("port {port}/{} is taken by `{by}`", protocol_name(*protocol)))
+            }
+            Refused::MaxPerNode { max } => ("max-per-node", format!("max-replicas-per-node {max} reached")),
+            Refused::RecentFailures { attempts } => {
+                ("failures", format!("{attempts} attempts could not be started there lately"))
+            }
+        }
+    }
+}
+
+/// What the rows of one slot share.
+struct Base<'a> {
+    service: ServiceId,
+    name: &'a str,
+    slot: SlotName,
+    revisions: &'a [state::RevisionView<'a>],
+    revision: RevisionId,
+}
+
+fn update_row(status: &RolloutStatus) -> Option<UpdateRow> {
+    match status {
+        RolloutStatus::Idle => None,
+        RolloutStatus::Updating { updated, of } => {
+            Some(UpdateRow { done: *updated, total: *of, paused: None })
+        }
+        RolloutStatus::Paused { updated, of, failed } => {
+            let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+            let paused = Some(format!("tasks of the new revision failed in slots {}", failed.join(", ")));
+            Some(UpdateRow { done: *updated, total: *of, paused })
+        }
+    }
+}
+
+fn image(spec: &Revision) -> String {
+    match spec.template.runtime {
+        Runtime::Docker => spec.template.image.clone(),
+        Runtime::Process => {
+            let words: Vec<&str> =
+                spec.template.entrypoint.iter().chain(&spec.template.command).map(String::as_str).collect();
+            words.join(" ")
+        }
+    }
+}
+
+/// As Docker writes it: `8080->80/tcp`.
+fn port(port: &Port) -> String {
+    let protocol = protocol_name(port.protocol);
+    match port.host_ip.as_str() {
+        "" => format!("{}->{}/{protocol}", port.published, port.target),
+        ip if ip.contains(':') => format!("[{ip}]:{}->{}/{protocol}", port.published, port.target),
+        ip => format!("{ip}:{}->{}/{protocol}", port.published, port.target),
+    }
+}
+
+const fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    }
+}
+
+const fn runtime_name(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Docker => "docker",
+        Runtime::Process => "process",
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+fn cores(milli: u64) -> String {
+    format!("{}.{:03}", milli / 1000, milli % 1000)
+}

@@ -1,0 +1,243 @@
+//! All nodes, with what their tasks take, and the one filter that says whether a node can take one more.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use sleep_wire::node::Availability;
+use sleep_wire::spec::Revision;
+use sleep_wire::{NodeId, ServiceId};
+
+use super::facts::{Liveness, NodeFact};
+use super::hash::{hash_text, seed};
+use super::load::{Load, Needs};
+use super::pool::{Pool, PoolKey};
+use super::refused::Refused;
+use super::{MAX_START_FAILURES, score::Score};
+
+/// All nodes that any fact names.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    pub(crate) entries: Vec<Entry>,
+    by_id: BTreeMap<NodeId, u32>,
+    pools: BTreeMap<u32, (PoolKey, Pool, u32)>,
+    pool_ids: BTreeMap<PoolKey, u32>,
+    next_pool: u32,
+}
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: NodeId,
+    pub(crate) seed: u64,
+    /// `None` while only tasks name it.
+    pub(crate) fact: Option<NodeFact>,
+    /// Hashes of its images' names, sorted: a collision costs a preference.
+    images: Vec<u64>,
+    pub(crate) load: Load,
+    /// How often each service's slots name it.
+    pub(crate) services: BTreeMap<ServiceId, u32>,
+}
+
+/// One revision, made ready.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) needs: Needs,
+    pub(crate) image: Option<u64>,
+    pub(crate) pool: u32,
+}
+
+/// A task that looks for a node.
+#[derive(Clone, Copy)]
+pub(crate) struct Want<'a> {
+    pub(crate) service: ServiceId,
+    pub(crate) spec: &'a Spec,
+    pub(crate) pool: &'a Pool,
+    /// The most tasks of the service on one node; 0 for no bound.
+    pub(crate) max_per_node: u32,
+    /// What is freed before the task starts, and where.
+    pub(crate) frees: Option<(u32, &'a Needs)>,
+    /// How many starts of this revision failed lately, by node, if that is known of it.
+    pub(crate) failures: Option<&'a BTreeMap<u32, u32>>,
+}
+
+impl Fleet {
+    pub(crate) fn place(&self, id: &NodeId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn fact(&self, id: &NodeId) -> Option<&NodeFact> {
+        self.place(id).and_then(|place| self.entry(place).fact.as_ref())
+    }
+
+    pub(crate) fn entry(&self, place: u32) -> &Entry {
+        &self.entries[place as usize]
+    }
+
+    /// The place of a node, made if there is none.
+    pub(crate) fn place_or_new(&mut self, id: NodeId) -> u32 {
+        let next = u32::try_from(self.entries.len()).expect("fewer than 2^32 nodes");
+        *self.by_id.entry(id).or_insert_with(|| {
+            let (load, services) = (Load::default(), BTreeMap::new());
+            self.entries.push(Entry {
+                id,
+                seed: seed(&id.0),
+                fact: None,
+                images: Vec::new(),
+                load,
+                services,
+            });
+            next
+        })
+    }
+
+    /// Takes in what is now known of a node; returns what was known before.
+    pub(crate) fn set_node(&mut self, fact: NodeFact) -> Option<NodeFact> {
+        let place = self.place_or_new(fact.id);
+        let entry = &mut self.entries[place as usize];
+        if entry.fact.as_ref().is_none_or(|old| old.images != fact.images) {
+            entry.images = fact.images.iter().map(|image| hash_text(canonical(image))).collect();
+            entry.images.sort_unstable();
+        }
+        let old = entry.fact.replace(fact);
+        let Self { entries, pools, .. } = self;
+        let fact = entries[place as usize].fact.as_ref().expect("just put there");
+        if old.as_ref().is_none_or(|old| is_pooled_otherwise(old, fact)) {
+            for (_, pool, _) in pools.values_mut() {
+                pool.update(place, Some(fact), |a, b| entries[a as usize].id.cmp(&entries[b as usize].id));
+            }
+        }
+        old
+    }
+
+    /// All nodes, in the order of their ids.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = u32> + '_ {
+        self.by_id.values().copied()
+    }
+
+    pub(crate) fn pool(&self, id: u32) -> &Pool {
+        &self.pools[&id].1
+    }
+
+    /// Makes a revision ready; to be given back with [`Self::release`].
+    pub(crate) fn ready(&mut self, revision: &Arc<Revision>) -> Spec {
+        let key = PoolKey::of(revision);
+        let id = match self.pool_ids.get(&key) {
+            Some(id) => *id,
+            None => self.make_pool(key),
+        };
+        self.pools.get_mut(&id).expect("pools and their ids are kept together").2 += 1;
+        let image = revision.template.image.as_str();
+        Spec {
+            revision: Arc::clone(revision),
+            needs: Needs::of(&revision.template),
+            image: (!image.is_empty()).then(|| hash_text(canonical(image))),
+            pool: id,
+        }
+    }
+
+    fn make_pool(&mut self, key: PoolKey) -> u32 {
+        let mut pool = Pool::new(&key);
+        for place in self.by_id.values() {
+            let fact = self.entries[*place as usize].fact.as_ref();
+            pool.update(*place, fact, |a, b| self.entries[a as usize].id.cmp(&self.entries[b as usize].id));
+        }
+        let id = self.next_pool;
+        self.next_pool += 1;
+        self.pools.insert(id, (key.clone(), pool, 0));
+        self.pool_ids.insert(key, id);
+        id
+    }
+
+    pub(crate) fn release(&mut self, spec: &Spec) {
+        let (key, _, users) = self.pools.get_mut(&spec.pool).expect("a spec's pool lives as long as it");
+        *users -= 1;
+        if *users == 0 {
+            self.pool_ids.remove(key);
+            self.pools.remove(&spec.pool);
+        }
+    }
+
+    /// Whether a node can take a task, where `of_service` of its service are there already.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) fn judge(&self, want: &Want<'_>, place: u32, of_service: u32) -> Result<(), Refused> {
+        let entry = self.entry(place);
+        let Some(node) = &entry.fact else { return Err(Refused::Down) };
+        match node.liveness {
+            Liveness::Up { .. } => {}
+            Liveness::Down { .. } | Liveness::Removed => return Err(Refused::Down),
+            Liveness::Held => return Err(Refused::Held),
+        }
+        match node.availability {
+            Availability::Active => {}
+            Availability::Paused => return Err(Refused::Paused),
+            Availability::Drained => return Err(Refused::Draining),
+        }
+        if want.pool.domain_of(place).is_none() {
+            want.pool.judge(node)?;
+        }
+        let runtime = want.spec.revision.template.runtime;
+        match node.runtimes.get(&runtime) {
+            None => return Err(Refused::NoRuntime { runtime }),
+            Some(ill) if !ill.is_empty() => return Err(Refused::Ill { runtime, reason: ill.clone() }),
+            Some(_) => {}
+        }
+        match want.frees {
+            Some((freed, needs)) if freed == place => {
+                let mut load = entry.load.clone();
+                load.take(want.service, needs);
+                load.refuse(node, &want.spec.needs)?;
+            }
+            Some(_) | None => entry.load.refuse(node, &want.spec.needs)?,
+        }
+        if want.max_per_node != 0 && of_service >= want.max_per_node {
+            return Err(Refused::MaxPerNode { max: want.max_per_node });
+        }
+        match want.failures.and_then(|failures| failures.get(&place)) {
+            Some(attempts) if *attempts >= MAX_START_FAILURES => {
+                Err(Refused::RecentFailures { attempts: *attempts })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How good a node is; less is better.
+    pub(crate) fn score(&self, want: &Want<'_>, service_seed: u64, place: u32, of_service: u32) -> Score {
+        let entry = self.entry(place);
+        let fetches = want.spec.image.is_some_and(|image| entry.images.binary_search(&image).is_err());
+        let load = entry.fact.as_ref().map_or(0, |node| entry.load.permille(node));
+        Score { of_service, fetches, load, hash: super::hash::mix(service_seed, entry.seed) }
+    }
+}
+
+/// Whether a change of a node can move it in or out of a pool, or between domains.
+fn is_pooled_otherwise(old: &NodeFact, new: &NodeFact) -> bool {
+    let gone = |node: &NodeFact| node.liveness == Liveness::Removed;
+    gone(old) != gone(new)
+        || old.name != new.name
+        || old.role != new.role
+        || old.labels != new.labels
+        || old.architecture != new.architecture
+        || old.os != new.os
+        || !old.runtimes.keys().eq(new.runtimes.keys())
+}
+
+/// The name of an image without what may be left out of it.
+fn canonical(image: &str) -> &str {
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
+impl Entry {
+    /// Since when it has been up; `None` if it is not.
+    pub(crate) fn up_since(&self) -> Option<crate::time::Instant> {
+        match self.fact.as_ref().map(|fact| fact.liveness) {
+            Some(Liveness::Up { since }) => Some(since),
+            Some(Liveness::Down { .. } | Liveness::Held | Liveness::Removed) | None => None,
+        }
+    }
+}

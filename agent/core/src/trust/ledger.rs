@@ -1,0 +1,330 @@
+//! The append-only set of membership records, and which of them count.
+//!
+//! A record counts or not by what was said earlier, by stamp, about its author. So the set is judged in the order of
+//! stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use sleep_wire::key::MembershipKey;
+use sleep_wire::stamp::ClusterTime;
+use sleep_wire::trust::Role;
+use sleep_wire::{NodeId, TokenId};
+
+/// When a record was stamped, as its author's clock had it.
+pub(super) type Moment = (ClusterTime, NodeId);
+
+/// One membership record whose signature is its author's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) moment: Moment,
+    pub(super) key: MembershipKey,
+    pub(super) author: NodeId,
+    pub(super) fact: Fact,
+}
+
+/// What a membership record says of its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// The first member: its key and a nonce hash to the cluster's id.
+    Genesis,
+    /// A key became a member.
+    Admission { role: Role, token: TokenId },
+    /// A member's role changed.
+    Role(Role),
+    /// A member is out, for good.
+    Removal { compromised: bool },
+    /// A key became an operator's.
+    Operator,
+    /// An operator's key is out, for good.
+    OperatorRemoval,
+}
+
+/// How a node stands, by all that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When it was admitted.
+    pub admitted: ClusterTime,
+    /// Its role now, or when it was removed.
+    pub role: Role,
+    /// Whether it ever had the role `control`.
+    pub ever_control: bool,
+    /// When it was removed, if it was.
+    pub removed: Option<Removed>,
+}
+
+/// How a node was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// From when on.
+    pub at: ClusterTime,
+    /// Whether its key is said to be in other hands.
+    pub compromised: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    entry: Entry,
+    counts: bool,
+}
+
+type Place = (Moment, MembershipKey);
+
+/// See the module's own words.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    entries: Vec<Held>,
+    places: BTreeMap<Place, u32>,
+    /// Entries about a node or operator, in the order of stamps.
+    about: BTreeMap<NodeId, Vec<u32>>,
+    /// Entries by a node, in the order of stamps.
+    by: BTreeMap<NodeId, Vec<u32>>,
+    standings: BTreeMap<NodeId, Standing>,
+}
+
+/// Whether a fact makes a member of a key, or needs one.
+enum Grant {
+    First,
+    Change,
+}
+
+impl Fact {
+    const fn grants(self) -> Option<(Grant, Role)> {
+        match self {
+            Self::Genesis => Some((Grant::First, Role::Control)),
+            Self::Admission { role, .. } => Some((Grant::First, role)),
+            Self::Role(role) => Some((Grant::Change, role)),
+            Self::Removal { .. } | Self::Operator | Self::OperatorRemoval => None,
+        }
+    }
+}
+
+impl Entry {
+    pub(super) const fn subject(&self) -> NodeId {
+        subject(&self.key)
+    }
+
+    const fn place(&self) -> Place {
+        (self.moment, self.key)
+    }
+}
+
+/// The node or operator that a membership record speaks of.
+pub(super) const fn subject(key: &MembershipKey) -> NodeId {
+    match key {
+        MembershipKey::Admission { node, .. }
+        | MembershipKey::Role { node, .. }
+        | MembershipKey::Removal { node, .. } => *node,
+        MembershipKey::Operator { operator, .. } | MembershipKey::OperatorRemoval { operator, .. } => {
+            *operator
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+            about: BTreeMap::new(),
+            by: BTreeMap::new(),
+            standings: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an entry. Returns whose standing, and so whose records, may count otherwise now.
+    pub(super) fn insert(&mut self, entry: Entry) -> BTreeSet<NodeId> {
+        let mut touched = BTreeSet::new();
+        if self.places.contains_key(&entry.place()) {
+            return touched;
+        }
+        let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 records fit into memory");
+        self.entries.push(Held { entry, counts: false });
+        self.places.insert(entry.place(), index);
+        for (map, node) in [(&mut self.about, entry.subject()), (&mut self.by, entry.author)] {
+            let list = map.entry(node).or_default();
+            let entries = &self.entries;
+            let at = list.partition_point(|other| entries[*other as usize].entry.place() < entry.place());
+            list.insert(at, index);
+        }
+        self.settle(index, &mut touched);
+        for node in &touched {
+            match self.stand(*node) {
+                Some(standing) => self.standings.insert(*node, standing),
+                None => self.standings.remove(node),
+            };
+        }
+        touched
+    }
+
+    /// Judges an entry anew, and all that rests on it. What an entry rests on is stamped earlier, so in the order of
+    /// stamps each is judged once.
+    fn settle(&mut self, first: u32, touched: &mut BTreeSet<NodeId>) {
+        let mut open = BTreeSet::from([(self.entries[first as usize].entry.place(), first)]);
+        while let Some((place, index)) = open.pop_first() {
+            let entry = self.entries[index as usize].entry;
+            let counts = self.counts(&entry);
+            if counts == self.entries[index as usize].counts {
+                continue;
+            }
+            self.entries[index as usize].counts = counts;
+            touched.insert(entry.subject());
+            let later = self.by.get(&entry.subject()).into_iter().flatten();
+            open.extend(
+                later
+                    .map(|other| (self.entries[*other as usize].entry.place(), *other))
+                    .filter(|other| other.0 > place),
+            );
+        }
+    }
+
+    /// Whether an entry counts, held or not.
+    pub(super) fn counts(&self, entry: &Entry) -> bool {
+        let author = self.role_by(entry.author, entry.moment);
+        match entry.fact {
+            Fact::Genesis => true,
+            Fact::Removal { .. } if entry.author == entry.subject() => {
+                author.is_some() && self.removals(entry.author, entry.moment).next().is_none()
+            }
+            Fact::Removal { compromised } => {
+                author == Some(Role::Control) && self.may_remove(entry, compromised)
+            }
+            Fact::Admission { .. } | Fact::Role(_) | Fact::Operator | Fact::OperatorRemoval => {
+                self.role_at(entry.author, entry.moment) == Some(Role::Control)
+            }
+        }
+    }
+
+    /// A removed node removes nobody, but for the one who removed it: of two that remove each other neither is
+    /// believed more. If its key is said to be in other hands, only the same claim stands against that.
+    fn may_remove(&self, removal: &Entry, compromised: bool) -> bool {
+        let mut mutual = true;
+        let mut answered = false;
+        for earlier in self.removals(removal.author, removal.moment) {
+            answered |= earlier.author == removal.subject();
+            mutual &= earlier.author != removal.author;
+            mutual &= compromised || earlier.fact != Fact::Removal { compromised: true };
+        }
+        let unremoved = self.removals(removal.author, removal.moment).next().is_none();
+        unremoved || (answered && mutual)
+    }
+
+    /// The role of a node at a moment; `None` if it was not a member then.
+    pub(super) fn role_at(&self, node: NodeId, moment: Moment) -> Option<Role> {
+        self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
+    }
+
+    /// The same, whether or not it was removed.
+    fn role_by(&self, node: NodeId, moment: Moment) -> Option<Role> {
+        self.basis(node, moment).map(|(_, _, role)| role)
+    }
+
+    /// What a role at a moment rests on: the admission, and the last change if there was one.
+    fn basis(&self, node: NodeId, moment: Moment) -> Option<(&Entry, Option<&Entry>, Role)> {
+        let mut found = None;
+        for entry in self.counting(node, moment) {
+            match (entry.fact.grants(), &mut found) {
+                (Some((Grant::First, role)), None) => found = Some((entry, None, role)),
+                (Some((Grant::Change, role)), Some((_, last, now))) => (*last, *now) = (Some(entry), role),
+                // A second admission, a change before the first, and facts that are about no role.
+                (Some((Grant::First, _)), Some(_)) | (Some((Grant::Change, _)), None) | (None, _) => {}
+            }
+        }
+        found
+    }
+
+    /// Whether a key was an operator's at a moment.
+    pub(super) fn operator_at(&self, operator: NodeId, moment: Moment) -> bool {
+        let mut admitted = false;
+        for entry in self.counting(operator, moment) {
+            match entry.fact {
+                Fact::Operator => admitted = true,
+                Fact::OperatorRemoval => return false,
+                Fact::Genesis | Fact::Admission { .. } | Fact::Role(_) | Fact::Removal { .. } => {}
+            }
+        }
+        admitted
+    }
+
+    /// Whether a key was ever a member's or an operator's.
+    pub(super) fn is_known(&self, node: NodeId) -> bool {
+        self.standings.contains_key(&node)
+            || self.counting(node, LAST).any(|entry| entry.fact == Fact::Operator)
+    }
+
+    /// Every node that was ever admitted, and how it stands.
+    pub(super) const fn standings(&self) -> &BTreeMap<NodeId, Standing> {
+        &self.standings
+    }
+
+    /// How many admissions rest on a token.
+    pub(super) fn uses(&self, token: TokenId) -> usize {
+        let on = |held: &&Held| matches!(held.entry.fact, Fact::Admission { token: of, .. } if of == token);
+        self.entries.iter().filter(|held| held.counts).filter(on).count()
+    }
+
+    /// What shows to a stranger that these nodes are members: each record's author is shown to be one before it.
+    pub(super) fn chain(&self, nodes: &[NodeId]) -> Vec<MembershipKey> {
+        let mut chain = BTreeSet::new();
+        let mut open: Vec<(NodeId, Moment)> = nodes.iter().map(|node| (*node, LAST)).collect();
+        while let Some((node, moment)) = open.pop() {
+            let Some((admission, change, _)) = self.basis(node, moment) else { continue };
+            for entry in [Some(admission), change].into_iter().flatten() {
+                if chain.insert(entry.place()) {
+                    open.push((entry.author, entry.moment));
+                }
+            }
+        }
+        chain.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn counting(&self, node: NodeId, before: Moment) -> impl Iterator<Item = &Entry> {
+        let about = self.about.get(&node).into_iter().flatten();
+        about
+            .map(|index| &self.entries[*index as usize])
+            .take_while(move |held| held.entry.moment < before)
+            .filter(|held| held.counts)
+            .map(|held| &held.entry)
+    }
+
+    fn removals(&self, node: NodeId, before: Moment) -> impl Iterator<Item = &Entry> {
+        self.counting(node, before).filter(|entry| matches!(entry.fact, Fact::Removal { .. }))
+    }
+
+    fn stand(&self, node: NodeId) -> Option<Standing> {
+        let mut standing: Option<Standing> = None;
+        for entry in self.counting(node, LAST) {
+            match (entry.fact.grants(), &mut standing) {
+                (Some((Grant::First, role)), None) => standing = Some(Standing::new(entry.moment.0, role)),
+                (Some((Grant::Change, role)), Some(standing)) => {
+                    standing.role = role;
+                    standing.ever_control |= role == Role::Control;
+                }
+                (Some((Grant::First, _)), Some(_)) | (Some((Grant::Change, _)), None) | (None, _) => {}
+            }
+        }
+        Some(Standing { removed: self.removed(node), ..standing? })
+    }
+
+    /// When and how a key was removed, be it a member's or not yet.
+    pub(super) fn removed(&self, node: NodeId) -> Option<Removed> {
+        let mut removals = self.removals(node, LAST);
+        let first = removals.next()?;
+        let claimed = |entry: &Entry| entry.fact == Fact::Removal { compromised: true };
+        Some(Removed { at: first.moment.0, compromised: claimed(first) || removals.any(claimed) })
+    }
+}
+
+impl Standing {
+    const fn new(admitted: ClusterTime, role: Role) -> Self {
+        Self { admitted, role, ever_control: matches!(role, Role::Control), removed: None }
+    }
+
+    /// Whether it is a member now.
+    pub const fn is_member(&self) -> bool {
+        self.removed.is_none()
+    }
+}
+
+/// Later than every stamp.
+pub(super) const LAST: Moment = (ClusterTime { generation: u16::MAX, hlc: u64::MAX }, NodeId([0xff; 16]));

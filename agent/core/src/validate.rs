@@ -1,0 +1,361 @@
+//! Which values people may ask for. The same on every node, so that no door is laxer than another.
+//!
+//! # Not here
+//! Whether a node can run it: see `placement`. Whether the command line understood it: see `cli`.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+
+use sleep_wire::spec::{Port, Resources, Revision, Runtime, ServiceBirth, TaskTemplate};
+use sleep_wire::{Wire, fits};
+
+use crate::io::Refusal;
+
+/// The most replicas of a service.
+pub const MAX_REPLICAS: u32 = 100_000;
+
+/// The longest name of a service or node, in characters.
+pub const MAX_NAME: usize = 63;
+
+/// The longest entry of an environment, label or command, in bytes.
+pub const MAX_ENTRY: usize = 32 * 1024;
+
+/// The most entries of a list in a template.
+pub const MAX_ENTRIES: usize = 1_000;
+
+/// The least memory that a container engine accepts as a limit, in bytes.
+pub const MIN_MEMORY: u64 = 6 * 1024 * 1024;
+
+/// Labels that begin so are ours.
+pub const RESERVED_LABEL: &str = "io.sleepd.";
+
+/// A service's name: 1–63 characters of a–z, 0–9 and `-`, not at either end.
+///
+/// # Errors
+/// [`Refusal::Invalid`], saying what is wrong.
+pub fn name(field: &str, name: &str) -> Result<(), Refusal> {
+    let problem = if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NAME {
+        "is longer than 63 characters"
+    } else if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
+        "may have a-z, 0-9 and `-` only"
+    } else if name.starts_with('-') || name.ends_with('-') {
+        "begins or ends with `-`"
+    } else {
+        return Ok(());
+    };
+    Err(invalid(field, problem))
+}
+
+/// A node's own name, which hosts choose more freely: letters, digits, `-`, `_` and `.`.
+///
+/// # Errors
+/// [`Refusal::Invalid`], saying what is wrong.
+pub fn node_name(field: &str, name: &str) -> Result<(), Refusal> {
+    let problem = if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NAME {
+        "is longer than 63 characters"
+    } else if !name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c)) {
+        "may have letters, digits, `-`, `_` and `.` only"
+    } else if name.starts_with(['-', '.']) {
+        "begins with `-` or `.`"
+    } else {
+        return Ok(());
+    };
+    Err(invalid(field, problem))
+}
+
+/// A number of replicas.
+///
+/// # Errors
+/// [`Refusal::Invalid`] above [`MAX_REPLICAS`].
+pub fn replicas(replicas: u32) -> Result<(), Refusal> {
+    if replicas > MAX_REPLICAS {
+        return Err(invalid("replicas", &format!("is {replicas}, where at most {MAX_REPLICAS} are allowed")));
+    }
+    Ok(())
+}
+
+/// A label of a node: `key` and value.
+///
+/// # Errors
+/// [`Refusal::Invalid`], saying what is wrong.
+pub fn label(key: &str, value: Option<&str>) -> Result<(), Refusal> {
+    if key.is_empty() || key.len() > 128 {
+        return Err(invalid("label", "has a key that is empty or longer than 128 bytes"));
+    }
+    if !key.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./".contains(&c)) {
+        return Err(invalid(
+            "label",
+            &format!("`{}` may have letters, digits and `-_./` only", key.escape_debug()),
+        ));
+    }
+    if key.starts_with(RESERVED_LABEL) {
+        return Err(invalid("label", &format!("`{key}` begins with `{RESERVED_LABEL}`, which is reserved")));
+    }
+    match value {
+        Some(value) if value.len() > 256 || value.chars().any(char::is_control) => {
+            Err(invalid("label", &format!("`{key}` has a value that is too long or has control characters")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Everything that a revision says.
+///
+/// # Errors
+/// The first [`Refusal::Invalid`].
+pub fn revision(spec: &Revision) -> Result<(), Refusal> {
+    template(&spec.template)?;
+    entries("labels", &spec.labels)?;
+    spec.labels.iter().try_for_each(|label| pair("labels", label))?;
+    entries("placement.constraints", &spec.placement.constraints)?;
+    if spec.update.max_failure_permille > 1_000 {
+        return Err(invalid("update.max_failure_permille", "is above 1000"));
+    }
+    for (field, ms) in [
+        ("template.stop_grace_ms", spec.template.stop_grace_ms),
+        ("template.restart.delay_ms", spec.template.restart.delay_ms),
+        ("update.delay_ms", spec.update.delay_ms),
+        ("update.monitor_ms", spec.update.monitor_ms),
+        ("partition.reschedule_delay_ms", spec.partition.reschedule_delay_ms),
+    ] {
+        if ms > 7 * 24 * 3_600_000 {
+            return Err(invalid(field, "is longer than a week"));
+        }
+    }
+    if !fits(spec) {
+        return Err(invalid("spec", &format!("has more than {} bytes in all", Revision::LIMIT)));
+    }
+    Ok(())
+}
+
+/// That a birth fits a record.
+///
+/// # Errors
+/// [`Refusal::Invalid`] if it does not.
+pub fn birth(birth: &ServiceBirth) -> Result<(), Refusal> {
+    if fits(birth) { Ok(()) } else { Err(invalid("spec", "is too large")) }
+}
+
+fn template(template: &TaskTemplate) -> Result<(), Refusal> {
+    match template.runtime {
+        Runtime::Docker => image(&template.image)?,
+        Runtime::Process if !template.image.is_empty() => {
+            return Err(invalid(
+                "template.image",
+                "is set, where the runtime `process` takes a command only",
+            ));
+        }
+        Runtime::Process if template.command.is_empty() && template.entrypoint.is_empty() => {
+            return Err(invalid("template.command", "is empty, where the runtime `process` needs one"));
+        }
+        Runtime::Process => {}
+    }
+    for (field, list) in [
+        ("template.entrypoint", &template.entrypoint),
+        ("template.command", &template.command),
+        ("template.env", &template.env),
+        ("template.labels", &template.labels),
+    ] {
+        entries(field, list)?;
+    }
+    template.env.iter().try_for_each(|entry| pair("template.env", entry))?;
+    for label in &template.labels {
+        pair("template.labels", label)?;
+        if label.starts_with(RESERVED_LABEL) {
+            return Err(invalid("template.labels", &format!("`{label}` begins with `{RESERVED_LABEL}`")));
+        }
+    }
+    for (field, text) in [
+        ("template.user", &template.user),
+        ("template.workdir", &template.workdir),
+        ("template.hostname", &template.hostname),
+        ("template.stop_signal", &template.stop_signal),
+    ] {
+        entry(field, text)?;
+    }
+    if !template.workdir.is_empty() && !template.workdir.starts_with('/') {
+        return Err(invalid("template.workdir", "is not an absolute path"));
+    }
+    stop_signal(&template.stop_signal)?;
+    ports(&template.ports)?;
+    resources(&template.resources)
+}
+
+/// An image reference: present, of sane length, without blanks. Whether it exists is for the engine to say.
+fn image(image: &str) -> Result<(), Refusal> {
+    let problem = if image.is_empty() {
+        "is empty"
+    } else if image.len() > 512 {
+        "is longer than 512 bytes"
+    } else if image.bytes().any(|c| c.is_ascii_whitespace() || c.is_ascii_control() || !c.is_ascii()) {
+        "has blanks or characters that no image has"
+    } else if image.starts_with('-') || image.ends_with([':', '@', '/']) {
+        "is not an image reference"
+    } else if image.rsplit('/').any(str::is_empty) {
+        "has an empty part"
+    } else if image.split(['@', ':']).next().is_some_and(|name| name.bytes().any(|c| c.is_ascii_uppercase()))
+        && !image.contains('/')
+    {
+        "has upper-case letters in its name"
+    } else {
+        return Ok(());
+    };
+    Err(invalid("template.image", problem))
+}
+
+const SIGNALS: [&str; 15] = [
+    "TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2", "ALRM", "ABRT", "PIPE", "CONT", "WINCH", "STOP",
+    "TSTP", "CHLD",
+];
+
+fn stop_signal(signal: &str) -> Result<(), Refusal> {
+    let known = signal.is_empty()
+        || SIGNALS.contains(&signal.strip_prefix("SIG").unwrap_or(signal))
+        || signal.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
+    if known { Ok(()) } else { Err(invalid("template.stop_signal", &format!("`{signal}` is no signal"))) }
+}
+
+fn ports(ports: &[Port]) -> Result<(), Refusal> {
+    for (at, port) in ports.iter().enumerate() {
+        if port.published == 0 || port.target == 0 {
+            return Err(invalid("template.ports", "has port 0, where 1 to 65535 are allowed"));
+        }
+        if !port.host_ip.is_empty() && port.host_ip.parse::<core::net::IpAddr>().is_err() {
+            return Err(invalid(
+                "template.ports",
+                &format!("`{}` is no IP address", port.host_ip.escape_debug()),
+            ));
+        }
+        let twice = |other: &Port| {
+            other.published == port.published
+                && other.protocol == port.protocol
+                && other.host_ip == port.host_ip
+        };
+        if ports[..at].iter().any(twice) {
+            return Err(invalid("template.ports", &format!("publishes {} twice", port.published)));
+        }
+    }
+    if ports.len() > MAX_ENTRIES {
+        return Err(invalid("template.ports", "has more than 1000 entries"));
+    }
+    Ok(())
+}
+
+fn resources(resources: &Resources) -> Result<(), Refusal> {
+    let Resources { reserve_cpu_milli, reserve_memory, limit_cpu_milli, limit_memory } = *resources;
+    if limit_memory != 0 && limit_memory < MIN_MEMORY {
+        return Err(invalid(
+            "template.resources.limit_memory",
+            "is below 6 MiB, the least that engines accept",
+        ));
+    }
+    if limit_memory != 0 && reserve_memory > limit_memory {
+        return Err(invalid("template.resources.reserve_memory", "is above the limit"));
+    }
+    if limit_cpu_milli != 0 && reserve_cpu_milli > limit_cpu_milli {
+        return Err(invalid("template.resources.reserve_cpu_milli", "is above the limit"));
+    }
+    if reserve_memory > 1 << 50 || limit_memory > 1 << 50 {
+        return Err(invalid("template.resources", "has more than a pebibyte of memory"));
+    }
+    Ok(())
+}
+
+fn entries(field: &str, list: &[String]) -> Result<(), Refusal> {
+    if list.len() > MAX_ENTRIES {
+        return Err(invalid(
+            field,
+            &format!("has {} entries, where at most {MAX_ENTRIES} are allowed", list.len()),
+        ));
+    }
+    list.iter().try_for_each(|text| entry(field, text))
+}
+
+fn entry(field: &str, text: &str) -> Result<(), Refusal> {
+    if text.contains('\0') {
+        return Err(invalid(field, "has a NUL character"));
+    }
+    if text.len() > MAX_ENTRY {
+        return Err(invalid(
+            field,
+            &format!("has an entry of {} bytes, where at most {MAX_ENTRY} are allowed", text.len()),
+        ));
+    }
+    Ok(())
+}
+
+fn pair(field: &str, text: &str) -> Result<(), Refusal> {
+    match text.split_once('=') {
+        Some(("", _)) => Err(invalid(field, "has an entry without a name")),
+        Some(_) => Ok(()),
+        None => Err(invalid(field, &format!("has `{}`, which is not `name=value`", text.escape_debug()))),
+    }
+}
+
+fn invalid(field: &str, problem: &str) -> Refusal {
+    Refusal::Invalid { field: field.to_owned(), problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+
+    fn sleep_app() -> Revision {
+        Revision {
+            parents: vec![],
+            template: TaskTemplate { image: "busybox".to_string(), ..TaskTemplate::default() },
+            placement: Default::default(),
+            update: Default::default(),
+            partition: Default::default(),
+            labels: vec![],
+            at: Default::default(),
+        }
+    }
+
+    fn field_of(result: Result<(), Refusal>) -> String {
+        match result {
+            Err(Refusal::Invalid { field, .. }) => field,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_dns_label() {
+        for good in ["a", "sleep-app", "0", &"a".repeat(63)] {
+            assert_eq!(name("name", good), Ok(()), "{good}");
+        }
+        for bad in ["", "-a", "a-", "../x", "A", "a\0", "a\n", "a\u{200b}", "🦀", &"a".repeat(64)] {
+            assert_eq!(field_of(name("name", bad)), "name", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn each_field_of_a_template_is_judged() {
+        assert_eq!(revision(&sleep_app()), Ok(()));
+        type Spoil = fn(&mut Revision);
+        let spoiled: [(&str, Spoil); 9] = [
+            ("template.image", |r| r.template.image.clear()),
+            ("template.image", |r| r.template.image = "x".repeat(4096)),
+            ("template.image", |r| r.template.runtime = Runtime::Process),
+            ("template.env", |r| r.template.env = vec!["A\0=1".to_string()]),
+            ("template.env", |r| r.template.env = vec!["A=1".to_string(); 10_000]),
+            ("template.env", |r| r.template.env = vec![format!("A={}", "x".repeat(100_000))]),
+            ("template.stop_signal", |r| r.template.stop_signal = "SIGNOPE".to_string()),
+            ("template.resources.limit_memory", |r| r.template.resources.limit_memory = 1),
+            ("template.labels", |r| r.template.labels = vec!["io.sleepd.node=x".to_string()]),
+        ];
+        for (field, spoil) in spoiled {
+            let mut spec = sleep_app();
+            spoil(&mut spec);
+            assert_eq!(field_of(revision(&spec)), field);
+        }
+    }
+}

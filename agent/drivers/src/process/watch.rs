@@ -1,0 +1,121 @@
+//! Waiting for the end of processes that may be nobody's children.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sleep_wire::WallTime;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, timeout};
+
+use super::store::{Ended, Home, Running, boot};
+use crate::process_stat::{ProcessId, all};
+use crate::text;
+
+/// Between two looks where the kernel has no pidfd (before 5.3).
+const POLL: Duration = Duration::from_millis(500);
+/// How long a killed process may take to go.
+const GOING: Duration = Duration::from_secs(10);
+/// The code of a process that was killed.
+const KILLED: i32 = 128 + 9;
+/// The code of an end that nobody saw.
+const UNKNOWN: i32 = -1;
+
+/// Returns when the process has ended, or at once if it is not there.
+pub(crate) async fn ended(process: ProcessId) {
+    match open(process) {
+        Ok(None) => {}
+        Ok(Some(fd)) => {
+            // An error would be the runtime's own end.
+            let _readable = fd.readable().await;
+        }
+        Err(_) => {
+            while process.lives() {
+                sleep(POLL).await;
+            }
+        }
+    }
+}
+
+/// A handle of a live process; `None` if it is not there.
+fn open(process: ProcessId) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
+    let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::SRCH) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    // Looked at after opening: from now on the handle cannot become another's.
+    if !process.lives() {
+        return Ok(None);
+    }
+    readable(fd).map(Some)
+}
+
+/// A descriptor whose readiness can be awaited.
+#[expect(
+    deprecated,
+    reason = "sound for an owned descriptor, which stays open; its successor is an unsafe function"
+)]
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
+}
+
+/// Whether a task runs: its shim does, on this run of the host, and has not written how it ended.
+pub(crate) fn runs(home: &Home, running: &Running) -> bool {
+    home.ended().is_err() && running.boot == boot() && running.shim.lives()
+}
+
+/// How a task ended whose shim is gone. A shim that was killed leaves its task behind without anybody who
+/// would reap it, bound its log or tell its end: then what is left of its session is killed, and that is its
+/// end.
+pub(crate) async fn conclude(home: &Home, running: &Running) -> Ended {
+    if let Ok(ended) = home.ended() {
+        return ended;
+    }
+    let ended = if running.boot == boot() {
+        Ended { code: if sweep(running).await { KILLED } else { UNKNOWN }, at: text::now().0 }
+    } else {
+        Ended { code: UNKNOWN, at: running.at }
+    };
+    // Lists after this one find the same; one that cannot be written is found anew.
+    if let Err(error) = home.write_ended(&ended) {
+        tracing::warn!(%error, home = %home.path().display(), "the end of a task could not be noted");
+    }
+    ended
+}
+
+/// Kills what is left of the session of a shim that is gone; whether there was anything. A session's number
+/// is not given to others while it has members.
+async fn sweep(running: &Running) -> bool {
+    let session = running.shim;
+    let mut any = false;
+    let swept = async {
+        loop {
+            let left = all(|stat| stat.session == session.pid && stat.started >= session.started);
+            if left.is_empty() {
+                return;
+            }
+            any = true;
+            for process in &left {
+                if let Ok(Some(fd)) = open(*process) {
+                    let _gone = pidfd_send_signal(&fd, Signal::KILL);
+                }
+            }
+            for process in left {
+                ended(process).await;
+            }
+        }
+    };
+    // What cannot be killed, since the kernel holds it, is not waited for.
+    let _late = timeout(GOING, swept).await;
+    any
+}
+
+impl From<Ended> for crate::book::Died {
+    fn from(ended: Ended) -> Self {
+        Self { code: ended.code, at: WallTime(ended.at) }
+    }
+}

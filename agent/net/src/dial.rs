@@ -1,0 +1,162 @@
+//! Reaching somebody at one of several addresses.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use sleep_wire::NodeId;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::book::Plan;
+use crate::counters::count;
+use crate::error::Code;
+use crate::limits::Limits;
+use crate::shared::Shared;
+use crate::socket::{canonical, reaches};
+use crate::tls::Purpose;
+use crate::transport;
+
+/// The most addresses of one peer that are tried at a time.
+const MOST: usize = 16;
+
+/// The name that TLS wants. It names nobody: keys do.
+const NAME: &str = "sleepd";
+
+/// A connection whose other side has judged the key: only then does it allow a stream.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    /// Absent for a stream in one direction.
+    pub(crate) receive: Option<RecvStream>,
+}
+
+/// What was tried, and what came of it.
+pub(crate) type Tried = Vec<(SocketAddr, String)>;
+
+/// Dials a peer until it is connected, or nobody wants it any more.
+pub(crate) async fn run(shared: Arc<Shared>, peer: NodeId) {
+    let mut closing = shared.closing.subscribe();
+    loop {
+        // In a statement of its own: the lock is not held while dialling.
+        let plan = shared.book().plan(peer);
+        let Some(plan) = plan else { return };
+        let hurry = plan.hurry.clone();
+        let connected = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => return,
+            connected = try_once(&shared, peer, plan) => connected,
+        };
+        if connected {
+            shared.book().dialled(peer);
+            return;
+        }
+        let Some(wait) = shared.dial_failed(peer) else { return };
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => return,
+            () = sleep(wait) => {}
+            () = hurry.notified() => {}
+        }
+        if shared.book().came_by_itself(peer) {
+            return;
+        }
+    }
+}
+
+/// Whether the peer is connected now.
+async fn try_once(shared: &Arc<Shared>, peer: NodeId, plan: Plan) -> bool {
+    let config = match transport::client(&shared.identity, &shared.limits, Purpose::Cluster, Some(plan.key)) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, "cannot dial");
+            return false;
+        }
+    };
+    // If the peer dials at the same moment, both connections stand for a while: closing one that the other
+    // side may already use would lose what it carries.
+    match race(&shared.endpoints, &plan.addresses, &config, false, &shared.limits).await {
+        Ok(opened) => {
+            count(&shared.tally.dialled);
+            let me = shared.identity.node;
+            shared.add_link((peer, plan.key), me, opened.connection, Some(opened.send))
+        }
+        Err(tried) => {
+            tracing::debug!(%peer, ?tried, "no address answers");
+            false
+        }
+    }
+}
+
+/// Dials addresses, best first, each a moment after the one before or as soon as that failed: the first
+/// that answers wins (RFC 8305).
+pub(crate) async fn race(
+    endpoints: &[Endpoint],
+    addresses: &[SocketAddr],
+    config: &ClientConfig,
+    both_ways: bool,
+    limits: &Limits,
+) -> Result<Opened, Tried> {
+    let mut next = attempts(endpoints, addresses);
+    let mut tried: Tried = Vec::new();
+    let mut running = JoinSet::new();
+    loop {
+        if let Some((endpoint, address)) = next.pop_front() {
+            let attempt = attempt(endpoint, address, config.clone(), both_ways, limits.handshake);
+            running.spawn(async move { (address, attempt.await) });
+        }
+        tokio::select! {
+            joined = running.join_next() => match joined {
+                Some(Ok((_, Ok(opened)))) => return Ok(opened),
+                Some(Ok((address, Err(problem)))) => tried.push((canonical(address), problem)),
+                Some(Err(broken)) => tracing::error!(%broken, "a dial broke"),
+                None => return Err(tried),
+            },
+            () = sleep(limits.stagger), if !next.is_empty() => {}
+        }
+    }
+}
+
+fn attempts(endpoints: &[Endpoint], addresses: &[SocketAddr]) -> VecDeque<(Endpoint, SocketAddr)> {
+    let able = |address: SocketAddr| {
+        let reaching =
+            move |endpoint: &&Endpoint| endpoint.local_addr().is_ok_and(|local| reaches(local, address));
+        endpoints.iter().filter(reaching).map(move |endpoint| (endpoint.clone(), address))
+    };
+    addresses.iter().copied().flat_map(able).take(MOST).collect()
+}
+
+async fn attempt(
+    endpoint: Endpoint,
+    address: SocketAddr,
+    config: ClientConfig,
+    both_ways: bool,
+    within: Duration,
+) -> Result<Opened, String> {
+    let connecting = endpoint.connect_with(config, address, NAME).map_err(|error| error.to_string())?;
+    let opened = async {
+        let connection = connecting.await?;
+        // The other side allows streams only when it has judged the key.
+        let (send, receive) = if both_ways {
+            let (send, receive) = connection.open_bi().await?;
+            (send, Some(receive))
+        } else {
+            (connection.open_uni().await?, None)
+        };
+        Ok(Opened { connection, send, receive })
+    };
+    match timeout(within, opened).await {
+        Ok(opened) => opened.map_err(|error| problem(&error)),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
+/// What went wrong with a connection, in words.
+pub(crate) fn problem(error: &ConnectionError) -> String {
+    match (Code::of(error), error) {
+        (Some(code), _) => code.to_string(),
+        (None, ConnectionError::TimedOut) => "no answer".to_owned(),
+        (None, error) => error.to_string(),
+    }
+}

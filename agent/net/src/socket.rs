@@ -1,0 +1,126 @@
+//! UDP sockets: opened, and counted.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+
+use crate::counters::{Tally, add, count};
+use crate::error::NetError;
+
+/// Opens a socket. The unspecified IPv6 address takes IPv4 as well, unless `also_v4` says that another
+/// socket does; on a host without IPv6 it becomes the unspecified IPv4 address.
+pub(crate) fn open(address: SocketAddr, also_v4: bool) -> Result<UdpSocket, NetError> {
+    match open_exactly(address, also_v4) {
+        Ok(socket) => Ok(socket),
+        Err(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL)
+            if address.is_ipv6() && address.ip().is_unspecified() && !also_v4 =>
+        {
+            open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false)
+        }
+        Err(errno) => Err(NetError::Bind { address, source: errno.into() }),
+    }
+}
+
+fn open_exactly(address: SocketAddr, also_v4: bool) -> Result<UdpSocket, rustix::io::Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, also_v4 || !address.ip().is_unspecified())?;
+    }
+    bind(&socket, &address)?;
+    Ok(UdpSocket::from(socket))
+}
+
+/// An address as people write it: IPv4 within IPv6 is IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether a socket bound to `local` can send to `remote`.
+pub(crate) fn reaches(local: SocketAddr, remote: SocketAddr) -> bool {
+    let dual = local.is_ipv6() && local.ip().is_unspecified();
+    let family = dual || local.is_ipv4() == remote.is_ipv4();
+    let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    family && (!loopback(local.ip()) || loopback(remote.ip()))
+}
+
+/// A socket that counts what goes through it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    inner: Arc<dyn AsyncUdpSocket>,
+    tally: Arc<Tally>,
+}
+
+impl Counted {
+    pub(crate) fn wrap(socket: UdpSocket, tally: Arc<Tally>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        Ok(Arc::new(Self { inner: TokioRuntime.wrap_udp_socket(socket)?, tally }))
+    }
+}
+
+impl AsyncUdpSocket for Counted {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        self.inner.clone().create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inner.try_send(transmit)?;
+        let segments = transmit.segment_size.map_or(1, |size| transmit.contents.len().div_ceil(size.max(1)));
+        add(&self.tally.packets_sent, segments);
+        add(&self.tally.bytes_sent, transmit.contents.len());
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = std::task::ready!(self.inner.poll_recv(cx, bufs, meta))?;
+        for (buf, meta) in bufs.iter().zip(meta.iter()).take(received) {
+            add(&self.tally.bytes_received, meta.len);
+            for packet in buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1)) {
+                count(&self.tally.packets_received);
+                if !looks_like_quic(packet) {
+                    count(&self.tally.packets_foreign);
+                }
+            }
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}
+
+/// The fixed bit, and for a long header a version that this release speaks (RFC 9000 §17). Random bytes
+/// pass with one chance in two; what is behind is quinn's to check.
+fn looks_like_quic(packet: &[u8]) -> bool {
+    match packet {
+        [first, v0, v1, v2, v3, ..] if first & 0x80 != 0 => {
+            first & 0x40 != 0 && matches!([*v0, *v1, *v2, *v3], [0, 0, 0, 0 | 1])
+        }
+        [first, ..] => first & 0xc0 == 0x40 && packet.len() >= 21,
+        [] => false,
+    }
+}

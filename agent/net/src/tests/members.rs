@@ -1,0 +1,157 @@
+//! Members among themselves.
+
+use super::*;
+use crate::limits::{LANE_BYTES, MAX_FRAME};
+
+#[tokio::test]
+async fn datagrams_and_frames_go_both_ways() {
+    let (mut a, mut b) = pair().await;
+    a.net.datagram(b.id, frame(1, 1_000));
+    assert_eq!(number(&b.frame().await), 1);
+    b.net.datagram(a.id, frame(2, 1_000));
+    assert_eq!(number(&a.frame().await), 2);
+    a.net.message(b.id, 0, frame(3, 10));
+    assert_eq!(number(&b.frame().await), 3);
+    b.net.message(a.id, 2, frame(4, MAX_FRAME - HEADER_LEN));
+    assert_eq!(a.frame().await.len(), MAX_FRAME);
+    assert_eq!((a.net.counters().accepted, a.net.counters().dialled), (0, 1));
+    assert_eq!((b.net.counters().accepted, b.net.counters().dialled), (1, 0));
+}
+
+/// The largest datagram that the protocol allows fits the smallest path that QUIC accepts.
+#[tokio::test]
+async fn the_largest_datagram_fits_and_a_larger_one_is_counted() {
+    let (a, mut b) = pair().await;
+    let largest = sleep_wire::message::MAX_DATAGRAM - HEADER_LEN;
+    a.net.datagram(b.id, frame(1, largest + 1));
+    a.net.datagram(b.id, frame(2, largest));
+    assert_eq!(number(&b.frame().await), 2);
+    assert_eq!(a.net.counters().datagrams_unsent, 1);
+}
+
+#[tokio::test]
+async fn frames_of_a_lane_come_in_order() {
+    let (a, mut b) = pair().await;
+    for n in 0..300 {
+        for lane in 0..3 {
+            a.net.message(b.id, lane, frame(n * 3 + u32::from(lane), 500));
+        }
+    }
+    let mut lanes: [Vec<u32>; 3] = Default::default();
+    for _ in 0..900 {
+        let n = number(&b.frame().await);
+        lanes[(n % 3) as usize].push(n / 3);
+    }
+    let in_order: Vec<u32> = (0..300).collect();
+    assert_eq!(lanes, [in_order.clone(), in_order.clone(), in_order]);
+}
+
+/// Bulk that an agent does not take must not keep a lease waiting.
+#[tokio::test]
+async fn the_urgent_lane_overtakes_bulk() {
+    let (a, mut b) = pair().await;
+    for n in 0..4 {
+        a.net.message(b.id, 2, frame(n, 512 * 1024 - HEADER_LEN));
+    }
+    a.net.message(b.id, 0, frame(99, 10));
+    // Bulk was first, and waits untaken; what is urgent is handed out first once it is there.
+    eventually(|| b.events.urgent_waits() > 0).await;
+    assert_eq!(number(&b.frame().await), 99);
+    for n in 0..4 {
+        assert_eq!(number(&b.frame().await), n);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_counts_what_it_refuses() {
+    let (a, b) = pair().await;
+    drop(b.events);
+    let len = MAX_FRAME - HEADER_LEN;
+    for n in 0..20 {
+        a.net.message(b.id, 2, frame(n, len));
+    }
+    let fits = u64::try_from(LANE_BYTES[2] / MAX_FRAME).expect("two");
+    assert_eq!(a.net.counters().messages_unsent, 20 - fits);
+}
+
+/// Both dial at once: one connection is left, on both sides the one that the smaller id dialled.
+#[tokio::test]
+async fn simultaneous_dials_end_with_one_connection() {
+    for round in 0..10 {
+        let (mut a, mut b) = (host(10 + 2 * round), host(11 + 2 * round));
+        a.knows(&b);
+        b.knows(&a);
+        a.net.datagram(b.id, frame(1, 10));
+        b.net.datagram(a.id, frame(2, 10));
+        assert_eq!(number(&a.frame().await), 2);
+        assert_eq!(number(&b.frame().await), 1);
+        let smaller = a.id.min(b.id);
+        let settled = |host: &Host| {
+            let diallers: Vec<_> = host.net.connected().iter().map(|link| link.dialler).collect();
+            *host.net.open_connections().borrow() == 1 && diallers == [smaller]
+        };
+        eventually(|| settled(&a) && settled(&b)).await;
+        // And it carries.
+        a.net.message(b.id, 0, frame(3, 10));
+        assert_eq!(number(&b.frame().await), 3);
+        b.net.message(a.id, 0, frame(4, 10));
+        assert_eq!(number(&a.frame().await), 4);
+    }
+}
+
+#[tokio::test]
+async fn an_expelled_peer_is_cut_at_once_and_refused_after() {
+    let (mut a, mut b) = pair().await;
+    b.net.keep_connected(&[a.id]);
+    for n in 0..100 {
+        b.net.message(a.id, 1, frame(n, 100));
+    }
+    assert_eq!(number(&a.frame().await), 0);
+    a.net.expel(b.id);
+    // Ninety-nine frames may have arrived: none of them is handed out.
+    assert!(matches!(a.next().await, NetEvent::Disconnected { peer } if peer == b.id));
+    assert!(matches!(b.next().await, NetEvent::Disconnected { peer } if peer == a.id));
+    eventually(|| a.net.counters().keys_refused > 0 && b.net.counters().dials_failed > 0).await;
+    assert_eq!(a.net.connected(), []);
+}
+
+#[tokio::test]
+async fn what_is_sent_to_nobody_is_counted() {
+    let a = host(1);
+    let (stranger, _) = key_of(9);
+    a.net.datagram(stranger, frame(1, 10));
+    a.net.message(stranger, 0, frame(1, 10));
+    let counters = a.net.counters();
+    assert_eq!((counters.datagrams_unsent, counters.messages_unsent), (1, 1));
+}
+
+#[tokio::test]
+async fn closing_tells_peers_and_ends_the_events() {
+    let (mut a, mut b) = pair().await;
+    a.net.close().await;
+    assert!(a.events.next().await.is_none());
+    assert!(matches!(b.next().await, NetEvent::Disconnected { peer } if peer == a.id));
+}
+
+/// An address must prove that it receives before it costs a handshake, once there are many.
+#[tokio::test]
+async fn under_load_addresses_are_validated() {
+    let mut a = host(1);
+    let mut b = host_with(2, any_port(), Limits { retry_above: 0, ..quick() });
+    a.knows(&b);
+    b.knows(&a);
+    a.net.keep_connected(&[b.id]);
+    assert_eq!(a.connected().await, b.id);
+    assert_eq!(b.connected().await, a.id);
+    assert_eq!(b.net.counters().handshakes_retried, 1);
+}
+
+/// Whom to keep and where it is are told in any order.
+#[tokio::test]
+async fn a_peer_to_keep_is_dialled_once_it_is_introduced() {
+    let (mut a, b) = (host(1), host(2));
+    a.net.keep_connected(&[b.id]);
+    b.knows(&a);
+    a.knows(&b);
+    assert_eq!(a.connected().await, b.id);
+}

@@ -1,0 +1,275 @@
+//! Requests that change something: each becomes one command of the core.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Path, Query, State};
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use sleep_core::io::{self, Command, Reply};
+use sleep_wire::api::*;
+use sleep_wire::spec::Revision;
+use sleep_wire::{CommandId, PublicKey, WallTime};
+
+use super::{Failure, Handle, names};
+
+/// A JSON body whose errors are problems too.
+#[derive(FromRequest)]
+#[from_request(via(Json), rejection(Failure))]
+pub(super) struct Body<T>(T);
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        Problem::new(Code::BadRequest, rejection.status().as_u16(), "the request's body cannot be read")
+            .detail(rejection.body_text())
+            .into()
+    }
+}
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+pub(super) async fn init(State(handle): State<Handle>, Body(Init {}): Body<Init>) -> Answer<Initialised> {
+    let command = Command::Init { nonce: random()?, token_seed: random()? };
+    let Reply::Initialised { cluster, token } = handle.command(command).await? else { return unexpected() };
+    let (node, name) = me(&handle).await?;
+    let addresses = (handle.shared.addresses)();
+    Ok(Json(Initialised { cluster: cluster.to_string(), node, name, token: token.to_string(), addresses }))
+}
+
+pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -> Answer<Joined> {
+    if join.addresses.is_empty() {
+        return Err(Problem::new(Code::Invalid, 422, "`addresses` is empty").into());
+    }
+    let Reply::Joined { cluster } =
+        handle.command(Command::Join { token: join.token, addresses: join.addresses }).await?
+    else {
+        return unexpected();
+    };
+    let role = handle.ask(|core, now| core.status(now).role).await?;
+    let (node, name) = me(&handle).await?;
+    let role = role.ok_or_else(|| Failure::from(super::problem::not_clustered()))?;
+    Ok(Json(Joined { cluster: cluster.to_string(), node, name, role }))
+}
+
+pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>) -> Answer<Changed> {
+    let Reply::Left = handle.command(Command::Leave { force: leave.force }).await? else {
+        return unexpected();
+    };
+    Ok(Json(Changed { changed: true, durability: Durability::Alone }))
+}
+
+pub(super) async fn token_create(
+    State(handle): State<Handle>,
+    Body(create): Body<TokenCreate>,
+) -> Answer<TokenCreated> {
+    let TokenCreate { role, ttl_ms, single_use, rotate } = create;
+    let command = Command::TokenCreate { seed: random()?, role, ttl_ms, single_use, rotate };
+    let Reply::Token { token, id, .. } = handle.command(command).await? else { return unexpected() };
+    let addresses = (handle.shared.addresses)();
+    Ok(Json(TokenCreated { token: token.to_string(), id: id.to_string(), addresses }))
+}
+
+pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<String>) -> Answer<Changed> {
+    let token = handle
+        .ask(move |core, now| {
+            let mut known = core.tokens(now).into_iter().map(|row| row.id);
+            known
+                .find(|id| id.to_string() == text || (text.len() >= 4 && id.to_string().starts_with(&text)))
+                .ok_or_else(|| {
+                    Failure::from(Problem::new(Code::NoSuchToken, 404, format!("no join token `{text}`")))
+                })
+        })
+        .await??;
+    changed(handle.command(Command::TokenRevoke { token }).await?)
+}
+
+pub(super) async fn operator_create(
+    State(handle): State<Handle>,
+    Body(create): Body<OperatorCreate>,
+) -> Answer<Changed> {
+    let key = from_hex(&create.public_key).ok_or_else(|| {
+        Failure::from(Problem::new(Code::Invalid, 422, "`public_key` is not 64 hexadecimal digits"))
+    })?;
+    changed(handle.command(Command::OperatorCreate { name: create.name, key: PublicKey(key) }).await?)
+}
+
+pub(super) async fn node_availability(
+    State(handle): State<Handle>,
+    Path(node): Path<String>,
+    headers: HeaderMap,
+    Body(set): Body<SetAvailability>,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let node = handle.ask(move |core, now| names::node(core, now, &node)).await??;
+    let availability = set.availability;
+    changed(handle.command(Command::NodeAvailability { node, availability, command }).await?)
+}
+
+pub(super) async fn node_role(
+    State(handle): State<Handle>,
+    Path(node): Path<String>,
+    headers: HeaderMap,
+    Body(set): Body<SetRole>,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let node = handle.ask(move |core, now| names::node(core, now, &node)).await??;
+    changed(handle.command(Command::NodeRole { node, role: set.role, command }).await?)
+}
+
+pub(super) async fn node_labels(
+    State(handle): State<Handle>,
+    Path(node): Path<String>,
+    headers: HeaderMap,
+    Body(set): Body<SetLabels>,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let node = handle.ask(move |core, now| names::node(core, now, &node)).await??;
+    let labels = set.labels.into_iter().collect();
+    changed(handle.command(Command::NodeLabels { node, labels, command }).await?)
+}
+
+/// The query of a node's removal.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removing {
+    #[serde(default)]
+    compromised: bool,
+}
+
+pub(super) async fn node_remove(
+    State(handle): State<Handle>,
+    Path(node): Path<String>,
+    Query(removing): Query<Removing>,
+    headers: HeaderMap,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let node = handle.ask(move |core, now| names::node(core, now, &node)).await??;
+    changed(handle.command(Command::NodeRemove { node, compromised: removing.compromised, command }).await?)
+}
+
+pub(super) async fn service_create(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    Body(create): Body<ServiceCreate>,
+) -> Answer<ServiceChanged> {
+    let command = command_id(&headers)?;
+    let ServiceCreate { name, mode, singleton, replicas, spec } = create;
+    let spec = Box::new(revision(spec));
+    let create = Command::ServiceCreate { name, mode, singleton, replicas, spec, command };
+    service_changed(&handle, handle.command(create).await?).await
+}
+
+pub(super) async fn service_update(
+    State(handle): State<Handle>,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    Body(update): Body<ServiceUpdate>,
+) -> Answer<ServiceChanged> {
+    let command = command_id(&headers)?;
+    let service = handle.ask(move |core, now| names::service(core, now, &service)).await??;
+    let expected = match update.expected {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Failure::from(Problem::new(Code::Invalid, 422, "`expected` is no revision's id"))
+        })?),
+        None => None,
+    };
+    let spec = Box::new(revision(update.spec));
+    let update = Command::ServiceUpdate { service, spec, replicas: update.replicas, expected, command };
+    service_changed(&handle, handle.command(update).await?).await
+}
+
+pub(super) async fn scale(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    Body(set): Body<SetScale>,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let scales = handle
+        .ask(move |core, now| {
+            set.services
+                .iter()
+                .map(|(name, replicas)| Ok((names::service(core, now, name)?, *replicas)))
+                .collect::<Result<Vec<_>, Failure>>()
+        })
+        .await??;
+    changed(handle.command(Command::ServiceScale { scales, command }).await?)
+}
+
+pub(super) async fn services_remove(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    Body(remove): Body<RemoveServices>,
+) -> Answer<Changed> {
+    let command = command_id(&headers)?;
+    let services = handle
+        .ask(move |core, now| {
+            remove.services.iter().map(|name| names::service(core, now, name)).collect::<Result<Vec<_>, _>>()
+        })
+        .await??;
+    changed(handle.command(Command::ServiceRemove { services, command }).await?)
+}
+
+fn revision(spec: Spec) -> Revision {
+    let Spec { template, placement, update, partition, labels } = spec;
+    Revision { parents: Vec::new(), template, placement, update, partition, labels, at: WallTime::default() }
+}
+
+async fn service_changed(handle: &Handle, reply: Reply) -> Answer<ServiceChanged> {
+    let Reply::Service { service, revision, changed, durability } = reply else { return unexpected() };
+    let name = handle.ask(move |core, now| names::of_service(core, now, service)).await?;
+    let (id, revision) = (service.to_string(), revision.to_string());
+    Ok(Json(ServiceChanged { id, name, revision, changed, durability: durable(durability) }))
+}
+
+fn changed(reply: Reply) -> Answer<Changed> {
+    let Reply::Done { changed, durability } = reply else { return unexpected() };
+    Ok(Json(Changed { changed, durability: durable(durability) }))
+}
+
+const fn durable(durability: io::Durability) -> Durability {
+    match durability {
+        io::Durability::Alone => Durability::Alone,
+        io::Durability::Shared => Durability::Shared,
+        io::Durability::HereOnly => Durability::HereOnly,
+    }
+}
+
+async fn me(handle: &Handle) -> Result<(String, String), Failure> {
+    handle.ask(|core, now| (core.me().to_string(), names::of_node(core, now, core.me()))).await
+}
+
+/// The command's own name, or a new one.
+fn command_id(headers: &HeaderMap) -> Result<CommandId, Failure> {
+    match headers.get("idempotency-key") {
+        None => Ok(CommandId(random()?)),
+        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Problem::new(Code::Invalid, 422, "`Idempotency-Key` is not 26 characters of a-z and 2-7").into()
+        }),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::from(
+            Problem::new(Code::Internal, 500, "the system has no randomness").detail(error.to_string()),
+        )
+    })?;
+    Ok(bytes)
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; 32];
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The core answered a command with another command's reply.
+fn unexpected<T>() -> Answer<T> {
+    Err(Problem::new(Code::Internal, 500, "the agent answered a different question").into())
+}

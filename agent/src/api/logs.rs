@@ -1,0 +1,109 @@
+//! The output of tasks, wherever they run.
+
+use std::pin::Pin;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use sleep_core::view::TaskFilter;
+use sleep_wire::NodeId;
+use sleep_wire::api::{Code, LogLine, Problem};
+
+use super::queries::subject_of;
+use super::render::Words;
+use super::{Failure, Handle};
+
+/// Lines of one task, until it ends or nobody reads.
+pub type Lines = Pin<Box<dyn Stream<Item = Result<LogLine, String>> + Send>>;
+
+/// Whose output, and how much of it.
+#[derive(Clone, Debug)]
+pub struct LogRequest {
+    /// On which node.
+    pub node: NodeId,
+    /// The engine's name for it.
+    pub container: String,
+    /// The task's name and id, and its node's name, to put on each line.
+    pub task: String,
+    /// The task's id.
+    pub id: String,
+    /// The node's name.
+    pub node_name: String,
+    /// Which task.
+    pub task_id: sleep_wire::task::TaskId,
+    /// What runs it.
+    pub runtime: sleep_wire::spec::Runtime,
+    /// How many lines from the end; all if absent.
+    pub tail: Option<u32>,
+    /// Whether to go on with what is written later.
+    pub follow: bool,
+}
+
+/// Reads output, here or on another node.
+pub trait LogSource: Send + Sync {
+    /// The lines of one task.
+    fn lines(&self, request: LogRequest) -> Lines;
+}
+
+/// How much of a service's output.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reading {
+    #[serde(default)]
+    follow: bool,
+    tail: Option<u32>,
+}
+
+/// Output of a service's tasks, or of one: JSON, a line each.
+pub(super) async fn service_logs(
+    State(handle): State<Handle>,
+    Path(subject): Path<String>,
+    Query(reading): Query<Reading>,
+) -> Result<Response, Failure> {
+    let requests = handle
+        .ask(move |core, now| {
+            let (service, slot) = subject_of(core, now, &subject)?;
+            let words = Words::new(core, now);
+            let filter = TaskFilter { service: Some(service), node: None, history: false };
+            let rows = core.tasks(now, &filter);
+            let rows = rows.into_iter().filter(|row| slot.is_none_or(|slot| row.slot == slot));
+            let requests: Vec<LogRequest> = rows
+                .filter_map(|row| {
+                    let (task, node, status) = (row.task?, row.node?, row.status.as_ref()?);
+                    if status.container.is_empty() {
+                        return None;
+                    }
+                    Some(LogRequest {
+                        node,
+                        container: status.container.clone(),
+                        task: format!("{}.{}", row.service_name, row.slot),
+                        id: task.short(),
+                        task_id: task,
+                        node_name: words.name(node),
+                        runtime: core.runtime_of(row.service)?,
+                        tail: reading.tail,
+                        follow: reading.follow,
+                    })
+                })
+                .collect();
+            Ok::<_, Failure>(requests)
+        })
+        .await??;
+    if requests.is_empty() {
+        return Err(Problem::new(Code::NoSuchTask, 404, "no task of it has run yet").into());
+    }
+    let source = handle.shared.logs.clone();
+    let lines = stream::select_all(requests.into_iter().map(|request| source.lines(request)));
+    let body = lines.map(|line| match line {
+        Ok(line) => serde_json::to_vec(&line).map_err(std::io::Error::other).map(|mut json| {
+            json.push(b'\n');
+            Bytes::from(json)
+        }),
+        Err(message) => Err(std::io::Error::other(message)),
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response())
+}

@@ -1,0 +1,124 @@
+//! Names and beginnings of ids, as people type them, to ids; and back.
+
+use sleep_core::Now;
+use sleep_wire::api::{Code, Problem};
+use sleep_wire::{NodeId, ServiceId};
+
+use super::Failure;
+use crate::agent::Core;
+
+/// The shortest beginning of an id that is taken for one.
+const MIN_PREFIX: usize = 4;
+
+/// The most names that an error proposes.
+const MAX_CANDIDATES: usize = 3;
+
+/// A node's name, or its id if it has none.
+pub(super) fn of_node(core: &Core, now: Now, id: NodeId) -> String {
+    core.node_name(now, id).unwrap_or_else(|| id.to_string())
+}
+
+/// A service's name, or its id if it has none.
+pub(super) fn of_service(core: &Core, now: Now, id: ServiceId) -> String {
+    core.service_name(now, id).unwrap_or_else(|| id.to_string())
+}
+
+/// The node that somebody means.
+pub(super) fn node(core: &Core, now: Now, text: &str) -> Result<NodeId, Failure> {
+    if core.cluster().is_none() {
+        return Err(super::problem::not_clustered().into());
+    }
+    let known = core.nodes(now).into_iter().map(|row| (row.name, row.id.to_string(), row.id)).collect();
+    resolve(text, known, Code::NoSuchNode, "node")
+}
+
+/// The service that somebody means.
+pub(super) fn service(core: &Core, now: Now, text: &str) -> Result<ServiceId, Failure> {
+    if core.cluster().is_none() {
+        return Err(super::problem::not_clustered().into());
+    }
+    let known = core.services(now).into_iter().map(|row| (row.name, row.id.to_string(), row.id)).collect();
+    resolve(text, known, Code::NoSuchService, "service")
+}
+
+/// The service that somebody watches: also one that was removed, by its whole id.
+pub(super) fn watched_service(core: &Core, now: Now, text: &str) -> Result<ServiceId, Failure> {
+    match text.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => service(core, now, text),
+    }
+}
+
+fn resolve<T: Copy>(
+    text: &str,
+    known: Vec<(String, String, T)>,
+    missing: Code,
+    kind: &str,
+) -> Result<T, Failure> {
+    if let Some((_, _, id)) = known.iter().find(|(name, id, _)| name == text || id == text) {
+        return Ok(*id);
+    }
+    let begins: Vec<_> = if text.len() >= MIN_PREFIX {
+        known.iter().filter(|(_, id, _)| id.starts_with(text)).collect()
+    } else {
+        Vec::new()
+    };
+    match begins.as_slice() {
+        [(_, _, id)] => Ok(*id),
+        [] => {
+            let shown: String = text.chars().take(64).collect::<String>().escape_debug().to_string();
+            let names = known.iter().map(|(name, _, _)| name.as_str());
+            Err(Problem::new(missing, 404, format!("no {kind} `{shown}`"))
+                .candidates(nearest(text, names))
+                .into())
+        }
+        several => {
+            let names = several.iter().map(|(name, _, _)| name.clone()).collect();
+            let title = format!("several {kind}s have an id that begins with `{text}`");
+            Err(Problem::new(Code::Ambiguous, 409, title).candidates(names).into())
+        }
+    }
+}
+
+/// The names that somebody may have meant, nearest first.
+pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(usize, &str)> = names
+        .map(|name| (distance(text, name), name))
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(MAX_CANDIDATES).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Edits between two names (Levenshtein), a swap of neighbours counted as one.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let mut best = (rows[i - 1][j] + 1)
+                .min(row[j - 1] + 1)
+                .min(rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_proposed() {
+        let names = ["sleep-app", "web", "cache"];
+        assert_eq!(nearest("sleep-ap", names.into_iter()), ["sleep-app"]);
+        assert_eq!(nearest("wbe", names.into_iter()), ["web"]);
+        assert_eq!(nearest("database", names.into_iter()), Vec::<String>::new());
+    }
+}

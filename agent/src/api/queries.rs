@@ -1,0 +1,185 @@
+//! Requests that change nothing: each asks the loop once and renders what it says.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use sleep_core::Now;
+use sleep_core::view::TaskFilter;
+use sleep_wire::api::*;
+use sleep_wire::{ServiceId, SlotName};
+
+use super::render::Words;
+use super::{Failure, Handle, names};
+use crate::agent::Core;
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+pub(super) async fn status(State(handle): State<Handle>) -> Answer<Status> {
+    let alarms = (handle.shared.alarms)();
+    let addresses = (handle.shared.addresses)();
+    let status = handle.ask(move |core, now| Words::new(core, now).status(alarms, addresses)).await?;
+    Ok(Json(status))
+}
+
+pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView>> {
+    clustered(&handle, |core, now| {
+        let words = Words::new(core, now);
+        core.tokens(now).iter().map(|row| words.token(row)).collect()
+    })
+    .await
+}
+
+pub(super) async fn nodes(State(handle): State<Handle>) -> Answer<Vec<NodeView>> {
+    clustered(&handle, |core, now| {
+        let words = Words::new(core, now);
+        core.nodes(now).iter().map(|row| words.node(row)).collect()
+    })
+    .await
+}
+
+pub(super) async fn node(State(handle): State<Handle>, Path(node): Path<String>) -> Answer<NodeDetail> {
+    let found = handle
+        .ask(move |core, now| {
+            let id = names::node(core, now, &node)?;
+            let words = Words::new(core, now);
+            let row = core.nodes(now).into_iter().find(|row| row.id == id);
+            row.map(|row| words.node_detail(&row)).ok_or_else(|| no_such("node", &node, Code::NoSuchNode))
+        })
+        .await??;
+    Ok(Json(found))
+}
+
+pub(super) async fn node_tasks(
+    State(handle): State<Handle>,
+    Path(node): Path<String>,
+    Query(query): Query<History>,
+) -> Answer<Vec<TaskView>> {
+    let tasks = handle
+        .ask(move |core, now| {
+            let node = Some(names::node(core, now, &node)?);
+            let filter = TaskFilter { service: None, node, history: query.history };
+            Ok::<_, Failure>(Words::new(core, now).tasks(&filter))
+        })
+        .await??;
+    Ok(Json(tasks))
+}
+
+pub(super) async fn services(State(handle): State<Handle>) -> Answer<Vec<ServiceView>> {
+    clustered(&handle, |core, now| {
+        let words = Words::new(core, now);
+        core.services(now).iter().map(|row| words.service(row)).collect()
+    })
+    .await
+}
+
+pub(super) async fn service(
+    State(handle): State<Handle>,
+    Path(service): Path<String>,
+) -> Answer<ServiceDetail> {
+    let found = handle
+        .ask(move |core, now| {
+            let id = names::service(core, now, &service)?;
+            let words = Words::new(core, now);
+            let row = core.services(now).into_iter().find(|row| row.id == id);
+            row.map(|row| words.service_detail(&row))
+                .ok_or_else(|| no_such("service", &service, Code::NoSuchService))
+        })
+        .await??;
+    Ok(Json(found))
+}
+
+/// Whether tasks that are over are shown too.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct History {
+    #[serde(default)]
+    history: bool,
+}
+
+pub(super) async fn service_tasks(
+    State(handle): State<Handle>,
+    Path(service): Path<String>,
+    Query(query): Query<History>,
+) -> Answer<Vec<TaskView>> {
+    let tasks = handle
+        .ask(move |core, now| {
+            let service = Some(names::service(core, now, &service)?);
+            let filter = TaskFilter { service, node: None, history: query.history };
+            Ok::<_, Failure>(Words::new(core, now).tasks(&filter))
+        })
+        .await??;
+    Ok(Json(tasks))
+}
+
+pub(super) async fn service_history(
+    State(handle): State<Handle>,
+    Path(service): Path<String>,
+) -> Answer<Vec<RevisionView>> {
+    let revisions = handle
+        .ask(move |core, now| {
+            let id = names::service(core, now, &service)?;
+            Ok::<_, Failure>(Words::new(core, now).revisions(id))
+        })
+        .await??;
+    Ok(Json(revisions))
+}
+
+/// `web`, `web.2` or the beginning of a task's id.
+pub(super) async fn why(State(handle): State<Handle>, Path(subject): Path<String>) -> Answer<Why> {
+    let why = handle
+        .ask(move |core, now| {
+            let words = Words::new(core, now);
+            if let Ok(node) = names::node(core, now, &subject) {
+                return Ok(words.why_node(node));
+            }
+            let (service, slot) = subject_of(core, now, &subject)?;
+            words.why(service, slot).ok_or_else(|| no_such("task", &subject, Code::NoSuchTask))
+        })
+        .await??;
+    Ok(Json(why))
+}
+
+/// Reads `service` or `service.slot`, or finds a task by its id.
+pub(super) fn subject_of(
+    core: &Core,
+    now: Now,
+    text: &str,
+) -> Result<(ServiceId, Option<SlotName>), Failure> {
+    let filter = TaskFilter { service: None, node: None, history: true };
+    if let Some((service, slot)) = text.rsplit_once('.') {
+        let service = names::service(core, now, service)?;
+        let rows = core.tasks(now, &filter);
+        let found = rows.iter().find(|row| row.service == service && row.slot.to_string() == slot);
+        return match found {
+            Some(row) => Ok((service, Some(row.slot))),
+            None => Err(no_such("task", text, Code::NoSuchTask)),
+        };
+    }
+    match names::service(core, now, text) {
+        Ok(service) => Ok((service, None)),
+        Err(failure) if text.len() < 4 => Err(failure),
+        Err(failure) => {
+            let rows = core.tasks(now, &filter);
+            let found = rows.iter().find(|row| row.task.is_some_and(|task| task.short().starts_with(text)));
+            found.map(|row| (row.service, Some(row.slot))).ok_or(failure)
+        }
+    }
+}
+
+fn no_such(kind: &str, text: &str, code: Code) -> Failure {
+    Problem::new(code, 404, format!("no {kind} `{}`", text.escape_debug())).into()
+}
+
+/// Answers only on a member: an agent in no cluster has no empty lists, it has none.
+async fn clustered<T: Send + 'static>(
+    handle: &Handle,
+    question: impl FnOnce(&Core, Now) -> T + Send + 'static,
+) -> Answer<T> {
+    let answer = handle
+        .ask(move |core, now| match core.cluster() {
+            Some(_) => Ok(question(core, now)),
+            None => Err(Failure::from(super::problem::not_clustered())),
+        })
+        .await??;
+    Ok(Json(answer))
+}

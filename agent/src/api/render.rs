@@ -1,0 +1,472 @@
+//! Rows of the core into the API's views: names for ids, words for facts, RFC 3339 for times.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sleep_core::Now;
+use sleep_core::view::{
+    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow,
+    TokenRow, UpdateRow, WhyRow,
+};
+use sleep_wire::api::*;
+use sleep_wire::node::Availability;
+use sleep_wire::slot::Cause;
+use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
+use sleep_wire::task::TaskStatus;
+use sleep_wire::{NodeId, ServiceId, SlotName, WallTime};
+
+use super::names;
+use crate::agent::Core;
+
+/// Renders rows of one moment, with the names of that moment.
+pub(super) struct Words<'a> {
+    core: &'a Core,
+    now: Now,
+    nodes: BTreeMap<NodeId, String>,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(core: &'a Core, now: Now) -> Self {
+        let nodes = core.nodes(now).into_iter().map(|row| (row.id, row.name)).collect();
+        Self { core, now, nodes }
+    }
+
+    pub(super) fn name(&self, node: NodeId) -> String {
+        self.nodes.get(&node).cloned().unwrap_or_else(|| names::of_node(self.core, self.now, node))
+    }
+
+    pub(super) fn status(&self, alarms: Vec<String>, addresses: Vec<String>) -> Status {
+        let row = self.core.status(self.now);
+        let leader = row.leader.map(|(epoch, fresh)| Leader {
+            id: epoch.candidate.to_string(),
+            name: self.name(epoch.candidate),
+            term: epoch.term,
+            fresh,
+        });
+        let voters = row.voters.iter().map(|(node, weight)| VoterView {
+            id: node.to_string(),
+            name: self.name(*node),
+            weight: *weight,
+        });
+        Status {
+            node: row.node.to_string(),
+            name: self.name(row.node),
+            version: sleep_wire::RELEASE.to_owned(),
+            cluster: row.cluster.map(|cluster| cluster.to_string()),
+            role: row.role,
+            leader,
+            nodes: row.nodes,
+            seen: row.seen,
+            voters: voters.collect(),
+            services: row.services,
+            running: row.running,
+            desired: row.desired,
+            alarms,
+            addresses,
+            seen_from: self.name(row.node),
+        }
+    }
+
+    pub(super) fn token(&self, row: &TokenRow) -> TokenView {
+        TokenView {
+            id: row.id.to_string(),
+            role: row.token.role,
+            single_use: row.token.single_use,
+            expires_in_ms: row.left_ms,
+            revoked: row.token.revoked,
+            created_at: time(row.token.created_at),
+            creator: self.name(row.token.creator),
+        }
+    }
+
+    pub(super) fn node(&self, row: &NodeRow) -> NodeView {
+        let facts = row.facts.as_ref();
+        let addresses = facts.map(|facts| {
+            facts.addresses.iter().map(|address| std::net::SocketAddr::from(*address).to_string()).collect()
+        });
+        NodeView {
+            id: row.id.to_string(),
+            name: row.name.clone(),
+            status: node_status(row),
+            availability: row.availability,
+            role: row.role,
+            leader: row.leader,
+            version: facts.map(|facts| facts.release.clone()).unwrap_or_default(),
+            addresses: addresses.unwrap_or_default(),
+            is_self: row.is_self,
+        }
+    }
+
+    pub(super) fn node_detail(&self, row: &NodeRow) -> NodeDetail {
+        let facts = row.facts.as_ref();
+        let runtimes = facts.map(|facts| facts.runtimes.iter().map(runtime).collect());
+        NodeDetail {
+            node: self.node(row),
+            labels: row.labels.clone(),
+            architecture: facts.map(|facts| facts.architecture.clone()).unwrap_or_default(),
+            os: facts.map(|facts| facts.os.clone()).unwrap_or_default(),
+            cpu_milli: facts.map_or(0, |facts| facts.cpu_milli),
+            memory: facts.map_or(0, |facts| facts.memory),
+            runtimes: runtimes.unwrap_or_default(),
+            wall_clock_off_ms: self.core.wall_clock_off_ms(self.now, row.id),
+            running: row.running,
+        }
+    }
+
+    pub(super) fn service(&self, row: &ServiceRow) -> ServiceView {
+        ServiceView {
+            id: row.id.to_string(),
+            name: row.name.clone(),
+            mode: row.mode,
+            desired: row.desired,
+            running: row.running,
+            image: image(&row.spec),
+            ports: row.spec.template.ports.iter().map(port).collect(),
+            revision: row.revision.to_string(),
+        }
+    }
+
+    pub(super) fn service_detail(&self, row: &ServiceRow) -> ServiceDetail {
+        let revisions = self.core.revisions(row.id);
+        let conflicts = revisions.iter().filter(|revision| row.conflicts.contains(&revision.id));
+        ServiceDetail {
+            service: self.service(row),
+            spec: spec(&row.spec),
+            created_at: time(row.created_at),
+            updated_at: time(row.spec.at),
+            update: row.update.as_ref().map(update).unwrap_or_default(),
+            conflicts: conflicts.map(|revision| self.revision(revision, &revisions)).collect(),
+        }
+    }
+
+    pub(super) fn revisions(&self, service: ServiceId) -> Vec<RevisionView> {
+        let rows = self.core.revisions(service);
+        rows.iter().map(|row| self.revision(row, &rows)).collect()
+    }
+
+    fn revision(&self, row: &RevisionRow, all: &[RevisionRow]) -> RevisionView {
+        let parent = row.spec.parents.first().and_then(|id| all.iter().find(|row| row.id == *id));
+        RevisionView {
+            id: row.id.to_string(),
+            at: time(row.spec.at),
+            author: self.name(row.author),
+            image: image(&row.spec),
+            current: row.current,
+            parents: row.spec.parents.iter().map(ToString::to_string).collect(),
+            changes: parent.map(|parent| changes(&parent.spec, &row.spec)).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn tasks(&self, filter: &TaskFilter) -> Vec<TaskView> {
+        self.core.tasks(self.now, filter).iter().map(|row| self.task(row)).collect()
+    }
+
+    fn task(&self, row: &TaskRow) -> TaskView {
+        let status = row.status.as_ref();
+        TaskView {
+            id: row.task.map(|task| task.short()).unwrap_or_default(),
+            service: row.service_name.clone(),
+            slot: row.slot.to_string(),
+            name: self.task_name(row),
+            node: row.node.map(|node| self.name(node)).unwrap_or_default(),
+            image: row.image.clone(),
+            desired: if row.wanted { "running" } else { "stopped" }.to_owned(),
+            state: state(row.life),
+            since: status.map(|status| time(status.since)),
+            error: status.map(|status| status.message.clone()).unwrap_or_default(),
+            started_at: status.and_then(|status| status.started_at).map(time),
+            exit_code: status.and_then(|status| status.exit).map(|exit| exit.code),
+            container: status.map(|status| status.container.clone()).unwrap_or_default(),
+            ports: row.ports.clone(),
+            history: row.history,
+            last_lines: status.map(|status| status.last_lines.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// `service.slot`; a global service's slots are named after their nodes.
+    fn task_name(&self, row: &TaskRow) -> String {
+        match row.slot {
+            SlotName::Node(node) => format!("{}.{}", row.service_name, self.name(node)),
+            SlotName::Number(_) | SlotName::Run { .. } => format!("{}.{}", row.service_name, row.slot),
+        }
+    }
+
+    pub(super) fn service_progress(&self, row: &ProgressRow) -> ServiceProgress {
+        let settled = row.slots.iter().filter(|slot| slot.settled).count();
+        ServiceProgress {
+            id: row.service.id.to_string(),
+            name: row.service.name.clone(),
+            removed: row.service.removed,
+            desired: row.service.desired,
+            settled: u32::try_from(settled).unwrap_or(u32::MAX),
+            slots: row.slots.iter().map(|slot| self.slot(slot)).collect(),
+            ending: row.ending,
+            waiting_for_down: row.waiting_for.iter().map(|node| self.name(*node)).collect(),
+            update: row.service.update.as_ref().map(update).unwrap_or_default(),
+            converged: row.converged,
+        }
+    }
+
+    fn slot(&self, row: &SlotRow) -> SlotProgress {
+        SlotProgress {
+            name: self.task_name(&row.task),
+            node: row.task.node.map(|node| self.name(node)).unwrap_or_default(),
+            state: state(row.task.life),
+            message: row.task.status.as_ref().map(|status| status.message.clone()).unwrap_or_default(),
+            refusals: self.refusals(&row.refusals),
+            settled: row.settled,
+        }
+    }
+
+    pub(super) fn node_progress(&self, row: &NodeRow) -> NodeProgress {
+        let drained = row.availability == Availability::Drained;
+        NodeProgress {
+            id: row.id.to_string(),
+            name: row.name.clone(),
+            status: node_status(row),
+            availability: row.availability,
+            tasks: row.tasks,
+            converged: !drained || row.tasks == 0 || row.life == Life::Down,
+        }
+    }
+
+    fn refusals(&self, rows: &[RefusalRow]) -> Vec<Refusal> {
+        let refusal = |row: &RefusalRow| Refusal {
+            node: self.name(row.node),
+            filter: row.filter.to_owned(),
+            reason: row.reason.clone(),
+        };
+        rows.iter().map(refusal).collect()
+    }
+
+    /// Why a node is as it is: its life as the node asked saw it.
+    pub(super) fn why_node(&self, node: NodeId) -> Why {
+        let row = self.core.nodes(self.now).into_iter().find(|row| row.id == node);
+        let summary = row.map_or_else(String::new, |row| {
+            let ill: Vec<String> = row
+                .facts
+                .iter()
+                .flat_map(|facts| &facts.runtimes)
+                .filter(|runtime| !runtime.ill.is_empty())
+                .map(|ill| format!("; {} is ill: {}", runtime_name(ill.runtime), ill.ill))
+                .collect();
+            format!(
+                "{} is {}, {}, and has {} tasks{}",
+                row.name,
+                status_word(node_status(&row)),
+                availability_word(row.availability),
+                row.tasks,
+                ill.concat()
+            )
+        });
+        Why { subject: self.name(node), summary, story: Vec::new(), refusals: Vec::new() }
+    }
+
+    /// Why a task is where it is; of a service, the first slot that is not as it should be, else its first.
+    pub(super) fn why(&self, service: ServiceId, slot: Option<SlotName>) -> Option<Why> {
+        let slot = match slot {
+            Some(slot) => slot,
+            None => {
+                let progress = self.core.progress(self.now, service)?;
+                let odd = progress.slots.iter().find(|slot| !slot.settled);
+                odd.or(progress.slots.first())?.slot
+            }
+        };
+        let row = self.core.why(self.now, service, slot)?;
+        Some(Why {
+            subject: self.task_name(&row.task),
+            summary: self.summary(&row),
+            story: self.story(&row),
+            refusals: self.refusals(&row.refusals),
+        })
+    }
+
+    fn summary(&self, row: &WhyRow) -> String {
+        let name = self.task_name(&row.task);
+        match (row.task.node, row.task.life) {
+            (None, _) => format!("{name} is pending: no node can take it"),
+            (Some(node), TaskLife::Lost) => format!("{name} is lost: {} is down", self.name(node)),
+            (Some(node), life) => format!("{name} is {} on {}", state(life), self.name(node)),
+        }
+    }
+
+    fn story(&self, row: &WhyRow) -> Vec<WhyLine> {
+        let mut story: Vec<(WallTime, String)> = Vec::new();
+        let name = self.task_name(&row.task);
+        for before in row.history.iter().rev() {
+            let node = before.node.map(|node| self.name(node)).unwrap_or_default();
+            if let Some(status) = &before.status {
+                story.push((status.since, format!("{} on {node}{}", state(before.life), because(status))));
+            }
+        }
+        if let Some((cause, choice, at)) = &row.cause {
+            let node = row.task.node.map(|node| self.name(node)).unwrap_or_default();
+            let mut text = format!("{}: {name} goes to {node}", self.cause(cause));
+            if !choice.decided_by.is_empty() {
+                text += &format!(
+                    " ({}; {} of {} nodes could take it)",
+                    choice.decided_by,
+                    choice.fitting,
+                    choice.fitting + choice.refused
+                );
+            }
+            story.push((*at, text));
+        }
+        if let Some(status) = &row.task.status {
+            story.push((status.since, format!("{}{}", state(row.task.life), because(status))));
+        }
+        story.sort_by_key(|(at, _)| *at);
+        story.into_iter().map(|(at, text)| WhyLine { at: time(at), text }).collect()
+    }
+
+    fn cause(&self, cause: &Cause) -> String {
+        match cause {
+            Cause::Wanted => "it is wanted".to_owned(),
+            Cause::NodeDown(node) => format!("{} is down", self.name(*node)),
+            Cause::Drained(node) => format!("{} drains", self.name(*node)),
+            Cause::Updated => "the service was updated".to_owned(),
+            Cause::Rebalanced(node) => format!("work moves back from {}", self.name(*node)),
+            Cause::Failed(node) => format!("it failed on {}", self.name(*node)),
+            Cause::NodeRemoved(node) => format!("{} left the cluster", self.name(*node)),
+            Cause::Unfit(node) => format!("{} no longer fits", self.name(*node)),
+            Cause::Adopted => "it was found running".to_owned(),
+            Cause::Commanded => "it was asked for".to_owned(),
+        }
+    }
+}
+
+fn because(status: &TaskStatus) -> String {
+    let exit = status.exit.map(|exit| format!(", exit code {}", exit.code)).unwrap_or_default();
+    let message = if status.message.is_empty() { String::new() } else { format!(": {}", status.message) };
+    exit + &message
+}
+
+fn node_status(row: &NodeRow) -> NodeStatus {
+    let runtimes = row.facts.as_ref().map(|facts| facts.runtimes.as_slice()).unwrap_or_default();
+    match row.life {
+        Life::Down => NodeStatus::Down,
+        Life::Restarting => NodeStatus::Restarting,
+        Life::Suspect => NodeStatus::Suspect,
+        Life::Alive if !runtimes.is_empty() && runtimes.iter().all(|runtime| !runtime.ill.is_empty()) => {
+            NodeStatus::Ill
+        }
+        Life::Alive => NodeStatus::Ready,
+    }
+}
+
+const fn status_word(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Ready => "ready",
+        NodeStatus::Ill => "ill",
+        NodeStatus::Suspect => "suspect",
+        NodeStatus::Restarting => "restarting",
+        NodeStatus::Down => "down",
+    }
+}
+
+const fn availability_word(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Active => "active",
+        Availability::Paused => "paused",
+        Availability::Drained => "drained",
+    }
+}
+
+fn runtime(facts: &sleep_wire::node::RuntimeFacts) -> RuntimeView {
+    RuntimeView {
+        runtime: runtime_name(facts.runtime).to_owned(),
+        version: facts.version.clone(),
+        ill: facts.ill.clone(),
+    }
+}
+
+const fn runtime_name(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Docker => "docker",
+        Runtime::Process => "process",
+    }
+}
+
+fn spec(revision: &Revision) -> Spec {
+    Spec {
+        template: revision.template.clone(),
+        placement: revision.placement.clone(),
+        update: revision.update,
+        partition: revision.partition,
+        labels: revision.labels.clone(),
+    }
+}
+
+/// What a revision runs, in one word or line.
+fn image(spec: &Revision) -> String {
+    match spec.template.runtime {
+        Runtime::Docker => spec.template.image.clone(),
+        Runtime::Process => {
+            let parts = spec.template.entrypoint.iter().chain(&spec.template.command);
+            parts.cloned().collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// As Docker writes it: `8080->80/tcp`.
+fn port(port: &Port) -> String {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    match port.host_ip.as_str() {
+        "" => format!("{}->{}/{protocol}", port.published, port.target),
+        ip if ip.contains(':') => format!("[{ip}]:{}->{}/{protocol}", port.published, port.target),
+        ip => format!("{ip}:{}->{}/{protocol}", port.published, port.target),
+    }
+}
+
+fn update(row: &UpdateRow) -> String {
+    let so_far = format!("{} of {} updated", row.done, row.total);
+    row.paused.as_ref().map_or_else(|| so_far.clone(), |why| format!("paused, {so_far}: {why}"))
+}
+
+fn state(life: TaskLife) -> String {
+    match life {
+        TaskLife::Pending => "pending".to_owned(),
+        TaskLife::Lost => "lost".to_owned(),
+        TaskLife::Told(state) => state.to_string(),
+    }
+}
+
+/// What differs between two revisions, a line a part.
+fn changes(before: &Revision, after: &Revision) -> Vec<String> {
+    let mut changes = Vec::new();
+    let (old, new) = (image(before), image(after));
+    if old != new {
+        changes.push(format!("image {old} → {new}"));
+    }
+    let (old, new) = (&before.template, &after.template);
+    for (part, differs) in [
+        ("command", old.command != new.command || old.entrypoint != new.entrypoint),
+        ("env", old.env != new.env),
+        ("ports", old.ports != new.ports),
+        ("resources", old.resources != new.resources),
+        ("restart policy", old.restart != new.restart),
+        ("stop", (old.stop_grace_ms, &old.stop_signal) != (new.stop_grace_ms, &new.stop_signal)),
+        (
+            "user or directory",
+            (&old.user, &old.workdir, &old.hostname) != (&new.user, &new.workdir, &new.hostname),
+        ),
+        ("labels", old.labels != new.labels || before.labels != after.labels),
+        ("placement", before.placement != after.placement),
+        ("update policy", before.update != after.update),
+        ("partition policy", before.partition != after.partition),
+    ] {
+        if differs {
+            changes.push(part.to_owned());
+        }
+    }
+    changes
+}
+
+/// RFC 3339 in UTC, to the millisecond; a time that no calendar has is shown as the nearest that one has.
+pub(crate) fn time(at: WallTime) -> String {
+    let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
+}

@@ -1,0 +1,392 @@
+//! What was typed. What it means is for `command` to say.
+
+pub mod parse;
+pub mod service;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use service::ServiceCommand;
+
+/// Talk to a cluster of sleepd agents, through any of them.
+#[derive(Debug, Parser)]
+#[command(name = "sleepctl", version, propagate_version = true, max_term_width = 100)]
+#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  sleepctl dev                                   three agents on this machine, to play with
+  sleepctl cluster init                          make this host a cluster of one
+  sleepctl run -n web --replicas 3 nginx         create a service
+  sleepctl ps web                                see its tasks
+  sleepctl why web.2                             see why a task is where it is")]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Agent to talk to: a socket's PATH, unix://PATH, quic://HOST[:7533], HOST, or ssh://[USER@]HOST; several are
+    /// tried in order
+    #[arg(
+        short = 'H',
+        long = "host",
+        global = true,
+        env = "SLEEPD_HOST",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub hosts: Vec<String>,
+    /// How to print answers
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+    /// Print ids or names only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Never shorten an id
+    #[arg(long, global = true)]
+    pub no_trunc: bool,
+    /// How long to wait for the work to be done: `30s`, `10m`
+    #[arg(long, global = true, default_value = "10m", value_parser = parse::duration, value_name = "TIME")]
+    pub timeout: Duration,
+    /// Do not wait for the work to be done
+    #[arg(short, long, global = true)]
+    pub detach: bool,
+    /// Do not ask before something dangerous
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// The operator key for quic:// hosts
+    #[arg(long, global = true, env = "SLEEPD_OPERATOR_KEY", value_name = "FILE")]
+    pub operator_key: Option<PathBuf>,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people.
+    Table,
+    /// More columns.
+    Wide,
+    /// One JSON value.
+    Json,
+    /// Names, one a line.
+    Name,
+}
+
+/// When colour is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a cluster of three agents on this machine, to play with
+    Dev(Dev),
+    /// Found, join, leave and look at a cluster
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(ClusterCommand),
+    /// Manage nodes
+    #[command(subcommand, arg_required_else_help = true)]
+    Node(NodeCommand),
+    /// Manage services
+    #[command(subcommand, arg_required_else_help = true)]
+    Service(ServiceCommand),
+    /// Manage the keys of people who command from afar
+    #[command(subcommand, arg_required_else_help = true)]
+    Operator(OperatorCommand),
+    /// Say why a task, a service or a node is as it is
+    #[command(after_help = "Examples:\n  sleepctl why web\n  sleepctl why web.2\n  sleepctl why nuc")]
+    Why {
+        /// A service, a task (`web.2`, or the beginning of its id) or a node
+        #[arg(value_parser = parse::name)]
+        subject: String,
+    },
+    /// Create a service (short for `service create`)
+    Run(Box<service::Create>),
+    /// List services (short for `service ls`)
+    Ls,
+    /// List tasks (short for `service ps`)
+    Ps(service::Ps),
+    /// Print what tasks wrote (short for `service logs`)
+    Logs(service::Logs),
+    /// Change how many replicas services have (short for `service scale`)
+    Scale(service::Scale),
+    /// Remove services (short for `service rm`)
+    Rm(service::Remove),
+    /// Print a completion script
+    #[command(after_help = "Examples:\n  sleepctl completion bash > /etc/bash_completion.d/sleepctl")]
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+    /// Connect standard input and output to the local agent's socket, for ssh:// hosts
+    #[command(hide = true)]
+    DialStdio {
+        /// The socket; the default one if absent
+        socket: Option<PathBuf>,
+    },
+    /// Print the versions of client and agent
+    Version,
+}
+
+impl Command {
+    /// Whether it is there to change something.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Cluster(command) => match command {
+                ClusterCommand::Init | ClusterCommand::Join { .. } | ClusterCommand::Leave { .. } => true,
+                ClusterCommand::Status => false,
+                ClusterCommand::Token(command) => !matches!(command, TokenCommand::Ls),
+            },
+            Self::Node(command) => match command {
+                NodeCommand::Ls | NodeCommand::Inspect { .. } | NodeCommand::Ps { .. } => false,
+                NodeCommand::Drain { .. }
+                | NodeCommand::Pause { .. }
+                | NodeCommand::Activate { .. }
+                | NodeCommand::Promote { .. }
+                | NodeCommand::Demote { .. }
+                | NodeCommand::Label { .. }
+                | NodeCommand::Rm { .. } => true,
+            },
+            Self::Service(command) => match command {
+                ServiceCommand::Create(_)
+                | ServiceCommand::Update(_)
+                | ServiceCommand::Scale(_)
+                | ServiceCommand::Rm(_) => true,
+                ServiceCommand::Ls
+                | ServiceCommand::Ps(_)
+                | ServiceCommand::Inspect { .. }
+                | ServiceCommand::Logs(_)
+                | ServiceCommand::History { .. } => false,
+            },
+            Self::Operator(_) | Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
+            Self::Dev(_)
+            | Self::Why { .. }
+            | Self::Ls
+            | Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Completion { .. }
+            | Self::Man
+            | Self::DialStdio { .. }
+            | Self::Version => false,
+        }
+    }
+}
+
+/// A cluster on this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sleepctl dev                                    tell the story, then keep the cluster until Ctrl-C
+  sleepctl dev --exit                             tell the story and end, for scripts
+  sleepctl dev --driver docker --image nginx      on this machine's container engine")]
+pub struct Dev {
+    /// End after the story
+    #[arg(long)]
+    pub exit: bool,
+    /// What runs the tasks
+    #[arg(long, value_enum, default_value_t = DevDriver::Process, value_name = "DRIVER")]
+    pub driver: DevDriver,
+    /// The image of the sleep app, for the docker driver
+    #[arg(long, required_if_eq("driver", "docker"), value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// How many agents
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=9), value_name = "N")]
+    pub nodes: u8,
+    /// The agent's program; the `sleepd` beside this one by default
+    #[arg(long, value_name = "PATH")]
+    pub sleepd: Option<PathBuf>,
+}
+
+/// What runs the tasks of a cluster on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DevDriver {
+    /// Plain processes.
+    Process,
+    /// The machine's container engine.
+    Docker,
+}
+
+/// Commands about the cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make this host a cluster of one, and print how others join it
+    Init,
+    /// Make the agent asked a member of a cluster
+    #[command(
+        after_help = "Examples:\n  sleepctl cluster join --token sleepd-join-1-… pi-1 192.168.1.12:7533"
+    )]
+    Join {
+        /// The join token
+        #[arg(long, env = "SLEEPD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+        token: String,
+        /// Where members may be found: HOST[:PORT]
+        #[arg(required = true, value_name = "ADDR")]
+        addresses: Vec<String>,
+    },
+    /// Take the agent asked out of its cluster
+    Leave {
+        /// Without handing over first
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Show what the agent asked sees of its cluster
+    #[command(visible_alias = "info")]
+    Status,
+    /// Manage join tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(TokenCommand),
+}
+
+/// Commands about join tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a join token, and print how it is used
+    Create {
+        /// How long it is good for: `1h`, `30m`; `0` for ever
+        #[arg(long, default_value = "1h", value_parser = parse::duration, value_name = "TIME")]
+        ttl: Duration,
+        /// Let it admit one node only
+        #[arg(long)]
+        single_use: bool,
+        /// The role it admits to
+        #[arg(long, value_enum, default_value_t = RoleArg::Control, value_name = "ROLE")]
+        role: RoleArg,
+    },
+    /// List join tokens
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Make a join token, and revoke all others of its role
+    Rotate {
+        /// The role it admits to
+        #[arg(long, value_enum, default_value_t = RoleArg::Control, value_name = "ROLE")]
+        role: RoleArg,
+        /// How long it is good for: `1h`, `30m`; `0` for ever
+        #[arg(long, default_value = "1h", value_parser = parse::duration, value_name = "TIME")]
+        ttl: Duration,
+    },
+    /// Revoke a join token
+    #[command(visible_alias = "revoke")]
+    Rm {
+        /// Its id, or the beginning of it
+        #[arg(value_parser = parse::name)]
+        token: String,
+    },
+}
+
+/// What a node may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Author desired state, vote, lead, admit.
+    Control,
+    /// Run tasks.
+    Worker,
+}
+
+/// Commands about nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List nodes
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show everything about nodes
+    Inspect {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// List a node's tasks
+    Ps {
+        /// Names or ids; the agent asked by default
+        #[arg(value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+        /// Also those that are over
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Move all work away from nodes, and give them no more
+    Drain {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Give nodes no new work
+    Pause {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Give nodes work again
+    Activate {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Let nodes author desired state, vote and lead
+    Promote {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Let nodes only run tasks
+    Demote {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Set labels of a node, or remove them
+    #[command(
+        after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-"
+    )]
+    Label {
+        /// Name or id
+        #[arg(value_parser = parse::name)]
+        node: String,
+        /// `KEY=VALUE` sets, `KEY-` removes
+        #[arg(required = true, value_parser = parse::label_change)]
+        labels: Vec<(String, Option<String>)>,
+    },
+    /// Remove nodes from the cluster, for good
+    Rm {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+        /// Its key is in other hands: void what it wrote
+        #[arg(long)]
+        compromised: bool,
+    },
+}
+
+/// Commands about operators.
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Make a key that may command this cluster from afar
+    #[command(after_help = "Examples:\n  sleepctl operator create ada\n  sleepctl -H quic://pi-1 node ls")]
+    Create {
+        /// What people call its owner
+        #[arg(value_parser = parse::name)]
+        name: String,
+        /// Where to put the key; below the configuration folder by default
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+}

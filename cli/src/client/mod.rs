@@ -1,0 +1,228 @@
+//! The way to an agent: which hosts, over what, and HTTP on top.
+
+pub mod host;
+pub mod path;
+pub mod stream;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sleep_wire::CommandId;
+use sleep_wire::api::{Code, Problem};
+use tokio::sync::Mutex;
+
+pub use host::{DEFAULT_SOCKET, Host};
+pub use path::{list, path};
+use stream::Connector;
+pub use stream::default_key;
+
+use crate::args::Global;
+use crate::error::Error;
+
+/// How long an agent may take to begin its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a stream of events may be silent: agents say every 15 s that they are there.
+const SILENT_FOR: Duration = Duration::from_secs(50);
+
+/// The longest answer that is read as a whole, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// An agent, as far as it can be reached.
+pub struct Client {
+    hosts: Vec<Host>,
+    key: Option<PathBuf>,
+    connector: Connector,
+    /// A connection that nobody uses just now: through ssh, another one is dear.
+    idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
+}
+
+/// A body that is read as it comes.
+pub struct Lines {
+    body: Incoming,
+    held: Vec<u8>,
+}
+
+impl Client {
+    /// Finds the first of the hosts that answers.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if none does, [`Error::Usage`] if one is not a host.
+    pub async fn connect(global: &Global) -> Result<Self, Error> {
+        let (hosts, key) = (Host::all(&global.hosts)?, global.operator_key.clone());
+        let connector = Connector::first(&hosts, key.as_deref()).await?;
+        Ok(Self { hosts, key, connector, idle: Mutex::new(None) })
+    }
+
+    /// Finds the first of the hosts that answers now.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if none does.
+    pub async fn reconnect(&mut self) -> Result<(), Error> {
+        self.idle = Mutex::new(None);
+        self.connector = Connector::first(&self.hosts, self.key.as_deref()).await?;
+        Ok(())
+    }
+
+    /// Asks, changing nothing.
+    ///
+    /// # Errors
+    /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let (response, sender) = self.send(Method::GET, path, None, Bytes::new()).await?;
+        self.whole(response, sender).await
+    }
+
+    /// Has something changed. Sent anew over another connection, it is still done once.
+    ///
+    /// # Errors
+    /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
+    pub async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|error| Error::internal("no randomness", &error))?;
+        let body = serde_json::to_vec(body).map_err(|error| Error::internal("a request", &error))?;
+        let (response, sender) = self.send(method, path, Some(CommandId(id)), Bytes::from(body)).await?;
+        self.whole(response, sender).await
+    }
+
+    /// Reads an answer line by line, as it is written.
+    ///
+    /// # Errors
+    /// [`Error`] if the agent cannot be reached or refuses.
+    pub async fn lines(&self, path: &str) -> Result<Lines, Error> {
+        let (response, _) = self.send(Method::GET, path, None, Bytes::new()).await?;
+        if response.status().is_success() {
+            return Ok(Lines { body: response.into_body(), held: Vec::new() });
+        }
+        Err(problem(response).await)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        command: Option<CommandId>,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, SendRequest<Full<Bytes>>), Error> {
+        let mut sender = self.sender().await?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "sleepd")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(command) = command {
+            request = request.header("idempotency-key", command.to_string());
+        }
+        let request = request.body(Full::new(body)).map_err(|error| Error::internal("a request", &error))?;
+        match tokio::time::timeout(ANSWER_WITHIN, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok((response, sender)),
+            Ok(Err(error)) => Err(Error::lost(self.connector.host(), &error)),
+            Err(_) => Err(Error::silent(self.connector.host(), ANSWER_WITHIN)),
+        }
+    }
+
+    /// The connection that nobody uses, or a new one.
+    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
+        if let Some(mut idle) = self.idle.lock().await.take()
+            && idle.ready().await.is_ok()
+        {
+            return Ok(idle);
+        }
+        let stream = self.connector.open().await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Error::lost(self.connector.host(), &error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    async fn whole<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+        sender: SendRequest<Full<Bytes>>,
+    ) -> Result<T, Error> {
+        if !response.status().is_success() {
+            return Err(problem(response).await);
+        }
+        let bytes = read(response).await?;
+        *self.idle.lock().await = Some(sender);
+        serde_json::from_slice(&bytes).map_err(|error| Error::nonsense(&error.to_string()))
+    }
+}
+
+impl Lines {
+    /// The next line, without its end; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error`] if the agent went away, or the line has no end.
+    pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        loop {
+            if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.held.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            if self.held.len() > MAX_ANSWER {
+                return Err(Error::nonsense("a line without an end"));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.held.extend_from_slice(data);
+                    }
+                }
+                Some(Err(error)) => return Err(Error::cut(&error)),
+                None if self.held.is_empty() => return Ok(None),
+                None => self.held.push(b'\n'),
+            }
+        }
+    }
+
+    /// The next server-sent event's data; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Lines::next`], or if the event is not the JSON expected, or the agent fell silent.
+    pub async fn event<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        loop {
+            let silent = |_| Error::cut(&format!("it said nothing for {} s", SILENT_FOR.as_secs()));
+            let Some(line) = tokio::time::timeout(SILENT_FOR, self.next()).await.map_err(silent)?? else {
+                return Ok(None);
+            };
+            if let Some(data) = line.strip_prefix("data:") {
+                return serde_json::from_str(data.trim()).map(Some).map_err(|_| Error::nonsense("an event"));
+            }
+        }
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Bytes, Error> {
+    let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
+    let collected = body.collect().await.map_err(|error| Error::cut(error.as_ref()))?;
+    Ok(collected.to_bytes())
+}
+
+async fn problem(response: Response<Incoming>) -> Error {
+    let status = response.status();
+    match read(response).await {
+        Ok(bytes) => {
+            Error::Refused(Box::new(serde_json::from_slice(&bytes).unwrap_or_else(|_| unknown(status))))
+        }
+        Err(error) => error,
+    }
+}
+
+fn unknown(status: StatusCode) -> Problem {
+    Problem::new(Code::Unknown, status.as_u16(), format!("the agent answered {status}"))
+}

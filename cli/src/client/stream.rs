@@ -1,0 +1,158 @@
+//! One stream to an agent, whatever lies between.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::task::{Context, Poll};
+
+use sleep_net::ApiClient;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::Host;
+use crate::error::Error;
+
+/// Both ways at once.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Opens streams to one agent.
+pub struct Connector {
+    host: Host,
+    quic: Option<ApiClient>,
+}
+
+impl Connector {
+    /// The first of the hosts that answers.
+    pub async fn first(hosts: &[Host], key: Option<&Path>) -> Result<Self, Error> {
+        let mut tried = Vec::new();
+        for host in hosts {
+            match Self::to(host, key).await {
+                Ok(connector) => return Ok(connector),
+                Err(error @ Error::Unreachable { .. }) => tried.push((host.clone(), error)),
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::unreachable(tried))
+    }
+
+    async fn to(host: &Host, key: Option<&Path>) -> Result<Self, Error> {
+        let quic = match host {
+            Host::Quic(name) => {
+                let seed = operator_seed(key)?;
+                let client = ApiClient::connect(&seed, std::slice::from_ref(name), None).await;
+                Some(client.map_err(|error| Error::host(host, &error.to_string()))?)
+            }
+            Host::Unix(path) => {
+                // A trial now tells one host of a list from the next; streams are opened a request.
+                drop(UnixStream::connect(path).await.map_err(|error| Error::socket(host, &error))?);
+                None
+            }
+            Host::Ssh(..) => None,
+        };
+        Ok(Self { host: host.clone(), quic })
+    }
+
+    /// Which host that is.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// One more stream to it.
+    pub async fn open(&self) -> Result<Box<dyn Duplex>, Error> {
+        match (&self.host, &self.quic) {
+            (Host::Unix(path), _) => {
+                let stream = UnixStream::connect(path).await;
+                Ok(Box::new(stream.map_err(|error| Error::socket(&self.host, &error))?))
+            }
+            (Host::Ssh(target, socket), _) => {
+                let through = Through::ssh(target, socket.as_deref());
+                Ok(Box::new(through.map_err(|error| Error::host(&self.host, &error.to_string()))?))
+            }
+            (Host::Quic(_), Some(client)) => {
+                let stream = client.open().await;
+                Ok(Box::new(stream.map_err(|error| Error::host(&self.host, &error.to_string()))?))
+            }
+            (Host::Quic(_), None) => Err(Error::host(&self.host, "no connection")),
+        }
+    }
+}
+
+/// A program's standard input and output.
+struct Through {
+    /// Ended when this is dropped.
+    _child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+impl Through {
+    fn ssh(target: &str, socket: Option<&Path>) -> io::Result<Self> {
+        let mut command = Command::new("ssh");
+        match target.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => command.args(["-p", port, "--", host]),
+            _ => command.args(["--", target]),
+        };
+        command.args(["sleepctl", "dial-stdio"]);
+        if let Some(socket) = socket {
+            command.arg(socket);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("ssh has no input or output"));
+        };
+        Ok(Self { _child: child, input, output })
+    }
+}
+
+impl AsyncRead for Through {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.output).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Through {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.input).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_shutdown(cx)
+    }
+}
+
+/// Where an operator's key lies unless told otherwise.
+pub fn default_key() -> Result<PathBuf, Error> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().map_err(|error| Error::internal("no home folder", &error))?;
+    Ok(base.config_dir().join("sleepctl").join("operator.key"))
+}
+
+/// Reads an operator's key: 32 bytes in hexadecimal, for its owner's eyes only.
+fn operator_seed(key: Option<&Path>) -> Result<[u8; 32], Error> {
+    let path = key.map_or_else(default_key, |path| Ok(path.to_owned()))?;
+    let trouble = |problem: String| Error::Key { path: path.clone(), problem };
+    let mode = fs::metadata(&path).map_err(|error| trouble(error.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(trouble(format!("others may read it (mode {:o})", mode & 0o777)));
+    }
+    let text = fs::read_to_string(&path).map_err(|error| trouble(error.to_string()))?;
+    crate::key::from_hex(text.trim()).ok_or_else(|| trouble("it is not 64 hexadecimal digits".to_owned()))
+}

@@ -1,0 +1,31 @@
+//! `sleepctl service logs`.
+
+use sleep_wire::api::LogLine;
+
+use super::Context;
+use crate::args::Format;
+use crate::args::service::Logs;
+use crate::client::path;
+use crate::error::Error;
+
+pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error> {
+    let tail = args.lines.map(|lines| format!("&tail={lines}")).unwrap_or_default();
+    let path = format!("{}?follow={}{tail}", path(&["services", &args.subject, "logs"]), args.follow);
+    let mut lines = context.client.lines(&path).await?;
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            // To stop following is not to fail.
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(line) = line else { return Ok(()) };
+        if context.output.format == Format::Json {
+            context.output.line(&line)?;
+            continue;
+        }
+        let line: LogLine = serde_json::from_str(&line).map_err(|_| Error::nonsense("a line of output"))?;
+        let at = if args.timestamps { format!("{} ", line.at) } else { String::new() };
+        let text = format!("{}@{} | {at}{}", line.task, line.node, line.line);
+        context.output.program_line(&text, line.stream == "stderr")?;
+    }
+}

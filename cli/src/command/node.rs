@@ -1,0 +1,189 @@
+//! `sleepctl node …`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hyper::Method;
+use sleep_wire::api::{
+    Changed, NodeDetail, NodeView, ServiceView, SetAvailability, SetLabels, SetRole, TaskView,
+};
+use sleep_wire::node::Availability;
+use sleep_wire::trust::Role;
+
+use super::wait::{self, Goal, NodeGoal, ServiceGoal, Want};
+use super::{Context, task};
+use crate::args::{Format, NodeCommand};
+use crate::client::path;
+use crate::error::Error;
+use crate::output::{json, words};
+
+pub(super) async fn run(context: Context<'_>, command: NodeCommand) -> Result<(), Error> {
+    match command {
+        NodeCommand::Ls => {
+            let nodes: Vec<NodeView> = context.client.get("/v1/nodes").await?;
+            context.output.list(&nodes)
+        }
+        NodeCommand::Inspect { nodes } => inspect(&context, &nodes).await,
+        NodeCommand::Ps { nodes, all } => tasks(&context, nodes, all).await,
+        NodeCommand::Drain { nodes } => set_availability(context, &nodes, Availability::Drained).await,
+        NodeCommand::Pause { nodes } => set_availability(context, &nodes, Availability::Paused).await,
+        NodeCommand::Activate { nodes } => set_availability(context, &nodes, Availability::Active).await,
+        NodeCommand::Promote { nodes } => set_role(&context, &nodes, Role::Control).await,
+        NodeCommand::Demote { nodes } => set_role(&context, &nodes, Role::Worker).await,
+        NodeCommand::Label { node, labels } => set_labels(&context, &node, labels).await,
+        NodeCommand::Rm { nodes, compromised } => remove(&context, &nodes, compromised).await,
+    }
+}
+
+async fn find(context: &Context<'_>, names: &[String]) -> Result<Vec<NodeDetail>, Error> {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        found.push(context.client.get(&path(&["nodes", name])).await?);
+    }
+    Ok(found)
+}
+
+async fn inspect(context: &Context<'_>, names: &[String]) -> Result<(), Error> {
+    let found = find(context, names).await?;
+    match context.output.format {
+        Format::Name => found.iter().try_for_each(|detail| context.output.line(&detail.node.name)),
+        Format::Table | Format::Wide | Format::Json if context.output.quiet => {
+            found.iter().try_for_each(|detail| context.output.line(&detail.node.id))
+        }
+        Format::Table | Format::Wide | Format::Json => {
+            let details: Vec<json::NodeInspect> = found.into_iter().map(Into::into).collect();
+            context.output.json(&details)
+        }
+    }
+}
+
+async fn tasks(context: &Context<'_>, mut nodes: Vec<String>, all: bool) -> Result<(), Error> {
+    if nodes.is_empty() {
+        nodes.push(context.status.node.clone());
+    }
+    let mut tasks: Vec<TaskView> = Vec::new();
+    for node in &nodes {
+        let history = if all { "?history=true" } else { "" };
+        let more: Vec<TaskView> =
+            context.client.get(&format!("{}{history}", path(&["nodes", node, "tasks"]))).await?;
+        tasks.extend(more);
+    }
+    task::print(context, tasks, all)
+}
+
+async fn set_availability(
+    mut context: Context<'_>,
+    names: &[String],
+    availability: Availability,
+) -> Result<(), Error> {
+    let nodes = find(&context, names).await?;
+    let services =
+        if availability == Availability::Drained { leaning_on(&context, &nodes).await? } else { Vec::new() };
+    for detail in &nodes {
+        let path = path(&["nodes", &detail.node.id, "availability"]);
+        let changed: Changed =
+            context.client.change(Method::PUT, &path, &SetAvailability { availability }).await?;
+        context.durable(changed.durability);
+    }
+    let goal = Goal {
+        services,
+        nodes: nodes.iter().map(|detail| NodeGoal { id: detail.node.id.clone(), availability }).collect(),
+        watch: "sleepctl node ls".to_owned(),
+    };
+    let waits = availability != Availability::Paused && !context.global.detach;
+    if waits {
+        wait::until(&mut context, &goal).await?;
+    }
+    for detail in &nodes {
+        let (id, name) = (detail.node.id.clone(), detail.node.name.clone());
+        let word = match (availability, waits) {
+            (Availability::Drained, true) => "drained",
+            (Availability::Drained, false) => "draining",
+            (Availability::Active | Availability::Paused, _) => words::availability(availability),
+        };
+        let text = format!("{name}: {word}");
+        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
+    }
+    Ok(())
+}
+
+/// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again. What is
+/// amiss already is not the drain's to wait for.
+async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<ServiceGoal>, Error> {
+    let mut names = BTreeSet::new();
+    for detail in nodes {
+        let tasks: Vec<TaskView> = context.client.get(&path(&["nodes", &detail.node.id, "tasks"])).await?;
+        names.extend(tasks.into_iter().filter(|task| task.desired == "running").map(|task| task.service));
+    }
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let services: Vec<ServiceView> = context.client.get("/v1/services").await?;
+    let leaning = services.into_iter().filter(|service| names.contains(&service.name));
+    let services = leaning
+        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared })
+        .collect();
+    let mut goal = Goal { services, ..Goal::default() };
+    let before = wait::glance(&context.client, &goal).await?;
+    let well: BTreeSet<&str> = before
+        .services
+        .iter()
+        .filter(|service| service.converged)
+        .map(|service| service.id.as_str())
+        .collect();
+    goal.services.retain(|service| well.contains(service.id.as_str()));
+    Ok(goal.services)
+}
+
+async fn set_role(context: &Context<'_>, names: &[String], role: Role) -> Result<(), Error> {
+    for detail in find(context, names).await? {
+        let (id, name) = (detail.node.id, detail.node.name);
+        let path = path(&["nodes", &id, "role"]);
+        let changed: Changed = context.client.change(Method::PUT, &path, &SetRole { role }).await?;
+        context.durable(changed.durability);
+        let text = format!("{name}: {}", words::role(role));
+        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
+    }
+    Ok(())
+}
+
+async fn set_labels(
+    context: &Context<'_>,
+    node: &str,
+    labels: Vec<(String, Option<String>)>,
+) -> Result<(), Error> {
+    let labels: BTreeMap<String, Option<String>> = labels.into_iter().collect();
+    let set = SetLabels { labels };
+    let changed: Changed =
+        context.client.change(Method::PATCH, &path(&["nodes", node, "labels"]), &set).await?;
+    context.durable(changed.durability);
+    let detail: NodeDetail = context.client.get(&path(&["nodes", node])).await?;
+    let labels: Vec<String> = detail.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let text = format!(
+        "{}: {}",
+        detail.node.name,
+        if labels.is_empty() { "no labels".to_owned() } else { labels.join(" ") }
+    );
+    let (name, id) = (detail.node.name.clone(), detail.node.id.clone());
+    context.output.done(&json::NodeInspect::from(detail), &name, &id, &text)
+}
+
+async fn remove(context: &Context<'_>, names: &[String], compromised: bool) -> Result<(), Error> {
+    let nodes = find(context, names).await?;
+    if !context.global.yes {
+        let names: Vec<&str> = nodes.iter().map(|detail| detail.node.name.as_str()).collect();
+        context.output.confirm(&format!(
+            "{} will be removed for good: a removed node's key is never admitted again.",
+            names.join(", ")
+        ))?;
+    }
+    for detail in nodes {
+        let (id, name) = (detail.node.id, detail.node.name);
+        let query = if compromised { "?compromised=true" } else { "" };
+        let path = format!("{}{query}", path(&["nodes", &id]));
+        let changed: Changed = context.client.change(Method::DELETE, &path, &()).await?;
+        context.durable(changed.durability);
+        let text = format!("{name}: removed");
+        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `sleepctl service update`: reads a revision, changes it, writes it, if nobody else did meanwhile.
+
+use hyper::Method;
+use sleep_wire::api::{ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
+use sleep_wire::spec::Mode;
+
+use super::wait::Want;
+use super::{Context, create, service};
+use crate::args::service::Update;
+use crate::client::path;
+use crate::error::Error;
+
+pub(super) async fn run(mut context: Context<'_>, args: Update) -> Result<(), Error> {
+    let found: ServiceDetail = context.client.get(&path(&["services", &args.service])).await?;
+    let ServiceDetail { service, mut spec, .. } = found;
+    let replicas = args.template.replicas;
+    if replicas.is_some() && service.mode == Mode::Global {
+        return Err(Error::Usage(format!(
+            "`{}` runs once on every node: it takes no --replicas",
+            service.name
+        )));
+    }
+    change(args, &mut spec)?;
+    let update = ServiceUpdate { spec, replicas, expected: Some(service.revision) };
+    let path = path(&["services", &service.id]);
+    let changed: ServiceChanged = context.client.change(Method::PUT, &path, &update).await?;
+    service::settle(&mut context, changed, replicas.map_or(Want::Settled, Want::Replicas)).await
+}
+
+fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {
+    let Update { service: _, image, args, env_rm, label_rm, constraint_rm, publish_rm, template } = args;
+    if let Some(image) = image {
+        spec.template.image = image;
+    }
+    if let Some(command) = args {
+        spec.template.command = command;
+    }
+    for key in &env_rm {
+        remove(&mut spec.template.env, "variable", key, |pair| key_of(pair) == key)?;
+    }
+    for key in &label_rm {
+        remove(&mut spec.labels, "label", key, |pair| key_of(pair) == key)?;
+    }
+    for expression in &constraint_rm {
+        remove(&mut spec.placement.constraints, "constraint", expression, |other| other == expression)?;
+    }
+    for target in &publish_rm {
+        remove(&mut spec.template.ports, "published port", &target.to_string(), |port| {
+            port.target == *target
+        })?;
+    }
+    create::apply(template, spec);
+    Ok(())
+}
+
+fn key_of(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+fn remove<T>(items: &mut Vec<T>, kind: &str, shown: &str, is_it: impl Fn(&T) -> bool) -> Result<(), Error> {
+    let before = items.len();
+    items.retain(|item| !is_it(item));
+    if items.len() == before {
+        return Err(Error::Usage(format!("the service has no {kind} `{shown}` to remove")));
+    }
+    Ok(())
+}

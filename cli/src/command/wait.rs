@@ -1,0 +1,269 @@
+//! Waiting until the cluster is as was asked for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, TaskView};
+use sleep_wire::node::Availability;
+use tokio::time::{sleep, timeout};
+
+use super::Context;
+use crate::client::{self, Client, Lines, path};
+use crate::error::Error;
+use crate::output::progress::{self, Live};
+
+/// How long nothing may have a place before it is said to have none: a plan in the making is no refusal.
+const STUCK_FOR: Duration = Duration::from_millis(500);
+
+/// Between two tries to reach an agent that went away.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How many failures of one slot make a crash loop.
+const CRASH_LOOP: u32 = 3;
+
+/// What is waited for.
+#[derive(Default)]
+pub(super) struct Goal {
+    /// Services.
+    pub(super) services: Vec<ServiceGoal>,
+    /// Nodes.
+    pub(super) nodes: Vec<NodeGoal>,
+    /// What to type to go on watching.
+    pub(super) watch: String,
+}
+
+/// A service to wait for.
+pub(super) struct ServiceGoal {
+    /// Its id: a name may be given anew.
+    pub(super) id: String,
+    /// Its name.
+    pub(super) name: String,
+    /// What it shall be.
+    pub(super) want: Want,
+}
+
+/// What a service shall be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// As its records say.
+    Settled,
+    /// That, with so many replicas.
+    Replicas(u32),
+    /// Gone, with all its tasks.
+    Gone,
+    /// As settled as it was: it is not what was changed.
+    Spared,
+}
+
+/// A node to wait for.
+pub(super) struct NodeGoal {
+    /// Its id.
+    pub(super) id: String,
+    /// What it shall be.
+    pub(super) availability: Availability,
+}
+
+impl Goal {
+    fn path(&self) -> String {
+        let services = client::list(self.services.iter().map(|service| service.id.as_str()));
+        let nodes = client::list(self.nodes.iter().map(|node| node.id.as_str()));
+        format!("{}?services={services}&nodes={nodes}", path(&["watch"]))
+    }
+
+    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees something else.
+    fn is_known(&self, progress: &Progress) -> bool {
+        let services = self.services.iter().all(|goal| match (service(progress, goal), goal.want) {
+            (None, Want::Gone | Want::Spared) => true,
+            (None, Want::Settled | Want::Replicas(_)) => false,
+            (Some(found), Want::Gone) => found.removed,
+            (Some(found), Want::Replicas(replicas)) => found.desired == replicas,
+            (Some(_), Want::Settled | Want::Spared) => true,
+        });
+        let nodes = self
+            .nodes
+            .iter()
+            .all(|goal| node(progress, goal).is_none_or(|found| found.availability == goal.availability));
+        services && nodes
+    }
+
+    fn is_met(&self, progress: &Progress) -> bool {
+        self.is_known(progress)
+            && self.services.iter().all(|goal| service(progress, goal).is_none_or(|found| found.converged))
+            && self.nodes.iter().all(|goal| node(progress, goal).is_none_or(|found| found.converged))
+    }
+}
+
+fn service<'a>(progress: &'a Progress, goal: &ServiceGoal) -> Option<&'a ServiceProgress> {
+    progress.services.iter().find(|service| service.id == goal.id)
+}
+
+fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress> {
+    progress.nodes.iter().find(|node| node.id == goal.id)
+}
+
+/// Waits, showing how far the work is.
+///
+/// # Errors
+/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes in a loop,
+/// its update stands still, or somebody removes it.
+pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Progress, Error> {
+    let last =
+        RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });
+    let after = context.global.timeout;
+    let done = tokio::select! {
+        done = follow(&mut context.client, Live::new(context.output), goal, &last) => done,
+        () = sleep(after) => Err(Error::TimedOut { after, progress: Box::new(last.borrow().clone()) }),
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted { watch: goal.watch.clone() }),
+    };
+    let progress = done?;
+    for service in progress.services.iter().filter(|service| !service.waiting_for_down.is_empty()) {
+        let (what, name) = (if service.removed { "the last tasks" } else { "old tasks" }, &service.name);
+        let (nodes, verb) = match service.waiting_for_down.as_slice() {
+            [one] => (one.clone(), "is down: when it is back, it stops"),
+            several => (several.join(", "), "are down: when they are back, they stop"),
+        };
+        context.output.note(&format!("{nodes} {verb} {what} of {name}"));
+    }
+    Ok(progress)
+}
+
+/// What the agent sees now.
+///
+/// # Errors
+/// [`Error`] if it cannot be asked.
+pub(super) async fn glance(client: &Client, goal: &Goal) -> Result<Progress, Error> {
+    let mut events = client.lines(&goal.path()).await?;
+    events.event().await?.ok_or_else(|| Error::cut(&"it said nothing"))
+}
+
+async fn follow(
+    client: &mut Client,
+    mut live: Live<'_>,
+    goal: &Goal,
+    last: &RefCell<Progress>,
+) -> Result<Progress, Error> {
+    let (mut crashes, mut away) = (Crashes::default(), false);
+    loop {
+        let lost = match client.lines(&goal.path()).await {
+            Ok(events) => match watch(client, events, &mut live, goal, last, &mut crashes, &mut away).await {
+                Ok(progress) => return Ok(progress),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !lost.is_passing() {
+            return Err(lost);
+        }
+        if !away {
+            live.say("the agent went away; waiting for it, the work goes on");
+            away = true;
+        }
+        sleep(AGAIN_AFTER).await;
+        match client.reconnect().await {
+            Ok(()) => {}
+            Err(error) if error.is_passing() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Follows one stream of events until the goal is met, or the stream ends.
+async fn watch(
+    client: &Client,
+    mut events: Lines,
+    live: &mut Live<'_>,
+    goal: &Goal,
+    last: &RefCell<Progress>,
+    crashes: &mut Crashes,
+    away: &mut bool,
+) -> Result<Progress, Error> {
+    loop {
+        let is_stuck = last.borrow().stuck && goal.is_known(&last.borrow());
+        let event =
+            match timeout(if is_stuck { STUCK_FOR } else { Duration::MAX }, events.event::<Progress>()).await
+            {
+                Ok(event) => event?,
+                Err(_) => return Err(Error::Stuck(Box::new(last.borrow().clone()))),
+            };
+        let progress = event.ok_or_else(|| Error::cut(&"the stream of events ended"))?;
+        if std::mem::take(away) {
+            live.say("an agent is there again");
+        }
+        live.update(&progress);
+        if goal.is_met(&progress) {
+            return Ok(progress);
+        }
+        hopeless(goal, &progress, &last.borrow())?;
+        crashes.look(client, live, goal, &progress).await?;
+        *last.borrow_mut() = progress;
+    }
+}
+
+/// Fails if no waiting will help.
+fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), Error> {
+    for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
+        let name = &goal.name;
+        let found = service(progress, goal);
+        let was_there = service(before, goal).is_some_and(|service| !service.removed);
+        if found.map_or(was_there, |service| service.removed) {
+            let what = format!("`{name}` was removed by somebody else meanwhile");
+            return Err(Error::Failed { what, lines: Vec::new(), hint: "sleepctl service ls".to_owned() });
+        }
+        if let Some(service) = found.filter(|service| service.update.starts_with("paused")) {
+            let what = format!("the update of `{name}` stands still");
+            let lines = vec![service.update.clone()];
+            return Err(Error::Failed { what, lines, hint: format!("sleepctl service ps {name}") });
+        }
+    }
+    Ok(())
+}
+
+/// Which slots failed how often while somebody waits.
+#[derive(Default)]
+struct Crashes {
+    failed: BTreeMap<String, (u32, bool)>,
+}
+
+impl Crashes {
+    /// Shows new failures with what the tasks wrote last.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] at a crash loop.
+    async fn look(
+        &mut self,
+        client: &Client,
+        live: &Live<'_>,
+        goal: &Goal,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
+            for slot in service(progress, goal).iter().flat_map(|service| &service.slots) {
+                let (count, is_failed) = self.failed.entry(slot.name.clone()).or_default();
+                let newly = slot.state == "failed" && !*is_failed;
+                *is_failed = slot.state == "failed";
+                if !newly {
+                    continue;
+                }
+                *count += 1;
+                let Some(task) = failed_task(client, &goal.id, &slot.name).await? else { continue };
+                if *count >= CRASH_LOOP {
+                    let what =
+                        format!("{} failed {count} times in a row; the cluster goes on trying", slot.name);
+                    let hint = format!("sleepctl logs {}", slot.name);
+                    return Err(Error::Failed { what, lines: progress::crash(&task), hint });
+                }
+                live.crashed(&task);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The task of a slot that failed last.
+async fn failed_task(client: &Client, service: &str, slot: &str) -> Result<Option<TaskView>, Error> {
+    let tasks: Vec<TaskView> =
+        client.get(&format!("{}?history=true", path(&["services", service, "tasks"]))).await?;
+    let failed = tasks.into_iter().filter(|task| task.name == slot && task.state == "failed");
+    Ok(failed.max_by(|a, b| a.since.cmp(&b.since)))
+}

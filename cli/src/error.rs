@@ -1,0 +1,161 @@
+//! What went wrong, as facts. What to say and what to type next is for `output::error`.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sleep_wire::api::{Problem, Progress};
+
+use crate::client::Host;
+
+/// A command that did not come to its end.
+#[derive(Debug)]
+pub enum Error {
+    /// What was typed is not a command.
+    Usage(String),
+    /// No agent answers.
+    Unreachable {
+        /// Where it was tried.
+        hosts: Vec<String>,
+        /// In the operating system's words.
+        why: String,
+        /// Whether the socket is there, and this user may not use it.
+        forbidden: bool,
+    },
+    /// The agent refused. Nothing changed, unless it says so.
+    Refused(Box<Problem>),
+    /// The agent went away while it was asked.
+    Lost {
+        /// Which.
+        host: String,
+        /// In whose words ever.
+        why: String,
+    },
+    /// The agent's answer means nothing to this release.
+    Nonsense(String),
+    /// An operator's key cannot be used.
+    Key {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It was waited for long enough. The work goes on.
+    TimedOut {
+        /// How long.
+        after: Duration,
+        /// How far it is.
+        progress: Box<Progress>,
+    },
+    /// What is left cannot be placed.
+    Stuck(Box<Progress>),
+    /// The task that was asked for failed.
+    Failed {
+        /// What.
+        what: String,
+        /// In what way, line by line.
+        lines: Vec<String>,
+        /// What to type next; empty for nothing.
+        hint: String,
+    },
+    /// Somebody pressed Ctrl-C. The work goes on.
+    Interrupted {
+        /// How to watch it.
+        watch: String,
+    },
+    /// It was dangerous, and nobody confirmed it.
+    Unconfirmed(String),
+    /// Nobody reads what is printed any more.
+    Unread,
+    /// Something here that is nobody's fault but this program's or this machine's.
+    Internal(String),
+}
+
+impl Error {
+    /// What a script learns of it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(problem) if problem.code == sleep_wire::api::Code::Stale => 6,
+            Self::Refused(_)
+            | Self::Failed { .. }
+            | Self::Nonsense(_)
+            | Self::Key { .. }
+            | Self::Internal(_) => 1,
+            Self::Usage(_) | Self::Unconfirmed(_) => 2,
+            Self::Unreachable { .. } | Self::Lost { .. } => 3,
+            Self::TimedOut { .. } => 4,
+            Self::Stuck(_) => 5,
+            Self::Interrupted { .. } => 130,
+            Self::Unread => 0,
+        }
+    }
+
+    /// Something this program took for granted does not hold.
+    pub fn internal(what: &str, error: &dyn Display) -> Self {
+        Self::Internal(format!("{what}: {error}"))
+    }
+
+    /// An answer that means nothing.
+    pub fn nonsense(what: &str) -> Self {
+        Self::Nonsense(what.to_owned())
+    }
+
+    /// The stream ended in the middle of an answer.
+    pub fn cut(error: &dyn Display) -> Self {
+        Self::Lost { host: String::new(), why: error.to_string() }
+    }
+
+    /// The agent hung up.
+    pub fn lost(host: &Host, error: &dyn Display) -> Self {
+        Self::Lost { host: host.to_string(), why: error.to_string() }
+    }
+
+    /// The agent took the request and said nothing.
+    pub fn silent(host: &Host, after: Duration) -> Self {
+        Self::Lost { host: host.to_string(), why: format!("no answer within {} s", after.as_secs()) }
+    }
+
+    /// A host does not answer.
+    pub fn host(host: &Host, why: &str) -> Self {
+        Self::Unreachable { hosts: vec![host.to_string()], why: why.to_owned(), forbidden: false }
+    }
+
+    /// A socket does not answer.
+    pub fn socket(host: &Host, error: &std::io::Error) -> Self {
+        let forbidden = error.kind() == std::io::ErrorKind::PermissionDenied;
+        Self::Unreachable { hosts: vec![host.to_string()], why: error.to_string(), forbidden }
+    }
+
+    /// None of several hosts answers.
+    pub fn unreachable(tried: Vec<(Host, Self)>) -> Self {
+        let mut all = Vec::new();
+        let (mut reasons, mut any_forbidden) = (Vec::new(), false);
+        let several = tried.len() > 1;
+        for (host, error) in tried {
+            if let Self::Unreachable { why, forbidden, .. } = error {
+                reasons.push(if several { format!("{host}: {why}") } else { why });
+                any_forbidden |= forbidden;
+            }
+            all.push(host.to_string());
+        }
+        Self::Unreachable { hosts: all, why: reasons.join("; "), forbidden: any_forbidden }
+    }
+
+    /// Whether another try, or another host, may do better.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Lost { .. } => true,
+            Self::Refused(problem) => problem.status == 503,
+            Self::Usage(_)
+            | Self::Nonsense(_)
+            | Self::Key { .. }
+            | Self::TimedOut { .. }
+            | Self::Stuck(_)
+            | Self::Failed { .. }
+            | Self::Interrupted { .. }
+            | Self::Unconfirmed(_)
+            | Self::Unread
+            | Self::Internal(_) => false,
+        }
+    }
+}

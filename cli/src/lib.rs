@@ -1,0 +1,34 @@
+//! The command line of a sleepd cluster.
+//!
+//! ```text
+//! args (what was typed) → command (request → answer) → output (what is printed)
+//!                                  ↓
+//!                               client (hosts, streams, HTTP)
+//! ```
+//! # Not here
+//! Decisions: the agent makes them. This program asks, waits and shows.
+
+pub mod args;
+pub mod client;
+pub mod command;
+pub mod error;
+pub mod key;
+pub mod output;
+
+use clap::Parser;
+
+/// Runs the command that was typed, and returns the exit code.
+pub fn run() -> u8 {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::no_runtime(&error),
+    };
+    let code = runtime.block_on(command::run(cli));
+    // A thread may still be reading standard input: nobody waits for it.
+    runtime.shutdown_background();
+    code
+}

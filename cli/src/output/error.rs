@@ -1,0 +1,318 @@
+//! What went wrong, in words: what happened, whether anything changed, and one line to type next.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
+
+use super::time;
+use crate::client::DEFAULT_SOCKET;
+use crate::error::Error;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const BOLD: Style = Style::new().bold();
+
+/// The most nodes whose reasons are told.
+const MAX_REASONS: usize = 12;
+
+/// The error of a command that was to change something, or only to look; `words` are what was typed after the
+/// program's name.
+pub fn render(error: &Error, changes: bool, words: &[String]) -> String {
+    let said = said(error, changes, words);
+    if said.what.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{ERROR}error:{ERROR:#} {}", said.what);
+    for line in &said.more {
+        write!(text, "\n{line}").expect("a string takes what is written to it");
+    }
+    if let Some(hint) = said.hint {
+        write!(text, "\n\n{BOLD}hint:{BOLD:#} {hint}").expect("a string takes what is written to it");
+    }
+    text
+}
+
+struct Said {
+    what: String,
+    more: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Said {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), more: Vec::new(), hint: None }
+    }
+
+    fn more(mut self, line: impl Into<String>) -> Self {
+        self.more.push(line.into());
+        self
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+fn said(error: &Error, changes: bool, words: &[String]) -> Said {
+    match error {
+        Error::Usage(problem) => Said::new(problem).hint(help(words)),
+        Error::Unreachable { hosts, why, forbidden } => unreachable(hosts, why, *forbidden),
+        Error::Refused(problem) => refused(problem, changes, words),
+        Error::Lost { host, why } => {
+            let host = if host.is_empty() { String::new() } else { format!(" at {host}") };
+            let said = Said::new(format!("the agent{host} went away before it had answered: {why}"));
+            if changes {
+                said.more("it may or may not have been changed").hint("sleepctl cluster status")
+            } else {
+                said
+            }
+        }
+        Error::Nonsense(what) => {
+            Said::new(format!("the agent's answer makes no sense to this release: {what}"))
+                .hint("sleepctl version")
+        }
+        Error::Key { path, problem } => key(path, problem),
+        Error::TimedOut { after, progress } => timed_out(*after, progress),
+        Error::Stuck(progress) => stuck(progress),
+        Error::Failed { what, lines, hint } => {
+            let mut said = Said::new(what);
+            said.more.extend(lines.iter().cloned());
+            if hint.is_empty() { said } else { said.hint(hint) }
+        }
+        Error::Interrupted { watch } => {
+            Said::new("interrupted: the work goes on without being watched").hint(watch)
+        }
+        Error::Unconfirmed(danger) if danger.is_empty() => Said::new("not confirmed: nothing changed"),
+        Error::Unconfirmed(danger) => {
+            Said::new("this wants to be confirmed, and there is no terminal to ask on")
+                .more(danger)
+                .more("nothing changed")
+                .hint(format!("sleepctl {} -y", joined(words)))
+        }
+        Error::Unread => Said::new(""),
+        Error::Internal(problem) => Said::new(problem),
+    }
+}
+
+fn unreachable(hosts: &[String], why: &str, forbidden: bool) -> Said {
+    let one = hosts.first().map(String::as_str).unwrap_or_default();
+    if forbidden {
+        return Said::new(format!("{one} may not be opened by this user: {why}"))
+            .more("whoever may open it owns the cluster; it belongs to the group `sleepd`")
+            .hint("sudo usermod -aG sleepd \"$USER\"   (then log in anew)");
+    }
+    let said = match hosts {
+        [_] => Said::new(format!("no agent answers at {one}: {why}")),
+        _ => Said::new(format!("no agent answers: {why}")),
+    };
+    if let Some(host) = one.strip_prefix("quic://") {
+        return said
+            .hint(format!("sleepctl -H ssh://{} cluster status", host.split(':').next().unwrap_or(host)));
+    }
+    if one == DEFAULT_SOCKET {
+        said.hint("systemctl status sleepd")
+    } else {
+        said.hint("sleepctl -H HOST cluster status")
+    }
+}
+
+fn key(path: &Path, problem: &str) -> Said {
+    let said = Said::new(format!("the operator key {} cannot be used: {problem}", path.display()));
+    match (path.exists(), problem.starts_with("others may read it")) {
+        (true, true) => said.hint(format!("chmod 600 {}", path.display())),
+        (true, false) => said,
+        (false, _) => said
+            .more("an agent's own host needs no key; there, make one and copy it here")
+            .hint("sleepctl operator create \"$USER\""),
+    }
+}
+
+fn refused(problem: &Problem, changes: bool, words: &[String]) -> Said {
+    let mut said = Said::new(&problem.title);
+    if !problem.detail.is_empty() {
+        said.more.push(problem.detail.clone());
+    }
+    match (problem.changed, changes) {
+        (true, _) => said.more.push("part of it was changed".to_owned()),
+        (false, true) => said.more.push("nothing changed".to_owned()),
+        (false, false) => {}
+    }
+    if let Some(corrected) = corrected(problem, words) {
+        return said.hint(corrected);
+    }
+    if !problem.candidates.is_empty() {
+        said.more.push(format!("there is {}", problem.candidates.join(", ")));
+    }
+    match advice(problem.code, words) {
+        Some(hint) => said.hint(hint),
+        None => said,
+    }
+}
+
+/// What to type after a refusal.
+fn advice(code: Code, words: &[String]) -> Option<String> {
+    let advice = match code {
+        Code::NotClustered => "sleepctl cluster init",
+        Code::AlreadyClustered | Code::Busy => "sleepctl cluster status",
+        Code::NotControl | Code::NoSuchNode | Code::Unreachable => "sleepctl node ls",
+        Code::NoSuchService | Code::NameTaken => "sleepctl service ls",
+        Code::NoSuchTask => "sleepctl ps",
+        Code::NoSuchToken => "sleepctl cluster token ls",
+        Code::Ambiguous => return None,
+        Code::Stale => "sleepctl service ls -o wide",
+        Code::BadToken => "sleepctl cluster token create   (on a member)",
+        Code::Refused | Code::NoDoor => "sleepctl cluster status   (on a member: it tells where it listens)",
+        Code::LastControl => "sleepctl node promote NODE",
+        Code::Storage | Code::Internal => "journalctl -u sleepd -n 50",
+        Code::Unsupported | Code::Unknown => "sleepctl version",
+        Code::Forbidden => "sleepctl operator create NAME   (on a member)",
+        Code::Invalid | Code::BadRequest | Code::CommandReused => return Some(help(words)),
+    };
+    Some(advice.to_owned())
+}
+
+/// What was typed, with the nearest name in place of the one that nobody has.
+fn corrected(problem: &Problem, words: &[String]) -> Option<String> {
+    let missing = problem.title.split('`').nth(1)?;
+    let nearest = problem.candidates.first().filter(|_| problem.code != Code::Ambiguous)?;
+    let mut words = words.to_vec();
+    let typed = words.iter_mut().rev().find(|word| {
+        word.strip_prefix(missing).is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '.']))
+    })?;
+    *typed = format!("{nearest}{}", &typed[missing.len()..]);
+    Some(format!("sleepctl {}", joined(&words)))
+}
+
+fn timed_out(after: Duration, progress: &Progress) -> Said {
+    let said = Said::new(format!("not done after {}; the work goes on", time::exact(after)));
+    let services = progress.services.iter().filter(|service| !service.converged).map(standing);
+    let nodes = progress.nodes.iter().filter(|node| !node.converged);
+    let nodes = nodes.map(|node| format!("{}: {} tasks left", node.name, node.tasks));
+    let watch = progress.services.iter().find(|service| !service.converged);
+    let watch = watch
+        .map_or_else(|| "sleepctl node ls".to_owned(), |service| format!("sleepctl ps {}", service.name));
+    services.chain(nodes).fold(said, Said::more).hint(watch)
+}
+
+fn standing(service: &ServiceProgress) -> String {
+    if service.removed {
+        return format!("{}: {} tasks left", service.name, service.ending);
+    }
+    let odd: Vec<String> = service
+        .slots
+        .iter()
+        .filter(|slot| !slot.settled)
+        .take(3)
+        .map(|slot| match slot.message.as_str() {
+            "" => format!("{} is {}", slot.name, slot.state),
+            message => format!("{} is {}: {message}", slot.name, slot.state),
+        })
+        .collect();
+    format!("{}: {}/{} running; {}", service.name, service.settled, service.desired, odd.join("; "))
+}
+
+fn stuck(progress: &Progress) -> Said {
+    let homeless =
+        |service: &ServiceProgress| service.slots.iter().filter(|slot| !slot.refusals.is_empty()).count();
+    let left: Vec<&ServiceProgress> = progress.services.iter().filter(|service| !service.converged).collect();
+    let what: Vec<String> = left
+        .iter()
+        .map(|service| match homeless(service) {
+            1 if service.desired == 1 => format!("`{}` has no node", service.name),
+            count => format!("{count} of {} replicas of `{}` have no node", service.desired, service.name),
+        })
+        .collect();
+    let slots = left.iter().flat_map(|service| &service.slots);
+    let refusals: Vec<&Refusal> = slots.flat_map(|slot| &slot.refusals).collect();
+    let said =
+        refusals_by_node(refusals.iter().copied()).into_iter().fold(Said::new(what.join(", ")), Said::more);
+    let said = left.iter().fold(said, |said, service| match service.settled {
+        0 => said
+            .more(format!("none of `{}` is running; it starts by itself once there is room", service.name)),
+        some => said.more(format!(
+            "{some}/{} of `{}` are running; the rest start by themselves once there is room",
+            service.desired, service.name
+        )),
+    });
+    let drained = refusals.iter().find(|refusal| refusal.filter.starts_with("drain"));
+    match (drained, left.first()) {
+        (Some(refusal), _) => said.hint(format!("sleepctl node activate {}", refusal.node)),
+        (None, Some(service)) => said.hint(format!("sleepctl why {}", service.name)),
+        (None, None) => said,
+    }
+}
+
+/// What each node answers, aligned; what several slots hear from a node is told once.
+pub fn refusals_by_node<'a>(refusals: impl Iterator<Item = &'a Refusal>) -> Vec<String> {
+    let mut by_node: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for refusal in refusals {
+        let reasons = by_node.entry(&refusal.node).or_default();
+        if !reasons.contains(&refusal.reason.as_str()) {
+            reasons.push(&refusal.reason);
+        }
+    }
+    let width = by_node.keys().map(|node| node.chars().count()).max().unwrap_or(0);
+    let line = |(node, reasons): (&&str, &Vec<&str>)| format!("  {node:width$}  {}", reasons.join("; "));
+    let mut lines: Vec<String> = by_node.iter().take(MAX_REASONS).map(line).collect();
+    if by_node.len() > MAX_REASONS {
+        lines.push(format!("  and {} more", by_node.len() - MAX_REASONS));
+    }
+    lines
+}
+
+/// How to ask for help on what was typed.
+fn help(words: &[String]) -> String {
+    let verbs = words.iter().take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).take(2);
+    let verbs: Vec<&str> = verbs.map(String::as_str).collect();
+    let verbs = match verbs.as_slice() {
+        [noun @ ("cluster" | "node" | "service" | "operator"), verb] => format!("{noun} {verb} "),
+        [first, ..] => format!("{first} "),
+        [] => String::new(),
+    };
+    format!("sleepctl {verbs}--help")
+}
+
+/// Words as one line that a shell splits the same way.
+fn joined(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|word| match word.chars().all(plain) && !word.is_empty() {
+            true => word.clone(),
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        })
+        .collect();
+    quoted.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_nearest_name_takes_the_place_of_the_one_typed() {
+        let problem = Problem::new(Code::NoSuchService, 404, "no service `sleep-ap`")
+            .candidates(vec!["sleep-app".to_owned(), "sleep-bap".to_owned()]);
+        let corrected = |line: &str| corrected(&problem, &words(line));
+        assert_eq!(corrected("scale sleep-ap=7"), Some("sleepctl scale sleep-app=7".to_owned()));
+        assert_eq!(corrected("logs sleep-ap.2"), Some("sleepctl logs sleep-app.2".to_owned()));
+        assert_eq!(corrected("rm sleep-apple"), None);
+    }
+
+    #[test]
+    fn a_line_to_paste_is_split_as_it_was_typed() {
+        let typed = ["-H".to_owned(), "a b".to_owned(), "it's".to_owned(), String::new()];
+        assert_eq!(joined(&typed), r"-H 'a b' 'it'\''s' ''");
+        assert_eq!(help(&words("service scale web=x")), "sleepctl service scale --help");
+        assert_eq!(help(&words("scale web=x")), "sleepctl scale --help");
+        assert_eq!(help(&words("-H x ls")), "sleepctl --help");
+    }
+}

@@ -1,0 +1,72 @@
+//! Times for people.
+
+use jiff::Timestamp;
+
+/// A moment to measure ages from.
+#[derive(Clone, Copy)]
+pub struct Moment(Timestamp);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        Self(Timestamp::now())
+    }
+
+    /// How long ago something was, in its largest unit: `3m`. Nothing for what has no time; `0s` for what another
+    /// clock puts into the future.
+    pub fn age(self, since: Option<&str>) -> String {
+        let Some(since) = since.and_then(|text| text.parse::<Timestamp>().ok()) else {
+            return String::new();
+        };
+        let seconds = self.0.duration_since(since).as_secs().max(0);
+        coarse(seconds.unsigned_abs())
+    }
+}
+
+/// A length of time, in its largest unit.
+pub fn coarse(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [(60, "s"), (60, "m"), (24, "h"), (365, "d"), (u64::MAX, "y")];
+    let mut left = seconds;
+    for (next, unit) in UNITS {
+        if left < next {
+            return format!("{left}{unit}");
+        }
+        left /= next;
+    }
+    format!("{left}y")
+}
+
+/// A length of time with its tenths, while they matter.
+pub fn exact(time: std::time::Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..120 => format!("{} s", time.as_secs()),
+        seconds => format!("{} min", seconds / 60),
+    }
+}
+
+/// The time of day of something that happened, for a story.
+pub fn of_day(at: &str) -> String {
+    match at.parse::<Timestamp>() {
+        Ok(at) => at.strftime("%H:%M:%S").to_string(),
+        Err(_) => at.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now = Moment("2026-01-02T12:00:00Z".parse().expect("a time"));
+        let age = |since| now.age(Some(since));
+        assert_eq!(age("2026-01-02T11:59:48.5Z"), "11s");
+        assert_eq!(age("2026-01-02T11:57:00Z"), "3m");
+        assert_eq!(age("2026-01-01T11:57:00Z"), "1d");
+        assert_eq!(age("2020-01-01T00:00:00Z"), "6y");
+        assert_eq!(age("2026-01-02T12:10:00Z"), "0s");
+        assert_eq!(age("yesterday"), "");
+        assert_eq!(now.age(None), "");
+    }
+}

@@ -1,0 +1,91 @@
+//! Real keys, real bytes; verdicts and readings are remembered, as a thousand nodes ask the same.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use sha2::{Digest as _, Sha256};
+use sleep_core::Crypto;
+use sleep_core::state::Entry;
+use sleep_wire::{Digest, PublicKey, Signature};
+
+/// What all nodes of a world have worked out already.
+#[derive(Default)]
+struct Memory {
+    /// By hash of key, bytes and signature.
+    verdicts: BTreeMap<[u8; 32], bool>,
+    /// By hash of the record's bytes.
+    read: BTreeMap<[u8; 32], Result<Arc<Entry>, &'static str>>,
+}
+
+/// One node's key, and the memory of its world.
+#[derive(Clone)]
+pub struct SimCrypto {
+    key: SigningKey,
+    memory: Rc<RefCell<Memory>>,
+}
+
+/// Makes keys for one world.
+#[derive(Clone, Default)]
+pub struct Mint {
+    memory: Rc<RefCell<Memory>>,
+}
+
+impl Mint {
+    /// The key with this number.
+    pub fn key(&self, seed: u64, number: u64) -> SimCrypto {
+        let secret = Sha256::new()
+            .chain_update(b"simulated key")
+            .chain_update(seed.to_le_bytes())
+            .chain_update(number.to_le_bytes())
+            .finalize();
+        SimCrypto { key: SigningKey::from_bytes(&secret.into()), memory: self.memory.clone() }
+    }
+}
+
+impl Crypto for SimCrypto {
+    fn hash(&self, bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    fn public_key(&self) -> PublicKey {
+        PublicKey(self.key.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, bytes: &[u8]) -> Signature {
+        Signature(self.key.sign(bytes).to_bytes())
+    }
+
+    fn verify(&self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
+        let asked: [u8; 32] =
+            Sha256::new().chain_update(key.0).chain_update(signature.0).chain_update(bytes).finalize().into();
+        if let Some(known) = self.memory.borrow().verdicts.get(&asked) {
+            return *known;
+        }
+        let verdict = VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+            key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        });
+        self.memory.borrow_mut().verdicts.insert(asked, verdict);
+        verdict
+    }
+
+    fn token_key(&self, seed: &[u8; 32]) -> PublicKey {
+        PublicKey(SigningKey::from_bytes(seed).verifying_key().to_bytes())
+    }
+
+    fn sign_with_token(&self, seed: &[u8; 32], bytes: &[u8]) -> Signature {
+        Signature(SigningKey::from_bytes(seed).sign(bytes).to_bytes())
+    }
+
+    fn read_record(&self, bytes: &[u8]) -> Result<Arc<Entry>, &'static str> {
+        let asked: [u8; 32] = Sha256::digest(bytes).into();
+        if let Some(known) = self.memory.borrow().read.get(&asked) {
+            return known.clone();
+        }
+        let read = Entry::read(bytes, self).map(Arc::new);
+        self.memory.borrow_mut().read.insert(asked, read.clone());
+        read
+    }
+}

@@ -1,0 +1,144 @@
+//! One host: its agent's core, its disk, its engine, its clock.
+
+use sleep_core::io::Input;
+use sleep_core::node::{Node, Setup, Tuning};
+use sleep_core::{Crypto, Instant, Now};
+use sleep_wire::node::{Address, NodeFacts};
+use sleep_wire::spec::Runtime;
+use sleep_wire::{ClusterId, NodeId, PublicKey, RELEASE, WallTime, message::PROTOCOL};
+
+use crate::crypto::{Mint, SimCrypto};
+use crate::disk::Disk;
+use crate::engine::Engine;
+
+/// The core of the simulated agents.
+pub type SimNode = Node<SimCrypto>;
+
+/// One host.
+pub struct Host {
+    /// Its agent; `None` while it is not running.
+    pub node: Option<SimNode>,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its container engine.
+    pub engine: Engine,
+    /// Its present key's node.
+    pub id: NodeId,
+    /// The cluster that its engine was told of.
+    pub cluster: Option<ClusterId>,
+    /// Counts the starts of its agent, so that what was meant for an earlier one is not taken by a later.
+    pub life: u64,
+    /// When its agent asked to be woken: only the last wish counts.
+    pub wake: Option<u64>,
+    number: usize,
+    seed: u64,
+    /// How many keys it has had: a new one after each leave.
+    keys: u64,
+    /// By how much its wall clock is off, in milliseconds.
+    wall_off: i64,
+    tuning: Tuning,
+}
+
+/// 2026-01-01, in milliseconds since 1970: when every world begins.
+const BIRTH_MS: i64 = 1_767_225_600_000;
+
+impl Host {
+    /// A host whose agent has not been started.
+    pub fn new(number: usize, seed: u64, mint: &Mint, wall_off: i64, tuning: Tuning) -> Self {
+        let mut host = Self {
+            node: None,
+            disk: Disk::default(),
+            engine: Engine::new(seed ^ number as u64, NodeId([0; 16]), [Runtime::Docker]),
+            id: NodeId([0; 16]),
+            cluster: None,
+            life: 0,
+            wake: None,
+            number,
+            seed,
+            keys: 0,
+            wall_off,
+            tuning,
+        };
+        host.id = host.key(mint).node_id(&host.public_key(mint));
+        host.engine = Engine::new(seed ^ ((number as u64) << 20), host.id, [Runtime::Docker]);
+        host
+    }
+
+    fn key(&self, mint: &Mint) -> SimCrypto {
+        mint.key(self.seed, ((self.number as u64) << 16) | self.keys)
+    }
+
+    /// What its clocks show at a moment of the world, in microseconds since it began.
+    pub fn now(&self, at: u64) -> Now {
+        let boot = at + 1_000_000 * (self.number as u64 + 1);
+        let wall = BIRTH_MS + i64::try_from(at / 1000).unwrap_or(i64::MAX) + self.wall_off;
+        Now { instant: Instant(boot), wall: WallTime(wall) }
+    }
+
+    /// The world's moment at which its boot clock shows this.
+    pub fn world_time(&self, instant: Instant) -> u64 {
+        instant.0.saturating_sub(1_000_000 * (self.number as u64 + 1))
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> String {
+        format!("node{}", self.number + 1)
+    }
+
+    /// Starts its agent on what its disk holds.
+    pub fn start(&mut self, mint: &Mint, rebooted: bool) {
+        let facts = NodeFacts {
+            name: self.name(),
+            addresses: vec![Address::V4([10, 0, (self.number >> 8) as u8, (self.number & 255) as u8], 7533)],
+            release: RELEASE.to_owned(),
+            protocol: PROTOCOL,
+            architecture: "x86_64".to_owned(),
+            os: "linux".to_owned(),
+            cpu_milli: 4_000,
+            memory: 8 << 30,
+            runtimes: Vec::new(),
+            labels: Vec::new(),
+            wall: WallTime::default(),
+            at_ms: 0,
+        };
+        self.life += 1;
+        self.wake = None;
+        self.node = Some(Node::new(Setup {
+            crypto: self.key(mint),
+            facts,
+            runtimes: vec![Runtime::Docker],
+            stored: self.disk.stored(),
+            host_rebooted: rebooted,
+            seed: self.seed ^ ((self.number as u64) << 32) ^ self.life,
+            tuning: self.tuning.clone(),
+        }));
+    }
+
+    /// Its agent dies at once. Its containers do not.
+    pub fn kill(&mut self) {
+        self.node = None;
+        self.disk.crash();
+        self.life += 1;
+        self.wake = None;
+    }
+
+    /// The agent has left its cluster: it goes on as a new node.
+    pub fn reset(&mut self, mint: &Mint) {
+        self.keys += 1;
+        self.id = self.key(mint).node_id(&self.public_key(mint));
+        self.start(mint, false);
+    }
+
+    /// Its present public key.
+    pub fn public_key(&self, mint: &Mint) -> PublicKey {
+        Crypto::public_key(&self.key(mint))
+    }
+
+    /// Hands an input to its agent, if it runs.
+    pub fn handle(&mut self, at: u64, input: Input) {
+        let now = self.now(at);
+        if let Some(node) = &mut self.node {
+            node.handle(now, input);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The story of a run: a cluster forms, work is deployed and scaled, the holder dies, and everything is well again.
+
+use std::collections::BTreeSet;
+
+use sleep_core::io::{Command, Reply, Ticket};
+use sleep_wire::spec::{Mode, Revision, TaskTemplate};
+use sleep_wire::{CommandId, NodeId, ServiceId, WallTime};
+
+use crate::world::{Answer, SECOND, Time, World};
+
+/// What a step of the story did not come to, in words.
+pub type Failure = String;
+
+/// A cluster of all hosts, formed through the first.
+///
+/// # Errors
+/// What did not happen in time.
+pub fn form(world: &mut World) -> Result<(), Failure> {
+    let (nonce, token_seed) = (world.draw(), world.draw());
+    let ticket = world.command(0, Command::Init { nonce, token_seed });
+    let Reply::Initialised { token, .. } = answer(world, ticket, "init")? else {
+        return Err("init was answered with something else".into());
+    };
+    let mut tickets = Vec::new();
+    for host in 1..world.hosts.len() {
+        let addresses = vec!["node1".to_owned()];
+        tickets.push(world.command(host, Command::Join { token: token.to_string(), addresses }));
+    }
+    for ticket in tickets {
+        answer(world, ticket, "join")?;
+    }
+    let count = world.hosts.len();
+    expect(world, 60 * SECOND, "everybody sees everybody", |world| {
+        world.hosts.iter().all(|host| host.node.as_ref().is_none_or(|node| node.live().len() == count))
+    })
+}
+
+/// Creates a service.
+///
+/// # Errors
+/// What did not happen in time.
+pub fn create(world: &mut World, host: usize, name: &str, replicas: u32) -> Result<ServiceId, Failure> {
+    let spec = Revision {
+        parents: Vec::new(),
+        template: TaskTemplate {
+            image: "busybox".to_owned(),
+            command: vec!["sleep".to_owned(), "infinity".to_owned()],
+            ..TaskTemplate::default()
+        },
+        placement: Default::default(),
+        update: Default::default(),
+        partition: Default::default(),
+        labels: Vec::new(),
+        at: WallTime::default(),
+    };
+    let command = CommandId(world.draw());
+    let create = Command::ServiceCreate {
+        name: name.to_owned(),
+        mode: Mode::Replicated,
+        singleton: false,
+        replicas,
+        spec: Box::new(spec),
+        command,
+    };
+    let ticket = world.command(host, create);
+    match answer(world, ticket, "create")? {
+        Reply::Service { service, .. } => Ok(service),
+        other => Err(format!("create was answered with {other:?}")),
+    }
+}
+
+/// Scales a service.
+///
+/// # Errors
+/// What did not happen in time.
+pub fn scale(world: &mut World, host: usize, service: ServiceId, replicas: u32) -> Result<(), Failure> {
+    let command = CommandId(world.draw());
+    let ticket = world.command(host, Command::ServiceScale { scales: vec![(service, replicas)], command });
+    answer(world, ticket, "scale").map(drop)
+}
+
+/// Waits until exactly so many tasks of a service run, on hosts whose agents run.
+///
+/// # Errors
+/// How many ran instead.
+pub fn running(world: &mut World, within: Time, service: ServiceId, wanted: usize) -> Result<(), Failure> {
+    let count = move |world: &World| {
+        world
+            .hosts
+            .iter()
+            .filter(|host| host.node.is_some())
+            .flat_map(|host| host.engine.running())
+            .filter(|container| container.label().is_some_and(|label| label.slot.service == service))
+            .count()
+    };
+    let done = expect(world, within, "", |world| count(world) == wanted);
+    done.map_err(|_| format!("{} of {wanted} tasks run after {} s", count(world), within / SECOND))
+}
+
+/// The host that holds the lease.
+///
+/// # Errors
+/// If nobody does in time.
+pub fn holder(world: &mut World, within: Time) -> Result<usize, Failure> {
+    let mut found = None;
+    expect(world, within, "somebody holds the lease", |world| {
+        found = world.hosts.iter().position(|host| {
+            host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some())
+        });
+        found.is_some()
+    })?;
+    found.ok_or_else(|| "nobody holds the lease".to_owned())
+}
+
+/// Waits until all agents that run have the same records.
+///
+/// # Errors
+/// If they do not in time.
+pub fn equal(world: &mut World, within: Time) -> Result<(), Failure> {
+    expect(world, within, "all have the same records", |world| {
+        let sums: BTreeSet<_> = world.hosts.iter().filter_map(|host| host.node.as_ref()?.digest()).collect();
+        sums.len() <= 1
+    })
+}
+
+/// Waits for a command's answer.
+///
+/// # Errors
+/// If there is none in time, or it is a refusal.
+pub fn answer(world: &mut World, ticket: Ticket, what: &str) -> Result<Reply, Failure> {
+    let mut told: Option<Answer> = None;
+    expect(world, 20 * SECOND, what, |world| {
+        told = world.answers.get(&ticket).map(|(_, answer)| answer.clone());
+        told.is_some()
+    })?;
+    match told {
+        Some(Ok(reply)) => Ok(reply),
+        Some(Err(refusal)) => Err(format!("{what} was refused: {refusal:?}")),
+        None => Err(format!("{what} was not answered")),
+    }
+}
+
+/// Waits until something holds.
+///
+/// # Errors
+/// What did not, and after how long.
+pub fn expect(
+    world: &mut World,
+    within: Time,
+    what: &str,
+    holds: impl FnMut(&mut World) -> bool,
+) -> Result<(), Failure> {
+    let end = world.now + within;
+    if world.until(end, holds) { Ok(()) } else { Err(format!("{what}: not within {} s", within / SECOND)) }
+}
+
+/// The node that a host's agent is now.
+pub fn node_of(world: &World, host: usize) -> NodeId {
+    world.hosts[host].id
+}
