@@ -85,17 +85,19 @@ fn config_with<const N: usize>() -> Bounded<N> {
 }
 
 /// bincode's limit is a constant of the type, and it bounds the memory that a length prefix may claim. So the bytes
-/// received pick the smallest of a ladder of limits: a lie about a length costs little.
+/// received pick the smallest of a ladder of limits: a lie about a length costs little. A step is at most twice what
+/// was received, so eight times the step is at most sixteen times that.
 fn decode_bounded<T: Wire>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
     macro_rules! ladder {
         ($($size:literal),*) => {
             match bytes.len() {
-                $(0..=$size => bincode::decode_from_slice(bytes, config_with::<{ 16 * $size }>()),)*
-                _ => bincode::decode_from_slice(bytes, config_with::<{ 16 * MAX_LEN }>()),
+                0..=256 => bincode::decode_from_slice(bytes, config_with::<4096>()),
+                $(0..=$size => bincode::decode_from_slice(bytes, config_with::<{ 8 * $size }>()),)*
+                _ => bincode::decode_from_slice(bytes, config_with::<{ 8 * MAX_LEN }>()),
             }
         };
     }
-    ladder!(256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288)
+    ladder!(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288)
         .map_err(|_| Malformed::Invalid)
 }
 

@@ -124,6 +124,28 @@ impl Entry {
         })
     }
 
+    /// An entry under another label and with another hash, but with the same bytes: a store is filled with these
+    /// where only hashes count.
+    #[cfg(test)]
+    pub(crate) fn resembling(&self, number: u32, crypto: &impl Crypto) -> Self {
+        let Some(Key::Desired(DesiredKey::NodeLabel { node, .. })) = self.key() else {
+            unreachable!("only labels are resembled");
+        };
+        let label = alloc::format!("{number}");
+        let place = Place::Known(Key::Desired(DesiredKey::NodeLabel { node: *node, label }));
+        let hash = crypto.hash(&number.to_le_bytes());
+        Self {
+            bytes: self.bytes.clone(),
+            hash,
+            bucket: bucket_of(&place, &hash),
+            place,
+            stamp: self.stamp,
+            author: self.author,
+            fact: Fact::Sealed,
+            used: None,
+        }
+    }
+
     /// The record's bytes, as received.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

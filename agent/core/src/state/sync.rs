@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use sleep_wire::NodeId;
 use sleep_wire::record::Batch;
-use sleep_wire::sync::{Branch, BucketList, Prefix, Standing, SyncMessage, TriePath};
+use sleep_wire::sync::{Branch, BucketLists, Prefix, Standing, SyncMessage, TriePath};
 
 use super::budget::{Budget, Rate};
 use super::disk::Disk;
@@ -91,7 +91,7 @@ impl View<'_> {
     pub(crate) fn compare(&self, round: u32, branches: &[Branch]) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
-        let (mut lists, mut hashes) = (Vec::<BucketList>::new(), 0);
+        let mut lists = BucketLists::default();
         for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch)) {
             if path.depth < TriePath::BUCKET_DEPTH {
                 let branch = trie.branch(path);
@@ -100,13 +100,12 @@ impl View<'_> {
                     break;
                 }
                 deeper.push(branch);
-            } else if lists.last().is_none_or(|last| last.index < path.index) {
-                let list = trie.list(path.index);
-                hashes += list.records.len();
-                if hashes > HASHES && !lists.is_empty() {
+            } else if lists.buckets.last().is_none_or(|(last, _)| *last < path.index) {
+                let here = trie.bucket(path.index);
+                if lists.records.len() + here.len() > HASHES && !lists.is_empty() {
                     break;
                 }
-                lists.push(list);
+                lists.push(path.index, here.iter().map(|entry| entry.prefix()));
             }
         }
         if !deeper.is_empty() {
@@ -133,54 +132,45 @@ impl View<'_> {
     }
 
     /// Answers what a peer has in some buckets with what it lacks, and what this node does.
-    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &[BucketList]) -> Answer {
-        let (mut surplus, mut want, mut wanted) = (Vec::new(), Vec::<BucketList>::new(), 0);
-        for list in self.comparable(theirs, lists) {
-            let have: BTreeSet<&Prefix> = list.records.iter().collect();
-            let here = self.store.trie().bucket(list.index);
+    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &BucketLists) -> Answer {
+        let (mut surplus, mut want) = (Vec::new(), BucketLists::default());
+        for (index, records) in self.comparable(theirs, lists) {
+            let have: BTreeSet<&Prefix> = records.iter().collect();
+            let here = self.store.trie().bucket(index);
             surplus.extend(here.iter().filter(|entry| !have.contains(&entry.prefix())).map(Arc::clone));
-            let missing =
-                have.into_iter().filter(|prefix| self.store.trie().find(list.index, prefix).is_none());
-            let missing: Vec<Prefix> = missing.take(HASHES - wanted).copied().collect();
-            wanted += missing.len();
+            let missing = have.into_iter().filter(|prefix| self.store.trie().find(index, prefix).is_none());
+            let missing: Vec<Prefix> = missing.take(HASHES - want.records.len()).copied().collect();
             if !missing.is_empty() {
-                want.push(BucketList { index: list.index, records: missing });
+                want.push(index, missing);
             }
         }
         self.pack(round, theirs, surplus, want)
     }
 
     /// Answers what a peer wants.
-    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &[BucketList]) -> Answer {
+    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &BucketLists) -> Answer {
         let mut entries = Vec::new();
-        for list in self.comparable(theirs, want) {
-            let prefixes: BTreeSet<&Prefix> = list.records.iter().collect();
-            entries
-                .extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(list.index, prefix)));
+        for (index, records) in self.comparable(theirs, want) {
+            let prefixes: BTreeSet<&Prefix> = records.iter().collect();
+            entries.extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(index, prefix)));
         }
-        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), Vec::new())
+        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: ascending, and no more than the foundation's while that is
-    /// not the same on both sides.
+    /// The buckets of a message that may be talked about: no more than the foundation's while that is not the same on
+    /// both sides.
     fn comparable<'a>(
         &self,
         theirs: Standing,
-        lists: &'a [BucketList],
-    ) -> impl Iterator<Item = &'a BucketList> {
+        lists: &'a BucketLists,
+    ) -> impl Iterator<Item = (u16, &'a [Prefix])> {
         let equal = Sum::of(&theirs.foundation) == self.foundation();
         let end = if equal { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
-        let mut next = 0;
-        lists.iter().take_while(move |list| {
-            let index = usize::from(list.index);
-            let ascends = (next..end).contains(&index);
-            next = index + 1;
-            ascends
-        })
+        lists.iter().take_while(move |(index, _)| usize::from(*index) < end)
     }
 
     /// Packs records that the peer lacks.
-    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, want: Vec<BucketList>) -> Answer {
+    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, mut want: BucketLists) -> Answer {
         let mut answer = Answer::default();
         let (mut batches, mut total, mut filled, mut more) = (Vec::from([Batch::default()]), 0, 0, false);
         for entry in entries {
@@ -210,7 +200,7 @@ impl View<'_> {
         let (standing, last) = (self.standing(), batches.len() - 1);
         for (at, batch) in batches.into_iter().enumerate() {
             let end = at == last;
-            let want = if end { want.clone() } else { Vec::new() };
+            let want = if end { core::mem::take(&mut want) } else { BucketLists::default() };
             answer.messages.push(SyncMessage::Records {
                 round,
                 standing,
@@ -422,7 +412,7 @@ fn pause(live: usize, dice: &mut Dice) -> Duration {
 
 /// About how many bytes a message has.
 pub(crate) fn size(message: &SyncMessage) -> usize {
-    let hashes = |lists: &[BucketList]| lists.iter().map(|list| 4 + 16 * list.records.len()).sum::<usize>();
+    let hashes = |lists: &BucketLists| 5 * lists.buckets.len() + 16 * lists.records.len();
     64 + match message {
         SyncMessage::Root { .. } | SyncMessage::Equal { .. } => 0,
         SyncMessage::Branches { branches, .. } => {
