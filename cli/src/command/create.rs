@@ -9,38 +9,33 @@ use sleep_wire::spec::{
 
 use super::wait::Want;
 use super::{Context, service};
+use crate::args::Global;
 use crate::args::service::{ConditionArg, Create, HealArg, ModeArg, OrderArg, RuntimeArg, Template};
 use crate::error::Error;
+use crate::output::Output;
 
-pub(super) async fn run(mut context: Context<'_>, args: Create) -> Result<(), Error> {
+pub(super) async fn run(output: &Output, global: Global, args: Create) -> Result<(), Error> {
     let want = match args.mode {
         ModeArg::Replicated => Want::Replicas(args.template.replicas.unwrap_or(1)),
         ModeArg::Global => Want::Settled,
     };
     let request = request(args)?;
+    let mut context = Context::open(output, global).await?;
     let changed: ServiceChanged = context.client.change(Method::POST, "/v1/services", &request).await?;
     service::settle(&mut context, changed, want).await
 }
 
 fn request(args: Create) -> Result<ServiceCreate, Error> {
-    let Create { name, mode, runtime, entrypoint, template, image_and_command } = args;
-    let mut words = image_and_command;
-    if words.first().is_some_and(|word| word.starts_with('-')) {
-        let word = words.swap_remove(0);
-        return Err(Error::Usage(format!(
-            "`{word}` is not a flag of this command; flags go before the image"
-        )));
-    }
-    let (runtime, image) = match runtime {
-        RuntimeArg::Docker => (Runtime::Docker, words.remove(0)),
-        RuntimeArg::Process => (Runtime::Process, String::new()),
+    let Create { name, mode, runtime, entrypoint, template, image, mut command } = args;
+    let Some(name) = name.or_else(|| name_of(&image)) else {
+        return Err(Error::Usage(format!("`{image}` makes no name: give one with --name")));
     };
-    let named_after =
-        if image.is_empty() { words.first().map(String::as_str).unwrap_or_default() } else { &image };
-    let name = match name {
-        Some(name) => name,
-        None => name_of(named_after)
-            .ok_or_else(|| Error::Usage(format!("`{named_after}` makes no name: give one with --name")))?,
+    let (runtime, image) = match runtime {
+        RuntimeArg::Docker => (Runtime::Docker, image),
+        RuntimeArg::Process => {
+            command.insert(0, image);
+            (Runtime::Process, String::new())
+        }
     };
     let (mode, replicas) = match (mode, template.replicas) {
         (ModeArg::Replicated, replicas) => (Mode::Replicated, replicas.unwrap_or(1)),
@@ -56,7 +51,7 @@ fn request(args: Create) -> Result<ServiceCreate, Error> {
             runtime,
             image,
             entrypoint: entrypoint.unwrap_or_default(),
-            command: words,
+            command,
             ..TaskTemplate::default()
         },
         placement: Placement::default(),
