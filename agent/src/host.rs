@@ -13,7 +13,8 @@ use sleep_wire::{RELEASE, WallTime, message::PROTOCOL};
 /// Both clocks, read now. The boot clock runs on while the host sleeps.
 pub fn now() -> Now {
     let boot = clock_gettime(ClockId::Boottime);
-    let micros = u64::try_from(boot.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(boot.tv_nsec).unwrap_or(0) / 1_000;
+    let micros = u64::try_from(boot.tv_sec).unwrap_or(0) * 1_000_000
+        + u64::try_from(boot.tv_nsec).unwrap_or(0) / 1_000;
     Now { instant: Instant(micros), wall: wall() }
 }
 
@@ -38,7 +39,8 @@ pub fn boot_id() -> io::Result<String> {
 pub fn name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let first = name.split('.').next().unwrap_or_default();
-    let fits: String = first.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(63).collect();
+    let fits: String =
+        first.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(63).collect();
     if fits.is_empty() { "node".to_owned() } else { fits }
 }
 
@@ -133,6 +135,9 @@ mod tests {
     fn an_unspecified_address_is_never_told() {
         let listening = ["[::]:7533".parse().expect("a socket address")];
         let told = addresses(&[], &listening).expect("the kernel lists its interfaces");
-        assert!(told.iter().all(|address| !address.ip().is_unspecified() && address.port() == 7533), "{told:?}");
+        assert!(
+            told.iter().all(|address| !address.ip().is_unspecified() && address.port() == 7533),
+            "{told:?}"
+        );
     }
 }

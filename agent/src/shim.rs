@@ -1,4 +1,5 @@
-//! `sleepd shim DIRECTORY`: the small process that outlives the agent, one for each task of the process driver.
+//! `sleepd shim DIRECTORY`: the small process that outlives the agent, one for each task of the process
+//! driver.
 //!
 //! # Not here
 //! What it does: see `sleep_drivers::process`.

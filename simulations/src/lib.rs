@@ -1,4 +1,15 @@
-//! Deterministic simulations of whole clusters, with faults.
+//! Whole clusters in virtual time: the same core as the agent's, with a network, disks, clocks and engines that do as a
+//! seed says.
+//!
+//! # Not here
+//! Rules of the cluster: they are `sleep-core`'s, and there is no second implementation of any.
 #![forbid(unsafe_code)]
 
+pub mod crypto;
+pub mod disk;
 pub mod engine;
+pub mod host;
+pub mod random;
+pub mod story;
+pub mod trace;
+pub mod world;

@@ -214,11 +214,14 @@ impl World {
             Due::Frame { from, datagram, bytes, life } => {
                 if alive(life) {
                     self.trace.add(self.now, host, &bytes);
-                    self.input(host, if datagram {
-                        Input::Datagram { from, bytes }
-                    } else {
-                        Input::Message { from, bytes }
-                    });
+                    self.input(
+                        host,
+                        if datagram {
+                            Input::Datagram { from, bytes }
+                        } else {
+                            Input::Message { from, bytes }
+                        },
+                    );
                 }
             }
             Due::Connected { peer, life } => {
@@ -278,7 +281,11 @@ impl World {
             Output::AnswerJoin { ticket, bytes } => {
                 if let Some((newcomer, life, asked)) = self.doors.remove(&ticket) {
                     let after = self.delay(host, newcomer);
-                    self.at(self.now + after, newcomer, Due::Answer { ticket: asked, answer: Ok(bytes), life });
+                    self.at(
+                        self.now + after,
+                        newcomer,
+                        Due::Answer { ticket: asked, answer: Ok(bytes), life },
+                    );
                 }
             }
             Output::Persist { token, writes } => {
@@ -306,7 +313,10 @@ impl World {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);
             }
-            Output::Introduce { .. } | Output::Expel { .. } | Output::Operator { .. } | Output::KeepConnected { .. } => {}
+            Output::Introduce { .. }
+            | Output::Expel { .. }
+            | Output::Operator { .. }
+            | Output::KeepConnected { .. } => {}
         }
     }
 
@@ -325,8 +335,10 @@ impl World {
 
     fn delay(&mut self, from: usize, to: usize) -> Time {
         let (seed, network) = (self.seed, self.network);
-        let stream =
-            self.links.entry((from, to)).or_insert_with(|| Stream::new(seed, "link", ((from as u64) << 32) | to as u64));
+        let stream = self
+            .links
+            .entry((from, to))
+            .or_insert_with(|| Stream::new(seed, "link", ((from as u64) << 32) | to as u64));
         stream.between(network.least, network.most)
     }
 
@@ -366,7 +378,10 @@ impl World {
 
     fn ask_door(&mut self, host: usize, ticket: Ticket, addresses: &[String], bytes: Vec<u8>) {
         let life = self.hosts[host].life;
-        let door = addresses.iter().filter_map(|name| self.hosts.iter().position(|known| known.name() == *name)).next();
+        let door = addresses
+            .iter()
+            .filter_map(|name| self.hosts.iter().position(|known| known.name() == *name))
+            .next();
         let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.cut.contains(&(host, *door));
         match door.filter(reachable) {
             Some(door) => {

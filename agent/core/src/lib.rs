@@ -19,20 +19,20 @@
 
 extern crate alloc;
 
-pub mod time;
+pub mod clock;
 pub mod crypto;
 pub mod io;
-pub mod clock;
-pub mod trust;
-pub mod membership;
 pub mod lease;
-pub mod state;
+pub mod membership;
+pub mod node;
 pub mod placement;
-pub mod rollout;
 pub mod reconcile;
+pub mod rollout;
+pub mod state;
+pub mod time;
+pub mod trust;
 pub mod validate;
 pub mod view;
-pub mod node;
 
 pub use crypto::Crypto;
 pub use time::{Instant, Now};

@@ -4,8 +4,9 @@
 //!            create          Running told
 //! (unknown) ───────▶ Starting ──────────▶ Idle ⇄ Stopping
 //! ```
-//! An end that is seen while its start is still being told is held back, so that a task's reports stay in order. An
-//! end that a stop waits for is handed to it. Everything here can be read again from the engine, or from disk.
+//! An end that is seen while its start is still being told is held back, so that a task's reports stay in
+//! order. An end that a stop waits for is handed to it. Everything here can be read again from the engine, or
+//! from disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,8 @@ pub(crate) struct Book(BTreeMap<String, Entry>);
 struct Entry {
     label: Option<TaskLabel>,
     phase: Phase,
+    /// Whether it was said to run, and no end was heard of since.
+    runs: bool,
     /// When it ended, if that was told: an end is told once.
     told: Option<WallTime>,
     /// What an inspection found, until an event says that it changed.
@@ -87,6 +90,18 @@ impl Book {
         self.entry(container).phase = Phase::Starting { died: None, waiting: Vec::new() };
     }
 
+    /// It is about to be said that it runs; `false` if that was said already.
+    pub(crate) fn runs(&mut self, container: &str) -> bool {
+        !std::mem::replace(&mut self.entry(container).runs, true)
+    }
+
+    /// Whether its start would be news to anybody.
+    pub(crate) fn start_is_news(&self, container: &str) -> bool {
+        self.0
+            .get(container)
+            .is_none_or(|entry| !entry.runs && !matches!(entry.phase, Phase::Starting { .. }))
+    }
+
     /// Whether somebody is starting it right now.
     pub(crate) fn is_starting(&self, container: &str) -> bool {
         self.0.get(container).is_some_and(|entry| matches!(entry.phase, Phase::Starting { .. }))
@@ -94,10 +109,14 @@ impl Book {
 
     /// Its start was told, or failed: the end that came meanwhile, if one did.
     pub(crate) fn started(&mut self, container: &str) -> Option<Died> {
-        match std::mem::take(&mut self.entry(container).phase) {
-            Phase::Starting { died, waiting: _ } => died,
+        let entry = self.entry(container);
+        match std::mem::take(&mut entry.phase) {
+            Phase::Starting { died, waiting: _ } => {
+                entry.runs &= died.is_none();
+                died
+            }
             other @ (Phase::Idle | Phase::Stopping(_)) => {
-                self.entry(container).phase = other;
+                entry.phase = other;
                 None
             }
         }
@@ -132,6 +151,7 @@ impl Book {
     pub(crate) fn died(&mut self, container: &str, died: Died) -> Verdict {
         let entry = self.entry(container);
         entry.facts = None;
+        entry.runs = false;
         let taken = match std::mem::take(&mut entry.phase) {
             Phase::Starting { died: _, waiting } => {
                 entry.phase = Phase::Starting { died: Some(died), waiting };
@@ -201,6 +221,20 @@ mod tests {
         assert_eq!(book.died("c", died(5)), Verdict::Leave);
         assert_eq!(book.started("c"), Some(died(5)));
         assert_eq!(book.started("c"), None);
+    }
+
+    /// An engine tells of every start, and late if it is busy: most are echoes of our own.
+    #[test]
+    fn a_start_is_news_once() {
+        let mut book = Book::default();
+        assert!(book.start_is_news("c"));
+        book.starting("c");
+        assert!(!book.start_is_news("c"));
+        assert!(book.runs("c"));
+        assert_eq!(book.started("c"), None);
+        assert!(!book.start_is_news("c") && !book.runs("c"));
+        assert_eq!(book.died("c", died(5)), Verdict::Tell);
+        assert!(book.start_is_news("c") && book.runs("c"), "it was started again by hand");
     }
 
     #[test]

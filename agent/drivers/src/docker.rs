@@ -5,14 +5,15 @@
 //! EngineReport ◀─────────┴───────────◀── watch (events, pulse)           ◀──┘
 //! ```
 //! # Invariants
-//! - `hands_off`: see [`crate::label`] and [`stop::owned`]: whatever is stopped or removed was created by this process, or
-//!   its labels were read first.
-//! - An end is reported once, and after the start that it ends: see [`book`].
+//! - `hands_off`: see `label` and `stop::owned`: whatever is stopped or removed was created by
+//!   this process, or its labels were read first.
+//! - An end is reported once, and after the start that it ends: see `book`.
 //! - The engine restarts nothing by itself.
 //!
 //! # Not here
-//! Which containers are to be there: `core::reconcile`. Which of another node's containers on this engine may be
-//! taken over: the core knows who was removed; it names the task, and this room checks only that the labels do too.
+//! Which containers are to be there: `core::reconcile`. Which of another node's containers on this engine may
+//! be taken over: the core knows who was removed; it names the task, and this room checks only that the
+//! labels do too.
 
 mod breaker;
 mod create;
@@ -63,8 +64,8 @@ struct Inner {
 }
 
 impl Docker {
-    /// Begins to watch the engine, which need not be there yet: reports say when it is well, and when it is ill.
-    /// Must be called within a tokio runtime.
+    /// Begins to watch the engine, which need not be there yet: reports say when it is well, and when it is
+    /// ill. Must be called within a tokio runtime.
     pub fn new(options: &Options, reports: mpsc::Sender<EngineReport>) -> Self {
         let inner = Arc::new(Inner {
             engine: Engine::new(options.docker_host.as_deref(), options.deadlines.clone()),

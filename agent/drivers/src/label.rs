@@ -1,7 +1,7 @@
 //! How a container, or a process, says whose it is.
 //!
-//! Most labels are for people who filter lists of containers. The driver itself reads two: the cluster's, and the
-//! bytes of the [`TaskLabel`], from which everything reads back exactly.
+//! Most labels are for people who filter lists of containers. The driver itself reads two: the cluster's, and
+//! the bytes of the [`TaskLabel`], from which everything reads back exactly.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,8 @@ pub(crate) fn image(labels: &HashMap<String, String>) -> Option<String> {
     labels.get(IMAGE).filter(|digest| !digest.is_empty()).cloned()
 }
 
-/// The name of a task's container: for people, and so that a create whose answer was lost cannot happen twice.
+/// The name of a task's container: for people, and so that a create whose answer was lost cannot happen
+/// twice.
 pub(crate) fn name(launch: &Launch) -> String {
     let label = &launch.label;
     let name = format!("{}.{}.{}", launch.service_name, label.slot.slot, label.task.short());

@@ -1,7 +1,7 @@
 //! What runs tasks: a container engine, or plain processes.
 //!
-//! A driver carries out each [`EngineAction`] once and tells what came of it in [`EngineReport`]s. It also watches:
-//! a task that ends by itself is reported without being asked for.
+//! A driver carries out each [`EngineAction`] once and tells what came of it in [`EngineReport`]s. It also
+//! watches: a task that ends by itself is reported without being asked for.
 //!
 //! ```text
 //! core ── EngineAction ──▶ Drivers ─┬─▶ docker:  an engine's API over its socket
@@ -9,11 +9,11 @@
 //!   └────────── EngineReport ◀──────────┘
 //! ```
 //! # Invariants
-//! - `hands_off`: nothing is changed, stopped or removed whose labels were not read and found to name this cluster
-//!   and the very task that the action names.
+//! - `hands_off`: nothing is changed, stopped or removed whose labels were not read and found to name this
+//!   cluster and the very task that the action names.
 //! - Every action is answered, whatever the engine does: each call has a deadline.
-//! - A task's reports come in the order in which things happened: nothing follows its `Exited` but what a further
-//!   action brings.
+//! - A task's reports come in the order in which things happened: nothing follows its `Exited` but what a
+//!   further action brings.
 //! - A driver keeps nothing that a list could not bring back.
 //!
 //! # Not here
@@ -112,8 +112,8 @@ pub enum Wanted {
     Process,
 }
 
-/// Which runtimes exist here. An engine exists if somebody listens on its socket, or the socket is there: a stopped
-/// engine is ill, not absent.
+/// Which runtimes exist here. An engine exists if somebody listens on its socket, or the socket is there: a
+/// stopped engine is ill, not absent.
 pub async fn detect(wanted: Wanted, docker_host: Option<&str>) -> Vec<Runtime> {
     match wanted {
         Wanted::Docker => vec![Runtime::Docker],

@@ -5,13 +5,14 @@
 //!                 stop ───signals its group───▲
 //! EngineReport ◀─ watch (pidfd of the shim, then its `ended`)
 //! ```
-//! A task is adopted by the pid and the start time of its shim, which stand in its directory: see [`store`].
+//! A task is adopted by the pid and the start time of its shim, which stand in its directory: see `store`.
 //! Reservations and limits, ports, images and host names mean nothing here: a process has what its host has.
 //!
 //! # Invariants
-//! - `hands_off`: only a process group that a `running` file names, of a live shim with the noted start time, is
-//!   signalled; only a directory whose `spec` names this cluster and this task is removed.
-//! - Nothing is polled: a pidfd tells of an end, an inotify of a line (before kernel 5.3 an end is polled for).
+//! - `hands_off`: only a process group that a `running` file names, of a live shim with the noted start time,
+//!   is signalled; only a directory whose `spec` names this cluster and this task is removed.
+//! - Nothing is polled: a pidfd tells of an end, an inotify of a line (before kernel 5.3 an end is polled
+//!   for).
 //!
 //! # Not here
 //! Isolation. Who wants it uses a container engine.
@@ -71,8 +72,8 @@ struct Inner {
 }
 
 impl Process {
-    /// Looks after the processes whose state is in the options' directory, and says whether that can be used. Must be
-    /// called within a tokio runtime.
+    /// Looks after the processes whose state is in the options' directory, and says whether that can be used.
+    /// Must be called within a tokio runtime.
     pub fn new(options: &Options, reports: mpsc::Sender<EngineReport>) -> Self {
         let inner = Arc::new(Inner {
             dir: options.process_dir.clone(),

@@ -15,7 +15,8 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads the line.
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        // The name stands in parentheses and may itself hold any character; what follows it begins at field 3.
+        // The name stands in parentheses and may itself hold any character; what follows it begins at field
+        // 3.
         let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse().ok();
         Some(Self {

@@ -97,6 +97,21 @@ impl Lab {
     }
 }
 
+/// A shim outlives whoever started it: a test that fails must not leave its tasks behind.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for home in std::fs::read_dir(self.dir.path().join("tasks")).into_iter().flatten().flatten() {
+            let running = std::fs::read(home.path().join("running")).unwrap_or_default();
+            let running: serde_json::Value = serde_json::from_slice(&running).unwrap_or_default();
+            let main =
+                running["main"]["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+            if let (Some(main), false) = (main, home.path().join("ended").exists()) {
+                let _gone = kill_process(main, Signal::KILL);
+            }
+        }
+    }
+}
+
 fn driver(dir: &Path, cluster: Option<ClusterId>) -> (Process, Reports) {
     let (sender, reports) = mpsc::channel(64);
     let options = Options {

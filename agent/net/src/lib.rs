@@ -14,8 +14,8 @@
 //! - `judged_first`: ALPN and key are judged before the first stream is read; until then none may be opened.
 //! - `smaller_dials`: of two connections between two members that both answer, the one dialled by the
 //!   smaller id stays.
-//! - `bounded`: whatever a peer does, a connection costs at most 8 MiB each way; a stranger's, 72 KiB and five
-//!   seconds.
+//! - `bounded`: whatever a peer does, a connection costs at most 8 MiB each way; a stranger's, 72 KiB and
+//!   five seconds.
 //! - `length_first`: a frame's length is judged before anything is allocated for it.
 //!
 //! # Not here

@@ -51,7 +51,9 @@ pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -
 }
 
 pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>) -> Answer<Changed> {
-    let Reply::Left = handle.command(Command::Leave { force: leave.force }).await? else { return unexpected() };
+    let Reply::Left = handle.command(Command::Leave { force: leave.force }).await? else {
+        return unexpected();
+    };
     Ok(Json(Changed { changed: true, durability: Durability::Alone }))
 }
 
@@ -70,8 +72,11 @@ pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<
     let token = handle
         .ask(move |core, now| {
             let mut known = core.tokens(now).into_iter().map(|row| row.id);
-            known.find(|id| id.to_string() == text || (text.len() >= 4 && id.to_string().starts_with(&text)))
-                .ok_or_else(|| Failure::from(Problem::new(Code::NoSuchToken, 404, format!("no join token `{text}`"))))
+            known
+                .find(|id| id.to_string() == text || (text.len() >= 4 && id.to_string().starts_with(&text)))
+                .ok_or_else(|| {
+                    Failure::from(Problem::new(Code::NoSuchToken, 404, format!("no join token `{text}`")))
+                })
         })
         .await??;
     changed(handle.command(Command::TokenRevoke { token }).await?)
@@ -245,7 +250,9 @@ fn command_id(headers: &HeaderMap) -> Result<CommandId, Failure> {
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Failure::from(Problem::new(Code::Internal, 500, "the system has no randomness").detail(error.to_string()))
+        Failure::from(
+            Problem::new(Code::Internal, 500, "the system has no randomness").detail(error.to_string()),
+        )
     })?;
     Ok(bytes)
 }

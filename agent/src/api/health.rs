@@ -11,10 +11,7 @@ use super::render::Words;
 use super::{Failure, Handle};
 
 pub(super) fn router() -> Router<Handle> {
-    Router::new()
-        .route("/healthz", get(healthy))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    Router::new().route("/healthz", get(healthy)).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
 /// The loop answers.

@@ -33,6 +33,8 @@ pub struct LogRequest {
     pub id: String,
     /// The node's name.
     pub node_name: String,
+    /// Which task.
+    pub task_id: sleep_wire::task::TaskId,
     /// What runs it.
     pub runtime: sleep_wire::spec::Runtime,
     /// How many lines from the end; all if absent.
@@ -80,6 +82,7 @@ pub(super) async fn service_logs(
                         container: status.container.clone(),
                         task: format!("{}.{}", row.service_name, row.slot),
                         id: task.short(),
+                        task_id: task,
                         node_name: words.name(node),
                         runtime: core.runtime_of(row.service)?,
                         tail: reading.tail,

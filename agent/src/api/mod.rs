@@ -27,8 +27,9 @@ use tokio::sync::{mpsc, oneshot, watch as channel};
 
 use crate::agent::Core;
 
-pub use logs::LogSource;
+pub use logs::{Lines, LogRequest, LogSource};
 pub use problem::Failure;
+pub(crate) use render::time;
 
 /// A question for the agent's loop, answered between two inputs.
 pub type Question = Box<dyn FnOnce(&Core, Now) + Send>;

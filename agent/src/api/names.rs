@@ -68,7 +68,9 @@ fn resolve<T: Copy>(
         [] => {
             let shown: String = text.chars().take(64).collect::<String>().escape_debug().to_string();
             let names = known.iter().map(|(name, _, _)| name.as_str());
-            Err(Problem::new(missing, 404, format!("no {kind} `{shown}`")).candidates(nearest(text, names)).into())
+            Err(Problem::new(missing, 404, format!("no {kind} `{shown}`"))
+                .candidates(nearest(text, names))
+                .into())
         }
         several => {
             let names = several.iter().map(|(name, _, _)| name.clone()).collect();

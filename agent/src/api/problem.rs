@@ -68,7 +68,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             412,
             format!("the service has a newer revision, {:.12}", current.to_string()),
         ),
-        Refusal::Invalid { field, problem } => Problem::new(Code::Invalid, 422, format!("`{field}` {problem}")),
+        Refusal::Invalid { field, problem } => {
+            Problem::new(Code::Invalid, 422, format!("`{field}` {problem}"))
+        }
         Refusal::BadToken(bad) => Problem::new(Code::BadToken, 422, bad.to_string()),
         Refusal::Door(refusal) => of_door(*refusal),
         Refusal::NoDoor(message) => {
@@ -79,11 +81,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             409,
             "the agent at that address belongs to another cluster than the token",
         ),
-        Refusal::LastControl => Problem::new(
-            Code::LastControl,
-            409,
-            "it would leave the cluster without a control node",
-        ),
+        Refusal::LastControl => {
+            Problem::new(Code::LastControl, 409, "it would leave the cluster without a control node")
+        }
         Refusal::Storage(message) => {
             Problem::new(Code::Storage, 500, "the agent's own store failed").detail(message)
         }

@@ -72,7 +72,10 @@ pub(super) async fn services(State(handle): State<Handle>) -> Answer<Vec<Service
     .await
 }
 
-pub(super) async fn service(State(handle): State<Handle>, Path(service): Path<String>) -> Answer<ServiceDetail> {
+pub(super) async fn service(
+    State(handle): State<Handle>,
+    Path(service): Path<String>,
+) -> Answer<ServiceDetail> {
     let found = handle
         .ask(move |core, now| {
             let id = names::service(core, now, &service)?;
@@ -137,7 +140,11 @@ pub(super) async fn why(State(handle): State<Handle>, Path(subject): Path<String
 }
 
 /// Reads `service` or `service.slot`, or finds a task by its id.
-pub(super) fn subject_of(core: &Core, now: Now, text: &str) -> Result<(ServiceId, Option<SlotName>), Failure> {
+pub(super) fn subject_of(
+    core: &Core,
+    now: Now,
+    text: &str,
+) -> Result<(ServiceId, Option<SlotName>), Failure> {
     let filter = TaskFilter { service: None, node: None, history: true };
     if let Some((service, slot)) = text.rsplit_once('.') {
         let service = names::service(core, now, service)?;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sleep_core::Now;
 use sleep_core::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow, TokenRow,
-    UpdateRow, WhyRow,
+    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow,
+    TokenRow, UpdateRow, WhyRow,
 };
 use sleep_wire::api::*;
 use sleep_wire::node::Availability;
@@ -108,7 +108,7 @@ impl<'a> Words<'a> {
             cpu_milli: facts.map_or(0, |facts| facts.cpu_milli),
             memory: facts.map_or(0, |facts| facts.memory),
             runtimes: runtimes.unwrap_or_default(),
-            wall_clock_off_ms: self.core.wall_clock_off_ms(row.id),
+            wall_clock_off_ms: self.core.wall_clock_off_ms(self.now, row.id),
             running: row.running,
         }
     }
@@ -449,7 +449,10 @@ fn changes(before: &Revision, after: &Revision) -> Vec<String> {
         ("resources", old.resources != new.resources),
         ("restart policy", old.restart != new.restart),
         ("stop", (old.stop_grace_ms, &old.stop_signal) != (new.stop_grace_ms, &new.stop_signal)),
-        ("user or directory", (&old.user, &old.workdir, &old.hostname) != (&new.user, &new.workdir, &new.hostname)),
+        (
+            "user or directory",
+            (&old.user, &old.workdir, &old.hostname) != (&new.user, &new.workdir, &new.hostname),
+        ),
         ("labels", old.labels != new.labels || before.labels != after.labels),
         ("placement", before.placement != after.placement),
         ("update policy", before.update != after.update),
@@ -463,7 +466,7 @@ fn changes(before: &Revision, after: &Revision) -> Vec<String> {
 }
 
 /// RFC 3339 in UTC, to the millisecond; a time that no calendar has is shown as the nearest that one has.
-pub(super) fn time(at: WallTime) -> String {
+pub(crate) fn time(at: WallTime) -> String {
     let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
     format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
 }

@@ -56,7 +56,8 @@ async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {
     loop {
         watch.handle.changes.borrow_and_update();
         let (services, nodes) = (watch.services.clone(), watch.nodes.clone());
-        let progress = watch.handle.ask(move |core, now| progress(core, now, &services, &nodes)).await.ok()?;
+        let progress =
+            watch.handle.ask(move |core, now| progress(core, now, &services, &nodes)).await.ok()?;
         if watch.last.as_ref() != Some(&progress) {
             let event = Event::default().json_data(&progress).ok()?;
             watch.last = Some(progress);

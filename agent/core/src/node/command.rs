@@ -40,7 +40,9 @@ impl Member {
         if self.leaving.is_some() {
             return cx.out.refuse(ticket, Refusal::Busy);
         }
-        if self.trust.role(cx.me) != Some(Role::Control) && !matches!(command, Command::Init { .. } | Command::Join { .. }) {
+        if self.trust.role(cx.me) != Some(Role::Control)
+            && !matches!(command, Command::Init { .. } | Command::Join { .. })
+        {
             return cx.out.refuse(ticket, Refusal::NotControl);
         }
         match self.act(cx, command) {
@@ -72,7 +74,9 @@ impl Member {
                 self.node_availability(cx, node, availability, command).map(Some)
             }
             Command::NodeRole { node, role, .. } => self.node_role(cx, node, role),
-            Command::NodeLabels { node, labels, command } => self.node_labels(cx, node, labels, command).map(Some),
+            Command::NodeLabels { node, labels, command } => {
+                self.node_labels(cx, node, labels, command).map(Some)
+            }
             Command::NodeRemove { node, compromised, .. } => self.node_remove(cx, node, compromised),
             Command::ServiceCreate { name, mode, singleton, replicas, spec, command } => {
                 let birth = Birth { name, mode, singleton, replicas };
@@ -82,7 +86,9 @@ impl Member {
                 self.service_update(cx, service, *spec, replicas, expected, command).map(Some)
             }
             Command::ServiceScale { scales, command } => self.service_scale(cx, scales, command).map(Some),
-            Command::ServiceRemove { services, command } => self.service_remove(cx, &services, command).map(Some),
+            Command::ServiceRemove { services, command } => {
+                self.service_remove(cx, &services, command).map(Some)
+            }
         }
     }
 
@@ -266,8 +272,16 @@ impl Member {
         let Birth { name, mode, singleton, replicas } = birth;
         let spec = Revision { parents: Vec::new(), at: cx.now.wall, ..spec };
         let created_at = cx.now.wall;
-        let body =
-            ServiceBirth { name: name.clone(), mode, singleton, replicas, revision, spec, command, created_at };
+        let body = ServiceBirth {
+            name: name.clone(),
+            mode,
+            singleton,
+            replicas,
+            revision,
+            spec,
+            command,
+            created_at,
+        };
         validate::birth(&body)?;
         let draft = self.draft(cx, DesiredKey::ServiceBirth { service }, &body);
         let durability = UNKNOWN_YET;
@@ -400,7 +414,8 @@ struct Birth {
 
 /// Whether two revisions ask for the same; when and after which does not matter.
 fn is_same(one: &Revision, other: &Revision) -> bool {
-    Revision { parents: Vec::new(), at: other.at, ..one.clone() } == Revision { parents: Vec::new(), ..other.clone() }
+    Revision { parents: Vec::new(), at: other.at, ..one.clone() }
+        == Revision { parents: Vec::new(), ..other.clone() }
 }
 
 fn no_replicas() -> Refusal {

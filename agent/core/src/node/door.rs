@@ -18,9 +18,9 @@ use super::member::{Beginning, Member};
 use super::{Home, Next};
 use crate::crypto::Crypto;
 use crate::io::{Command, Durability, Input, Lane, Output, Refusal, Reply, Ticket};
+use crate::lease::Evidence;
 use crate::state::{Draft, Fact};
 use crate::trust::{self, Newcomer, Pen};
-use crate::lease::Evidence;
 
 /// How long a first join token is good for, in milliseconds: an hour.
 pub(super) const FIRST_TOKEN_MS: u64 = 3_600_000;
@@ -97,7 +97,12 @@ fn belong<C: Crypto>(cx: &mut Context<'_, C>, cluster: ClusterId, purpose: Purpo
     cx.out.persist(purpose, Vec::from([Write::PutCell { cell: Cell::Membership, value }]));
 }
 
-fn ask<C: Crypto>(cx: &mut Context<'_, C>, ticket: Ticket, token: &str, addresses: Vec<String>) -> Option<Next> {
+fn ask<C: Crypto>(
+    cx: &mut Context<'_, C>,
+    ticket: Ticket,
+    token: &str,
+    addresses: Vec<String>,
+) -> Option<Next> {
     let token: JoinString = match token.parse() {
         Ok(token) => token,
         Err(bad) => {
@@ -112,9 +117,16 @@ fn ask<C: Crypto>(cx: &mut Context<'_, C>, ticket: Ticket, token: &str, addresse
 }
 
 impl Asking {
-    pub(super) fn handle<C: Crypto>(&mut self, cx: &mut Context<'_, C>, home: &mut Home, input: Input) -> Option<Next> {
+    pub(super) fn handle<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        home: &mut Home,
+        input: Input,
+    ) -> Option<Next> {
         match input {
-            Input::JoinAnswered { ticket, answer } if ticket == self.ticket => Some(self.answered(cx, home, answer)),
+            Input::JoinAnswered { ticket, answer } if ticket == self.ticket => {
+                Some(self.answered(cx, home, answer))
+            }
             Input::Command { ticket, .. } => {
                 cx.out.refuse(ticket, Refusal::Busy);
                 None
@@ -136,7 +148,8 @@ impl Asking {
             }
             Ok((chain, doors)) => {
                 let cluster = self.token.cluster;
-                let mut member = Box::new(Member::new(cx, home, Beginning::Joining { cluster, chain, doors }));
+                let mut member =
+                    Box::new(Member::new(cx, home, Beginning::Joining { cluster, chain, doors }));
                 member.joined = Some((self.ticket, Reply::Joined { cluster }));
                 belong(cx, cluster, Purpose::Joined);
                 Next::Member(member)
@@ -215,7 +228,12 @@ impl Member {
     }
 
     /// A worker passes a newcomer's request on; a control node answers it.
-    pub(super) fn on_admit<C: Crypto>(&mut self, cx: &mut Context<'_, C>, from: NodeId, message: AdmitMessage) {
+    pub(super) fn on_admit<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        from: NodeId,
+        message: AdmitMessage,
+    ) {
         match message {
             AdmitMessage::Ask { nonce, request } => {
                 let said = if self.trust.role(cx.me) == Some(Role::Control) {
@@ -259,10 +277,7 @@ impl Member {
     /// What a newcomer needs: proof of its membership, and members to talk to.
     fn admitted<C: Crypto>(&self, cx: &Context<'_, C>, node: NodeId) -> JoinAnswer {
         let bytes = |key: &Key| self.state.record(key).map(|entry| entry.bytes().to_vec());
-        let live: Vec<NodeId> = core::iter::once(cx.me)
-            .chain(self.membership.live())
-            .take(DOORS)
-            .collect();
+        let live: Vec<NodeId> = core::iter::once(cx.me).chain(self.membership.live()).take(DOORS).collect();
         let proven: Vec<NodeId> = live.iter().copied().chain([node]).collect();
         let chain = self.trust.door_chain(&proven).iter().filter_map(bytes).collect();
         let facts = |node: &NodeId| bytes(&Key::Observed(ObservedKey::Facts { node: *node }));

@@ -18,14 +18,16 @@ impl Member {
     /// Everything that a plan rests on, as this node sees it now.
     pub(super) fn all_facts(&self, now: Instant) -> Facts {
         let nodes = self.trust.standings().map(|(node, _)| self.node_fact(now, node));
-        let services = self.known_services().into_iter().filter_map(|service| self.service_fact(now, service));
+        let services =
+            self.known_services().into_iter().filter_map(|service| self.service_fact(now, service));
         Facts { nodes: nodes.collect(), services: services.collect(), brake: false }
     }
 
     /// Every service that stands, and every removed one of which something is left.
     pub(super) fn known_services(&self) -> BTreeSet<ServiceId> {
         let standing = self.state.services().into_iter().map(|service| service.id);
-        let running = self.state.tasks().filter(|task| !task.status.state.is_over()).map(|task| task.slot.service);
+        let running =
+            self.state.tasks().filter(|task| !task.status.state.is_over()).map(|task| task.slot.service);
         standing.chain(running).collect()
     }
 
@@ -51,7 +53,11 @@ impl Member {
             architecture: facts.map(|facts| facts.architecture.clone()).unwrap_or_default(),
             os: facts.map(|facts| facts.os.clone()).unwrap_or_default(),
             runtimes: runtimes.map(|runtime| (runtime.runtime, runtime.ill.clone())).collect(),
-            images: self.state.images(node).map(|held| held.images.iter().cloned().collect()).unwrap_or_default(),
+            images: self
+                .state
+                .images(node)
+                .map(|held| held.images.iter().cloned().collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -109,7 +115,9 @@ impl Member {
         }
         let mut names: BTreeSet<SlotName> = self.state.slots_of(service).map(|view| view.key.slot).collect();
         names.extend(tasks.keys().copied());
-        let fact = |slot| (slot, self.slot_with(now, SlotKey { service, slot }, tasks.remove(&slot).unwrap_or_default()));
+        let fact = |slot| {
+            (slot, self.slot_with(now, SlotKey { service, slot }, tasks.remove(&slot).unwrap_or_default()))
+        };
         names.into_iter().map(fact).collect()
     }
 

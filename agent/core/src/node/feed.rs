@@ -84,16 +84,17 @@ impl Member {
         }
         let mut wanted: BTreeSet<RevisionId> =
             self.state.tasks_at(me, slot).map(|task| task.status.revision).collect();
-        wanted.extend(record.iter().filter_map(|record| record.slot.current.as_ref()).map(|current| current.revision));
+        wanted.extend(
+            record.iter().filter_map(|record| record.slot.current.as_ref()).map(|current| current.revision),
+        );
         let revisions = self.state.revisions(slot.service);
-        let templates = revisions.iter().filter(|revision| wanted.contains(&revision.id)).map(|revision| Template {
-            revision: revision.id,
-            template: Arc::new(revision.spec.template.clone()),
+        let templates = revisions.iter().filter(|revision| wanted.contains(&revision.id)).map(|revision| {
+            Template { revision: revision.id, template: Arc::new(revision.spec.template.clone()) }
         });
         Some(Desired {
-            service_name: self.service_name(slot.service).unwrap_or_else(|| {
-                birth.map_or_else(|| String::from("unknown"), |birth| birth.name.clone())
-            }),
+            service_name: self
+                .service_name(slot.service)
+                .unwrap_or_else(|| birth.map_or_else(|| String::from("unknown"), |birth| birth.name.clone())),
             removed: birth.is_some() && self.state.is_removed(slot.service),
             singleton: birth.is_some_and(|birth| birth.singleton),
             templates: templates.collect(),
@@ -125,8 +126,7 @@ impl Member {
             node,
             state: newest.map(|task| task.status.state),
             health: newest.map_or(Health::None, |task| task.status.health),
-            node_down_confirmed: removed
-                || self.down_since(node).is_some_and(|since| now >= since + delay),
+            node_down_confirmed: removed || self.down_since(node).is_some_and(|since| now >= since + delay),
         }
     }
 

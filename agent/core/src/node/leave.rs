@@ -89,7 +89,8 @@ impl Member {
 
     /// A write of this room is as safe as it gets.
     pub(super) fn acknowledged<C: Crypto>(&mut self, cx: &mut Context<'_, C>, waiter: u64) {
-        if matches!(&self.leaving, Some(Leaving { step: Step::Removing { waiter: ours }, .. }) if *ours == waiter) {
+        if matches!(&self.leaving, Some(Leaving { step: Step::Removing { waiter: ours }, .. }) if *ours == waiter)
+        {
             self.membership.handle(cx.now.instant, MembershipInput::Leaving);
             self.stop_tasks(cx);
         }

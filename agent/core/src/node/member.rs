@@ -98,10 +98,13 @@ impl Member {
     pub(super) fn new<C: Crypto>(cx: &mut Context<'_, C>, home: &Home, beginning: Beginning) -> Self {
         let now = cx.now;
         let (cluster, stored) = match &beginning {
-            Beginning::Founding { cluster, .. } | Beginning::Joining { cluster, .. } => (*cluster, Stored::default()),
+            Beginning::Founding { cluster, .. } | Beginning::Joining { cluster, .. } => {
+                (*cluster, Stored::default())
+            }
             Beginning::Again { cluster, stored } => (*cluster, stored.clone()),
         };
-        let seed = |room: u64| home.seed ^ (room.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ u64::from(cx.boot) << 32;
+        let seed =
+            |room: u64| home.seed ^ (room.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ u64::from(cx.boot) << 32;
         let mut state = State::new(cluster, cx.me, seed(1));
         let mut trust = Trust::new(cluster);
         let horizons = cell::<Horizons>(&stored, Cell::Horizons);
@@ -211,7 +214,9 @@ impl Member {
             self.note_lag(cx, lag);
         }
         match input {
-            Input::Datagram { from, bytes } | Input::Message { from, bytes } => self.on_frame(cx, from, &bytes),
+            Input::Datagram { from, bytes } | Input::Message { from, bytes } => {
+                self.on_frame(cx, from, &bytes)
+            }
             Input::Connected { peer } => {
                 self.membership.handle(cx.now.instant, MembershipInput::Connected { peer });
                 self.to_state(cx, StateInput::Connected { peer });
@@ -392,7 +397,13 @@ impl Member {
         Carried { time: self.clock.present(now), hint: self.lease.hint(now) }
     }
 
-    pub(super) fn send<C: Crypto>(&mut self, cx: &mut Context<'_, C>, to: NodeId, lane: Lane, message: Message) {
+    pub(super) fn send<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        to: NodeId,
+        lane: Lane,
+        message: Message,
+    ) {
         let carried = self.carried(cx.now.instant);
         cx.send(to, lane, carried, message);
     }
@@ -461,7 +472,12 @@ impl Member {
         any
     }
 
-    pub(super) fn persist<C: Crypto>(&mut self, cx: &mut Context<'_, C>, purpose: Purpose, writes: Vec<Write>) {
+    pub(super) fn persist<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        purpose: Purpose,
+        writes: Vec<Write>,
+    ) {
         self.outstanding.insert(cx.now.instant);
         cx.out.persist(purpose, writes);
     }
@@ -530,7 +546,11 @@ impl Member {
             },
         });
         self.facts.runtimes = runtimes.collect();
-        let facts = NodeFacts { wall: cx.now.wall, at_ms: self.clock.present(cx.now.instant).ms(), ..self.facts.clone() };
+        let facts = NodeFacts {
+            wall: cx.now.wall,
+            at_ms: self.clock.present(cx.now.instant).ms(),
+            ..self.facts.clone()
+        };
         let same = self.state.facts(cx.me).is_some_and(|known| {
             NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known.clone() } == facts
         });
@@ -548,7 +568,12 @@ impl Member {
     }
 
     /// A draft of desired state, stamped now.
-    pub(super) fn draft<C: Crypto>(&mut self, cx: &Context<'_, C>, key: DesiredKey, body: &impl Wire) -> Draft {
+    pub(super) fn draft<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        key: DesiredKey,
+        body: &impl Wire,
+    ) -> Draft {
         let stamp = Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
         Draft { key: Key::Desired(key), stamp, version: BODY_VERSION, body: encode(body) }
     }
@@ -598,7 +623,12 @@ impl Member {
     }
 
     /// What this node writes, it was checked to be allowed to; being refused all the same is told, not hidden.
-    fn refused_own<C: Crypto>(&mut self, cx: &mut Context<'_, C>, why: Option<&'static str>, waiter: Option<u64>) {
+    fn refused_own<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        why: Option<&'static str>,
+        waiter: Option<u64>,
+    ) {
         let Some(why) = why else { return };
         cx.out.event(Event::RecordRefused { from: cx.me, author: cx.me, why });
         if let Some((ticket, _)) = waiter.and_then(|waiter| self.waiters.remove(&waiter)) {
@@ -712,11 +742,18 @@ impl Member {
         }
     }
 
-    fn on_membership_record<C: Crypto>(&mut self, cx: &mut Context<'_, C>, key: &MembershipKey, record: &Record) {
+    fn on_membership_record<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        key: &MembershipKey,
+        record: &Record,
+    ) {
         if let Stamp::Time { time, .. } = record.stamp {
             self.clock.observe(cx.now.instant, record.author, time);
         }
-        let (MembershipKey::Operator { operator, .. } | MembershipKey::OperatorRemoval { operator, .. }) = key else {
+        let (MembershipKey::Operator { operator, .. } | MembershipKey::OperatorRemoval { operator, .. }) =
+            key
+        else {
             return;
         };
         if let Some(key) = self.trust.key_of(*operator) {
@@ -802,4 +839,3 @@ fn with_durability(reply: Reply, safe: crate::io::Durability) -> Reply {
         Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left => reply,
     }
 }
-

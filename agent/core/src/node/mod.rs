@@ -176,7 +176,9 @@ impl<C: Crypto> Node<C> {
     }
 
     fn start(&mut self, now: Now) {
-        let Phase::Starting { stored, waiting } = core::mem::replace(&mut self.phase, Phase::Alone) else { return };
+        let Phase::Starting { stored, waiting } = core::mem::replace(&mut self.phase, Phase::Alone) else {
+            return;
+        };
         let mut cx = Context { now, crypto: &self.crypto, out: &mut self.out, boot: self.boot, me: self.me };
         match cell::<durable::Membership>(&stored, Cell::Membership).filter(|cell| cell.node == self.me) {
             Some(cell) => {

@@ -89,8 +89,7 @@ impl Desk {
 impl Member {
     /// This node holds the lease now: it asks everybody what there is.
     pub(super) fn open_desk<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
-        let live: BTreeSet<NodeId> =
-            self.membership.live().collect();
+        let live: BTreeSet<NodeId> = self.membership.live().collect();
         for node in &live {
             let call = Message::RollCall(RollCallMessage::Call { epoch });
             self.send(cx, *node, Lane::Urgent, call);
@@ -100,7 +99,12 @@ impl Member {
     }
 
     /// A new holder asks: slot records, and this node's own tasks with how long they have been running.
-    pub(super) fn answer_roll_call<C: Crypto>(&mut self, cx: &mut Context<'_, C>, from: NodeId, epoch: Epoch) {
+    pub(super) fn answer_roll_call<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        from: NodeId,
+        epoch: Epoch,
+    ) {
         if epoch.candidate != from {
             return;
         }
@@ -124,7 +128,13 @@ impl Member {
         }
     }
 
-    pub(super) fn roll_answered<C: Crypto>(&mut self, _cx: &mut Context<'_, C>, from: NodeId, epoch: Epoch, more: bool) {
+    pub(super) fn roll_answered<C: Crypto>(
+        &mut self,
+        _cx: &mut Context<'_, C>,
+        from: NodeId,
+        epoch: Epoch,
+        more: bool,
+    ) {
         if let Desk::RollCall(call) = &mut self.desk
             && call.epoch == epoch
             && !more
@@ -201,7 +211,12 @@ impl Member {
         for write in &plan.writes {
             let stamp = open.next_stamp();
             let body = write.body(stamp, cx.now.wall);
-            drafts.push(Draft { key: Key::Slot(write.key), stamp, version: BODY_VERSION, body: encode(&body) });
+            drafts.push(Draft {
+                key: Key::Slot(write.key),
+                stamp,
+                version: BODY_VERSION,
+                body: encode(&body),
+            });
         }
         if let Some(horizon) = self.state.horizon_due(self.clock.present(cx.now.instant)) {
             drafts.push(self.draft(cx, DesiredKey::Horizon, &horizon));
@@ -288,7 +303,12 @@ impl Member {
     }
 
     /// Others have tried to reach a node, and could not.
-    pub(super) fn confirmed_down<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId, confirmed: (u8, u8)) {
+    pub(super) fn confirmed_down<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        node: NodeId,
+        confirmed: (u8, u8),
+    ) {
         let down = self.down_since(node).is_some();
         let Desk::Open(open) = &mut self.desk else { return };
         if !down {

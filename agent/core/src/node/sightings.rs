@@ -63,7 +63,8 @@ impl Sightings {
             (known.task, known.state, known.health) == (status.task, status.state, status.health)
         });
         if known.is_none() {
-            let sight = TaskSight { task: status.task, state: status.state, health: status.health, since: now };
+            let sight =
+                TaskSight { task: status.task, state: status.state, health: status.health, since: now };
             self.tasks.insert(key, sight);
             if status.state == TaskState::Running {
                 self.settling.insert(now + SETTLED_AFTER);

@@ -23,8 +23,8 @@ use crate::rollout::RolloutStatus;
 use crate::state::{self, TaskView};
 use crate::time::{Instant, Now};
 use crate::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter, TaskLife, TaskRow,
-    TokenRow, UpdateRow, WhyRow,
+    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
+    TaskLife, TaskRow, TokenRow, UpdateRow, WhyRow,
 };
 
 impl<C: Crypto> Node<C> {
@@ -55,7 +55,9 @@ impl<C: Crypto> Node<C> {
             nodes: count(member.trust.members().count()),
             seen: count(member.membership.component().len()),
             voters: config
-                .map(|config| config.voters.iter().map(|voter| (voter.node, u32::from(voter.weight))).collect())
+                .map(|config| {
+                    config.voters.iter().map(|voter| (voter.node, u32::from(voter.weight))).collect()
+                })
                 .unwrap_or_default(),
             services: count(services.len()),
             running: services.iter().map(|row| row.running).sum(),
@@ -235,7 +237,11 @@ impl Member {
         named
             .iter()
             .map(|(node, name, _)| {
-                let text = if owns(*node, name) { (*name).to_owned() } else { format!("{name}~{:.4}", node.to_string()) };
+                let text = if owns(*node, name) {
+                    (*name).to_owned()
+                } else {
+                    format!("{name}~{:.4}", node.to_string())
+                };
                 (*node, text)
             })
             .collect()
@@ -254,7 +260,8 @@ impl Member {
         leader: Option<NodeId>,
         me: NodeId,
     ) -> NodeRow {
-        let live: Vec<TaskView<'_>> = self.state.tasks_on(id).filter(|task| !task.status.state.is_over()).collect();
+        let live: Vec<TaskView<'_>> =
+            self.state.tasks_on(id).filter(|task| !task.status.state.is_over()).collect();
         let running = live.iter().filter(|task| task.status.state == TaskState::Running).count();
         let named = self.state.slots().filter(|view| {
             let current = view.slot.current.as_ref().filter(|current| current.node == id);
@@ -340,7 +347,8 @@ impl Member {
         let reachable = |node: NodeId| self.life(node) != Life::Down;
         let left = rows.iter().filter(|row| !row.wanted && row.node.is_some());
         let ending = left.clone().filter(|row| row.node.is_some_and(reachable)).count();
-        let away: BTreeSet<NodeId> = left.filter_map(|row| row.node).filter(|node| !reachable(*node)).collect();
+        let away: BTreeSet<NodeId> =
+            left.filter_map(|row| row.node).filter(|node| !reachable(*node)).collect();
         if service.removed {
             return Some(ProgressRow {
                 service,
@@ -356,11 +364,14 @@ impl Member {
         let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
         let unsettled = slots.iter().filter(|slot| !slot.settled).count();
         let quiet = progress.stopping == 0 && progress.leaving == 0;
+        // Slots beyond the scale that nobody has emptied yet: the planner has not looked since.
+        let surplus = slots.len() > progress.desired as usize;
+        let converged = progress.is_converged() && !surplus;
         Some(ProgressRow {
             ending: progress.stopping,
             waiting_for: progress.away.clone(),
-            converged: progress.is_converged(),
-            stuck: !progress.is_converged() && pending > 0 && pending == unsettled && quiet,
+            converged,
+            stuck: !converged && pending > 0 && pending == unsettled && quiet,
             service,
             slots,
         })
@@ -397,7 +408,8 @@ impl Member {
     fn is_settled(&self, now: Instant, row: &TaskRow, current: RevisionId) -> bool {
         let Some(node) = row.node else { return false };
         let key = SlotKey { service: row.service, slot: row.slot };
-        let healthy = row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
+        let healthy =
+            row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
         let view = self.state.tasks_at(node, key).find(|view| Some(view.status.task) == row.task);
         let since = view.map(|view| self.sightings.task_since(now, node, key, view.place));
         let same = row.revision == current || self.same_template(row.service, row.revision, current);
@@ -453,7 +465,8 @@ impl Member {
                     .max_by_key(|task| task.status.task.attempt)
             };
             let mut shown: BTreeSet<sleep_wire::task::TaskId> = BTreeSet::new();
-            let base = |revision: RevisionId| Base { service, name: &name, slot, revisions: &revisions, revision };
+            let base =
+                |revision: RevisionId| Base { service, name: &name, slot, revisions: &revisions, revision };
             if let Some(current) = current {
                 let task = newest(current.assignment, current.node);
                 shown.extend(task.map(|task| task.status.task));
@@ -529,11 +542,19 @@ impl Member {
             Refused::Held => ("restarting", "restarting".to_owned()),
             Refused::Draining => ("draining", "drained".to_owned()),
             Refused::Paused => ("paused", "paused".to_owned()),
-            Refused::NoRuntime { runtime } => ("runtime", format!("has no runtime `{}`", runtime_name(*runtime))),
-            Refused::Ill { runtime, reason } => ("runtime", format!("{} is ill: {reason}", runtime_name(*runtime))),
+            Refused::NoRuntime { runtime } => {
+                ("runtime", format!("has no runtime `{}`", runtime_name(*runtime)))
+            }
+            Refused::Ill { runtime, reason } => {
+                ("runtime", format!("{} is ill: {reason}", runtime_name(*runtime)))
+            }
             Refused::Constraint { text } => ("constraint", format!("constraint `{text}` does not hold")),
-            Refused::Memory { needs, free } => ("memory", format!("needs {}, {} free", mebibytes(*needs), mebibytes(*free))),
-            Refused::Cpu { needs, free } => ("cpu", format!("needs {} cores, {} free", cores(*needs), cores(*free))),
+            Refused::Memory { needs, free } => {
+                ("memory", format!("needs {}, {} free", mebibytes(*needs), mebibytes(*free)))
+            }
+            Refused::Cpu { needs, free } => {
+                ("cpu", format!("needs {} cores, {} free", cores(*needs), cores(*free)))
+            }
             Refused::PortTaken { port, protocol, by } => {
                 let by = self.service_name(*by).unwrap_or_else(|| by.to_string());
                 ("port", format!("port {port}/{} is taken by `{by}`", protocol_name(*protocol)))
@@ -558,7 +579,9 @@ struct Base<'a> {
 fn update_row(status: &RolloutStatus) -> Option<UpdateRow> {
     match status {
         RolloutStatus::Idle => None,
-        RolloutStatus::Updating { updated, of } => Some(UpdateRow { done: *updated, total: *of, paused: None }),
+        RolloutStatus::Updating { updated, of } => {
+            Some(UpdateRow { done: *updated, total: *of, paused: None })
+        }
         RolloutStatus::Paused { updated, of, failed } => {
             let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
             let paused = Some(format!("tasks of the new revision failed in slots {}", failed.join(", ")));

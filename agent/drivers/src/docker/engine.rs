@@ -48,8 +48,8 @@ pub(crate) struct Link {
     /// The engine's own id.
     pub(crate) id: String,
     pub(crate) version: String,
-    /// Its clock when it answered: seconds, a dot, nanoseconds.
-    pub(crate) since: Option<String>,
+    /// Its clock when it answered, in nanoseconds since 1970.
+    pub(crate) now: Option<i64>,
 }
 
 /// The address of an engine: as given, as `DOCKER_HOST` says, or the usual one.
@@ -101,7 +101,8 @@ impl Engine {
         self.host.starts_with("unix://")
     }
 
-    /// Connects, agrees on a version, and sees whether the engine does more than listen. Lets calls through if so.
+    /// Connects, agrees on a version, and sees whether the engine does more than listen. Lets calls through
+    /// if so.
     pub(crate) async fn open(&self) -> Result<Link, EngineError> {
         let client = connect(&self.host)?;
         let probe = async {
@@ -129,7 +130,7 @@ impl Engine {
             client,
             id: info.id.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
-            since: now.map(|at| format!("{}.{:09}", at.as_second(), at.subsec_nanosecond())),
+            now: now.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
         };
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = Breaker::Closed { unanswered: 0 };

@@ -1,7 +1,7 @@
 //! An engine's answers, read as facts.
 //!
-//! Engines answer with a status and a sentence; which sentence means what is known only from experience, so each
-//! stands here as it was seen.
+//! Engines answer with a status and a sentence; which sentence means what is known only from experience, so
+//! each stands here as it was seen.
 
 use bollard::errors::Error;
 use sleep_wire::engine::EngineError;
@@ -128,10 +128,10 @@ mod tests {
             EngineError::NameTaken { name: "web.1.x".to_owned() }
         );
         for message in [
-            "driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:80 failed: port is \
-             already allocated",
-            "driver failed programming external connectivity on endpoint web: Error starting userland proxy: listen \
-             tcp4 0.0.0.0:80: bind: address already in use",
+            "driver failed programming external connectivity on endpoint a: Bind for 0.0.0.0:80 failed: port \
+             is already allocated",
+            "driver failed programming external connectivity on endpoint a: Error starting userland proxy: \
+             listen tcp4 0.0.0.0:80: bind: address already in use",
         ] {
             assert_eq!(said(500, message), taken(message));
         }
@@ -140,10 +140,7 @@ mod tests {
                 400,
                 r#"OCI runtime create failed: exec: "nosuch": executable file not found in $PATH: unknown"#,
             ),
-            (
-                404,
-                r#"failed to create shim task: OCI runtime create failed: exec: "nosuch": executable file not found"#,
-            ),
+            (404, r#"failed to create shim task: OCI: exec: "nosuch": executable file not found in $PATH"#),
             (500, r#"OCI runtime create failed: exec: "/etc": permission denied: unknown"#),
             (400, r#"OCI runtime create failed: exec: "/nosuch": stat /nosuch: no such file or directory"#),
             (400, "No command specified"),

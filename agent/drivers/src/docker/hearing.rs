@@ -1,17 +1,19 @@
 //! Whether the first process of a container can ever receive a signal.
 //!
-//! The kernel drops a signal sent to the first process of a pid namespace, from outside too, unless that process
-//! catches it or blocks it (`SIGNAL_UNKILLABLE` and `sig_ignored` in `kernel/signal.c`, pid_namespaces(7)). It is
-//! dropped when it is sent, so no later handler sees it: waiting out a grace is then pointless.
+//! The kernel drops a signal sent to the first process of a pid namespace, from outside too, unless that
+//! process catches it or blocks it (`SIGNAL_UNKILLABLE` and `sig_ignored` in `kernel/signal.c`,
+//! pid_namespaces(7)). It is dropped when it is sent, so no later handler sees it: waiting out a grace is
+//! then pointless.
 //!
 //! Three things make a process look deaf that is not:
-//! - It waits in `rt_sigtimedwait`, as `tini` does: the kernel then shows the awaited signals as *not* blocked.
-//!   The system call it is in tells.
+//! - It waits in `rt_sigtimedwait`, as `tini` does: the kernel then shows the awaited signals as *not*
+//!   blocked. The system call it is in tells.
 //! - It is young, and will install its handler in a moment: it gets [`GROWING_UP`] for that.
 //! - It is not the first process of its namespace (the host's was shared), or not the container's at all (the
 //!   engine's processes are another host's): `NSpid` and its cgroup tell.
 //!
-//! Whatever cannot be read means that it may hear. The masks of the leading thread decide, as they do in the kernel.
+//! Whatever cannot be read means that it may hear. The masks of the leading thread decide, as they do in the
+//! kernel.
 
 use std::time::Duration;
 
@@ -21,9 +23,9 @@ use tokio::time::{Instant, sleep};
 use crate::signal::number;
 use crate::text;
 
-/// How long a container must have run before it is judged: programs install handlers when they start. Its first
-/// process is older than that: it waits for its network first, as the runtime's own program.
-const GROWING_UP: Duration = Duration::from_millis(500);
+/// How long a container must have run before it is judged: programs install handlers when they start. Its
+/// first process is older than that: it waits for its network first, as the runtime's own program.
+pub(crate) const GROWING_UP: Duration = Duration::from_millis(500);
 /// So many looks in a row must agree.
 const LOOKS: u32 = 3;
 /// Between two looks.
@@ -33,7 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const KILL: u32 = 9;
 const STOP: u32 = 19;
-/// The numbers of `rt_sigtimedwait` under the ABIs of the architectures known; elsewhere nobody is called deaf.
+/// The numbers of `rt_sigtimedwait` under the ABIs of the architectures known; elsewhere nobody is called
+/// deaf.
 const SIGTIMEDWAIT: Option<&[u32]> = if cfg!(target_arch = "x86_64") {
     Some(&[128, 177, 421, 1_073_742_347]) // native, 32-bit, 32-bit with 64-bit time, x32
 } else if cfg!(target_arch = "aarch64") {
@@ -59,15 +62,16 @@ pub(crate) async fn is_deaf(suspect: Suspect<'_>, signal: &str) -> bool {
         return false;
     };
     let began = Instant::now();
-    let mut agreed = 0;
+    let (mut deaf, mut may_hear) = (0, 0);
     while began.elapsed() < PATIENCE {
         match look(suspect, signal) {
-            Look::MayHear => return false,
-            Look::Young => agreed = 0,
-            Look::Deaf => agreed += 1,
+            Some(Look::Catches) | None => return false,
+            Some(Look::Blocks) => (deaf, may_hear) = (0, may_hear + 1),
+            Some(Look::Young) => (deaf, may_hear) = (0, 0),
+            Some(Look::Deaf) => (deaf, may_hear) = (deaf + 1, 0),
         }
-        if agreed == LOOKS {
-            return true;
+        if deaf == LOOKS || may_hear == LOOKS {
+            return deaf == LOOKS;
         }
         sleep(BETWEEN).await;
     }
@@ -75,47 +79,56 @@ pub(crate) async fn is_deaf(suspect: Suspect<'_>, signal: &str) -> bool {
 }
 
 /// What one look at a process says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    /// The signal may reach it, or nothing is known.
-    MayHear,
-    /// It would not, but it has only just begun.
+    /// It has a handler.
+    Catches,
+    /// It blocks the signal, or waits for it. Many programs block all signals for the moment of a fork: one
+    /// look does not tell.
+    Blocks,
+    /// It would drop it, but it has only just begun.
     Young,
-    /// It would not.
+    /// It would drop it.
     Deaf,
 }
 
-fn look(suspect: Suspect<'_>, signal: u32) -> Look {
+/// `None` if it cannot be looked at, or is not what it seems.
+fn look(suspect: Suspect<'_>, signal: u32) -> Option<Look> {
     let Suspect { container, pid, started_at } = suspect;
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
-    let judged = || {
-        // The call before the masks and again after them: a wait that spans them cannot be missed.
-        let before = read("syscall")?;
-        let status = read("status")?;
-        let after = read("syscall")?;
-        let deaf = is_member(&read("cgroup")?, container)
-            && drops(&status, signal)?
-            && !awaits_signals(&before)?
-            && !awaits_signals(&after)?;
-        let young = is_young(started_at, text::now());
-        Some(match (deaf, young) {
-            (true, true) => Look::Young,
-            (true, false) => Look::Deaf,
-            (false, _) => Look::MayHear,
-        })
-    };
-    judged().unwrap_or(Look::MayHear)
+    // The call before the masks and again after them: a wait that spans them cannot be missed.
+    let before = read("syscall")?;
+    let status = read("status")?;
+    let after = read("syscall")?;
+    if !is_member(&read("cgroup")?, container) || !is_first(&status)? {
+        return None;
+    }
+    let waits = awaits_signals(&before)? || awaits_signals(&after)?;
+    Some(if has(&status, "SigCgt", signal)? {
+        Look::Catches
+    } else if waits || has(&status, "SigBlk", signal)? {
+        Look::Blocks
+    } else if is_young(started_at, text::now()) {
+        Look::Young
+    } else {
+        Look::Deaf
+    })
 }
 
-/// Whether a process with this `/proc/PID/status` is the first of a namespace of its own and neither catches nor
-/// blocks `signal`.
-fn drops(status: &str, signal: u32) -> Option<bool> {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let mask = |name: &str| u64::from_str_radix(field(name)?.trim(), 16).ok();
-    let ids: Vec<&str> = field("NSpid")?.split_whitespace().collect();
-    let is_first = ids.len() > 1 && ids.last() == Some(&"1");
-    let bit = 1_u64.checked_shl(signal.checked_sub(1)?)?;
-    Some(is_first && (mask("SigCgt")? | mask("SigBlk")?) & bit == 0)
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// Whether a process with this `/proc/PID/status` is the first of a pid namespace that is not the host's.
+fn is_first(status: &str) -> Option<bool> {
+    let ids: Vec<&str> = field(status, "NSpid")?.split_whitespace().collect();
+    Some(ids.len() > 1 && ids.last() == Some(&"1"))
+}
+
+/// Whether a mask of `/proc/PID/status` holds a signal.
+fn has(status: &str, mask: &str, signal: u32) -> Option<bool> {
+    let mask = u64::from_str_radix(field(status, mask)?.trim(), 16).ok()?;
+    Some(mask & 1_u64.checked_shl(signal.checked_sub(1)?)? != 0)
 }
 
 /// Whether a process with this `/proc/PID/syscall` waits for signals to be handed to it.
@@ -134,8 +147,8 @@ fn is_member(cgroup: &str, container: &str) -> bool {
     !container.is_empty() && cgroup.lines().any(|line| line.contains(container))
 }
 
-/// Whether a container that started then has only just begun. A moment that is still to come says that the clock was
-/// set back, and nothing else.
+/// Whether a container that started then has only just begun. A moment that is still to come says that the
+/// clock was set back, and nothing else.
 fn is_young(started_at: WallTime, now: WallTime) -> bool {
     u128::try_from(now.0 - started_at.0).is_ok_and(|age| age < GROWING_UP.as_millis())
 }
@@ -155,38 +168,28 @@ mod tests {
         SigCgt:\t0000000000014002\n";
 
     #[test]
-    fn a_first_process_drops_what_it_neither_catches_nor_blocks() {
-        assert_eq!(drops(SLEEP, TERM), Some(true));
-        assert_eq!(drops(TRAP, TERM), Some(false));
-        assert_eq!(drops(TRAP, 3), Some(true), "QUIT is ignored there");
-        assert_eq!(drops(TRAP, 2), Some(false), "INT is caught there");
-        let blocked = SLEEP.replace("SigBlk:\t0000000000000000", "SigBlk:\t0000000000004000");
-        assert_eq!(drops(&blocked, TERM), Some(false));
+    fn masks_are_read_bit_by_bit() {
+        let caught = |status, signal| has(status, "SigCgt", signal);
+        assert_eq!([TERM, 2, 3].map(|signal| caught(TRAP, signal)), [Some(true), Some(true), Some(false)]);
+        assert_eq!([1, TERM, 64].map(|signal| caught(SLEEP, signal)), [Some(false); 3]);
+        assert_eq!(has(TRAP, "SigIgn", 3), Some(true));
         let last = SLEEP.replace("SigCgt:\t0000000000000000", "SigCgt:\t8000000000000000");
-        assert_eq!((drops(&last, 64), drops(SLEEP, 64)), (Some(false), Some(true)));
+        assert_eq!([63, 64, 65].map(|signal| caught(&last, signal)), [Some(false), Some(true), None]);
     }
 
     #[test]
     fn only_the_first_process_of_a_namespace_of_its_own_drops() {
-        assert_eq!(drops(&SLEEP.replace("31397\t1", "31397"), TERM), Some(false));
-        assert_eq!(drops(&SLEEP.replace("31397\t1", "31397\t7"), TERM), Some(false));
-        assert_eq!(drops(&SLEEP.replace("31397\t1", "1"), TERM), Some(false));
-        assert_eq!(
-            drops(&SLEEP.replace("31397\t1", "31397\t12\t1"), TERM),
-            Some(true),
-            "an engine in a container"
-        );
+        let first = |ids: &str| is_first(&SLEEP.replace("31397\t1", ids));
+        assert_eq!(["31397\t1", "31397", "31397\t7", "1"].map(first), [true, false, false, false].map(Some));
+        assert_eq!(first("31397\t12\t1"), Some(true), "an engine in a container");
     }
 
     #[test]
     fn what_cannot_be_read_is_not_judged() {
-        for damaged in ["", "NSpid:\t5\t1\n", "NSpid:\t5\t1\nSigCgt:\tzz\nSigBlk:\t0\n"] {
-            assert_eq!(drops(damaged, TERM), None, "{damaged}");
-        }
-        assert_eq!(
-            look(Suspect { container: "ab", pid: u32::MAX, started_at: WallTime(0) }, TERM),
-            Look::MayHear
-        );
+        assert_eq!((is_first(""), has("", "SigCgt", TERM)), (None, None));
+        assert_eq!(has("SigCgt:\tzz\n", "SigCgt", TERM), None);
+        let nobody = Suspect { container: "ab", pid: u32::MAX, started_at: WallTime(0) };
+        assert_eq!(look(nobody, TERM), None);
     }
 
     /// `tini` as the first process: it looks deaf but for the call that it is in.

@@ -56,8 +56,8 @@ async fn everything(inner: &Inner) -> Result<(Vec<Found>, Vec<String>), EngineEr
     Ok((found, images(inner).await?))
 }
 
-/// One container, or `None` if it is gone meanwhile. What cannot have changed since it was last inspected is not
-/// asked for again.
+/// One container, or `None` if it is gone meanwhile. What cannot have changed since it was last inspected is
+/// not asked for again.
 async fn one(inner: &Inner, summary: ContainerSummary) -> Result<Option<Found>, EngineError> {
     let Some(container) = summary.id else { return Ok(None) };
     let owner = label::owner(&summary.labels.unwrap_or_default(), inner.cluster());
@@ -79,7 +79,12 @@ async fn one(inner: &Inner, summary: ContainerSummary) -> Result<Option<Found>, 
     }
     match inspected(inner, label, container).await {
         Ok(found) => {
-            inner.book().found(&found);
+            let mut book = inner.book();
+            book.found(&found);
+            if found.running && !book.is_starting(&found.container) {
+                book.runs(&found.container);
+            }
+            drop(book);
             Ok(Some(found))
         }
         Err(EngineError::NoSuchContainer) => Ok(None),

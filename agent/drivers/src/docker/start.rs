@@ -54,6 +54,7 @@ async fn run(inner: &Arc<Inner>, launch: &Launch, container: &str) -> Result<(),
         at: facts::started_at(&state).unwrap_or_else(text::now),
         health: facts::health(&state),
     };
+    inner.book().runs(container);
     step(inner, launch, running).await;
     Ok(())
 }
@@ -180,15 +181,15 @@ fn is_reference(image: &str) -> bool {
         && image.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// A task's container runs although nobody waits for its start: its answer came too late, or somebody started it by
-/// hand.
+/// A task's container runs although nobody waits for its start: its answer came too late, or somebody started
+/// it by hand.
 pub(crate) async fn found_running(inner: &Arc<Inner>, task: TaskId, container: &str) {
     let seen = inner
         .engine
         .look("inspect", |client| async move { client.inspect_container(container, None).await })
         .await;
     let Ok(Some(state)) = seen.map(|seen| seen.state) else { return };
-    if state.running != Some(true) {
+    if state.running != Some(true) || !inner.book().runs(container) {
         return;
     }
     let step = StartStep::Running {

@@ -72,7 +72,8 @@ async fn end_of(
     let signal = signal.unwrap_or_else(|| USUAL_SIGNAL.to_owned());
     let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let deaf = match (pid, facts::started_at(&state)) {
-        (Some(pid), Some(started_at)) if can_be_judged(inner, &seen) => {
+        // Who has next to no grace is not made to wait for a judgement.
+        (Some(pid), Some(started_at)) if order.grace > hearing::GROWING_UP && can_be_judged(inner, &seen) => {
             let suspect = hearing::Suspect { container: &order.container, pid, started_at };
             hearing::is_deaf(suspect, &signal).await
         }

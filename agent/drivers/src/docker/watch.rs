@@ -4,8 +4,8 @@
 //!            answers a probe                  no answer, events end, breaker trips
 //! Ill ────────────────────────▶ Well, events ─────────────────────────────────────▶ probe
 //! ```
-//! `Well` is told after every gap in the events, not only after an illness: whoever hears it asks for a list, since
-//! events may have been missed. Events are asked for from the moment of the last one seen, so few are.
+//! `Well` is told after every gap in the events, not only after an illness: whoever hears it asks for a list,
+//! since events may have been missed. Events are asked for from the moment of the last one seen, so few are.
 
 use std::collections::HashMap;
 
@@ -61,21 +61,12 @@ struct Seen {
 }
 
 impl Seen {
-    /// Where to go on, as the API wants it.
+    /// Where to go on, as the API wants it: never later than the engine's own clock, which may have been set
+    /// back.
     fn since(&self, link: &Link) -> Option<String> {
-        let (seconds, nanos) = (self.nanos / 1_000_000_000, self.nanos % 1_000_000_000);
-        if self.nanos > 0 { Some(format!("{seconds}.{nanos:09}")) } else { link.since.clone() }
-    }
-
-    /// Whether an event is new.
-    fn advance(&mut self, event: &EventMessage) -> bool {
-        let nanos = event.time_nano.unwrap_or(i64::MAX);
-        // Events of one moment are rare; to hear one twice does no harm, to miss one does.
-        let new = nanos >= self.nanos;
-        if let (true, Some(nanos)) = (new, event.time_nano) {
-            self.nanos = nanos;
-        }
-        new
+        let nanos =
+            if self.nanos > 0 { link.now.map_or(self.nanos, |now| now.min(self.nanos)) } else { link.now? };
+        Some(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000))
     }
 }
 
@@ -95,8 +86,11 @@ async fn events(inner: &std::sync::Arc<Inner>, link: Link, seen: &mut Seen) -> E
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Ok(event)) if seen.advance(&event) => happened(inner, event),
-                Some(Ok(_)) => {}
+                // One that is heard twice does no harm: the book knows what was told.
+                Some(Ok(event)) => {
+                    seen.nanos = event.time_nano.unwrap_or(seen.nanos);
+                    happened(inner, event);
+                }
                 Some(Err(error)) => return error::read("events", &error),
                 None => return error::unreachable("the engine closed its events"),
             },
@@ -129,9 +123,9 @@ fn happened(inner: &std::sync::Arc<Inner>, event: EventMessage) {
             inner.tell_end(container, label, Died { code: facts::code(code), at });
         }
     } else if action == "start" {
-        let expected = book.is_starting(&container);
+        let news = book.start_is_news(&container);
         drop(book);
-        if !expected && label.node == inner.node {
+        if news && label.node == inner.node {
             let inner = inner.clone();
             tokio::spawn(async move { start::found_running(&inner, label.task, &container).await });
         }

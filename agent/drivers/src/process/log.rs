@@ -36,7 +36,8 @@ impl Writer {
         Ok(Self { home, file: Mutex::new((file, size)) })
     }
 
-    /// Copies what a process writes, until it writes no more. A disk that is full costs lines, not the process.
+    /// Copies what a process writes, until it writes no more. A disk that is full costs lines, not the
+    /// process.
     pub(crate) fn copy(&self, from: impl Read, stream: LogStream) {
         let mut from = BufReader::new(from);
         let mut piece = Vec::new();

@@ -1,11 +1,11 @@
 //! The small process between a task and its agent: it outlives the agent, so the task does too.
 //!
 //! ```text
-//! agent ──spawns──▶ shim (a session of its own, adopts orphans) ──spawns──▶ task (a process group of its own)
+//! agent ──spawns──▶ shim (own session, adopts orphans) ──spawns──▶ task (own process group)
 //!                    └─ writes `running`, the log, and `ended` when nothing of the task is left
 //! ```
-//! It forwards nothing: who wants to signal the task signals its process group. When the task's first process ends,
-//! whatever it left behind is killed, as in a container.
+//! It forwards nothing: who wants to signal the task signals its process group. When the task's first process
+//! ends, whatever it left behind is killed, as in a container.
 //!
 //! # Not here
 //! When to stop, and what an exit code means.
@@ -40,8 +40,8 @@ pub(crate) mod word {
     pub(crate) const FAILED: &str = "failed";
 }
 
-/// Runs the task whose directory is the last argument, until it has ended. The first line of standard output says
-/// whether it runs.
+/// Runs the task whose directory is the last argument, until it has ended. The first line of standard output
+/// says whether it runs.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Some(dir) = args.into_iter().last() else { return ExitCode::FAILURE };
     let home = Home::at(Path::new(&dir));

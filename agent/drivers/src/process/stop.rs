@@ -78,8 +78,8 @@ fn parse(text: &str) -> Result<Signal, EngineError> {
     number.and_then(Signal::from_named_raw).ok_or_else(unknown)
 }
 
-/// Signals the task's process group, which cannot be another's while its shim lives: the shim reaps its first process
-/// only when it ends, and then ends all others itself.
+/// Signals the task's process group, which cannot be another's while its shim lives: the shim reaps its first
+/// process only when it ends, and then ends all others itself.
 fn tell_group(home: &Home, running: &Running, signal: Signal) -> Result<(), EngineError> {
     let group =
         Pid::from_raw(running.main.pid).filter(|_| watch::runs(home, running) && running.main.lives());

@@ -1,9 +1,9 @@
 //! What is written of a process: one directory a task.
 //!
 //! ```text
-//! <process_dir>/<service.slot.task>/spec      what runs, and whose it is: written by the driver, before the shim
+//! <process_dir>/<service.slot.task>/spec      what runs, and whose it is: by the driver, before the shim
 //!                                  running   which processes it is, and since when: by the shim
-//!                                  ended     its exit code, and when: by the shim, or by whoever finds it gone
+//!                                  ended     its exit code, and when: by the shim, or whoever finds it gone
 //!                                  log       its output, and log.1, what was written before
 //! ```
 //! Each but the log is written aside and renamed: it is there whole or not at all.

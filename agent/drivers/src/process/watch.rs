@@ -57,7 +57,7 @@ fn open(process: ProcessId) -> io::Result<Option<AsyncFd<OwnedFd>>> {
 /// A descriptor whose readiness can be awaited.
 #[expect(
     deprecated,
-    reason = "sound for an owned descriptor, which stays open and the same; its successor is an unsafe function"
+    reason = "sound for an owned descriptor, which stays open; its successor is an unsafe function"
 )]
 pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::READABLE)
@@ -68,8 +68,9 @@ pub(crate) fn runs(home: &Home, running: &Running) -> bool {
     home.ended().is_err() && running.boot == boot() && running.shim.lives()
 }
 
-/// How a task ended whose shim is gone. A shim that was killed leaves its task behind without anybody who would reap
-/// it, bound its log or tell its end: then what is left of its session is killed, and that is its end.
+/// How a task ended whose shim is gone. A shim that was killed leaves its task behind without anybody who
+/// would reap it, bound its log or tell its end: then what is left of its session is killed, and that is its
+/// end.
 pub(crate) async fn conclude(home: &Home, running: &Running) -> Ended {
     if let Ok(ended) = home.ended() {
         return ended;
@@ -86,8 +87,8 @@ pub(crate) async fn conclude(home: &Home, running: &Running) -> Ended {
     ended
 }
 
-/// Kills what is left of the session of a shim that is gone; whether there was anything. A session's number is not
-/// given to others while it has members.
+/// Kills what is left of the session of a shim that is gone; whether there was anything. A session's number
+/// is not given to others while it has members.
 async fn sweep(running: &Running) -> bool {
     let session = running.shim;
     let mut any = false;

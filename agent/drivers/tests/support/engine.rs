@@ -1,4 +1,5 @@
-//! A container engine for one test: of its own, in network and mount namespaces of its own, gone when the test is.
+//! A container engine for one test: of its own, in network and mount namespaces of its own, gone when the
+//! test is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ const COMES_UP: Duration = Duration::from_secs(60);
 /// The image that every engine holds: busybox, with `sleep`, `sh` and friends.
 pub(crate) const IMAGE: &str = "sleepbox:1";
 
-/// Runs containerd and dockerd until its standard input ends, however its parent does; then removes everything.
+/// Runs containerd and dockerd until its standard input ends, however its parent does; then removes
+/// everything.
 const SCRIPT: &str = r#"
 ip link set lo up
 containerd --config "$DIR/containerd.toml" >"$DIR/containerd.log" 2>&1 & C=$!
@@ -31,7 +33,12 @@ export DOCKER_HOST="unix://$DIR/docker.sock"
 kill -CONT $D
 timeout 20 docker ps -aq | timeout 20 xargs -r docker rm -f >/dev/null
 kill $D; timeout 20 tail --pid=$D -f /dev/null || kill -9 $D; wait $D
+# What was being started meanwhile.
+for task in $(ctr -a "$DIR/containerd.sock" -n moby tasks ls -q); do
+    ctr -a "$DIR/containerd.sock" -n moby tasks delete -f "$task"
+done
 kill $C; wait $C
+rm -rf "$DIR"
 exit 0
 "#;
 
@@ -48,7 +55,9 @@ impl Engine {
             rustix::process::geteuid().is_root(),
             "this test starts a container engine, which takes root"
         );
-        for program in ["dockerd", "containerd", "docker", "unshare", "busybox", "tini-static"] {
+        for program in
+            ["dockerd", "containerd", "ctr", "docker", "setsid", "unshare", "busybox", "tini-static"]
+        {
             let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
             let found = found.is_ok_and(|found| found.status.success());
             assert!(found, "this test starts a container engine, which takes `{program}`");
@@ -57,20 +66,22 @@ impl Engine {
         let path = dir.path().display();
         let config = format!(
             "version = 2\nroot = \"{path}/containerd\"\nstate = \"{path}/containerd-run\"\n\
-             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{path}/containerd.sock\"\n"
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = \"{path}/containerd.sock\"\n"
         );
         fs::write(dir.path().join("containerd.toml"), config).expect("the directory can be written");
         fs::write(dir.path().join("daemon.json"), r#"{"live-restore": true}"#)
             .expect("the directory can be written");
-        let supervisor = Command::new("unshare")
-            .args(["--net", "--mount", "--propagation", "private", "sh", "-c", SCRIPT])
+        // In a session of its own: whoever kills the test's process group leaves this one to tidy up.
+        let supervisor = Command::new("setsid")
+            .args(["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", SCRIPT])
             .env("DIR", dir.path())
             .env_remove("DOCKER_HOST")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("unshare was found");
+            .expect("setsid was found");
         let engine = Self { supervisor, dir };
         engine.wait_until_up();
         engine.import_image();

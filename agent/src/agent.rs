@@ -1,0 +1,201 @@
+//! The agent's loop: wait for one input, hand it to the core, carry out what comes of it.
+
+mod session;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use sleep_core::node::Node;
+use sleep_drivers::Wanted;
+use sleep_wire::spec::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::api::doors::{self, UnixDoor};
+use crate::api::{self, Handle, Shared};
+use crate::config::{Config, Driver};
+use crate::crypto::{KeyError, Keys};
+use crate::lock::{self, LockError};
+use crate::logs::LocalLogs;
+use crate::storage::StorageError;
+use crate::{host, told};
+use session::{Ended, Session};
+
+/// The core, with the agent's own keys.
+pub type Core = Node<Keys>;
+
+/// How many requests may wait for the loop.
+const ASKS: usize = 256;
+
+/// How long what was said last may take to leave, when the agent stops.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// Why an agent ended that was not told to.
+#[derive(Debug)]
+pub enum AgentError {
+    /// Its state is another agent's.
+    Lock(LockError),
+    /// Its key cannot be used.
+    Key(KeyError),
+    /// Its store cannot be used.
+    Storage(StorageError),
+    /// Its store failed while it ran: what is on the disk decides.
+    StorageFailed(String),
+    /// An address or socket cannot be had.
+    Door {
+        /// Which.
+        what: String,
+        /// In the operating system's words.
+        source: io::Error,
+    },
+    /// Its QUIC port cannot be had.
+    Net(sleep_net::NetError),
+    /// Something of the host's.
+    Host(io::Error),
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(error) => write!(f, "{error}"),
+            Self::Key(error) => write!(f, "{error}"),
+            Self::Storage(error) => write!(f, "{error}"),
+            Self::StorageFailed(message) => write!(f, "the store failed: {message}"),
+            Self::Door { what, source } => write!(f, "cannot listen on {what}: {source}"),
+            Self::Net(error) => write!(f, "{error}"),
+            Self::Host(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for AgentError {}
+
+/// Runs an agent until it is told to stop.
+///
+/// # Errors
+/// [`AgentError`]: it could not begin, or its store failed.
+pub async fn run(config: Config) -> Result<(), AgentError> {
+    let _lock = lock::state(&config.data_dir).map_err(AgentError::Lock)?;
+    let alarms = told::Alarms::default();
+    let logs = LocalLogs::default();
+    let (asks, mut asked) = mpsc::channel(ASKS);
+    let (change, changes) = watch::channel(0);
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    // A second agent in one process, as in tests, shares the first one's recorder.
+    drop(metrics::set_global_recorder(recorder));
+    let (addresses, listening) = watch::channel(Vec::<String>::new());
+    let shared = Shared {
+        addresses: Box::new(move || listening.borrow().clone()),
+        alarms: {
+            let alarms = alarms.clone();
+            Box::new(move || alarms.list())
+        },
+        metrics: Box::new(move || metrics.render()),
+        logs: std::sync::Arc::new(logs.clone()),
+    };
+    let handle = Handle::new(asks, changes, shared);
+    open_doors(&config, &handle).await?;
+    let mut stop = Stop::new().map_err(AgentError::Host)?;
+    loop {
+        let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
+        let runtimes = runtimes(&config).await?;
+        let mut session =
+            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone())
+                .await?;
+        logs.use_drivers(session.me(), session.drivers()).await;
+        sd_notify::notify(&[sd_notify::NotifyState::Ready])
+            .unwrap_or_else(|error| warn!(%error, "sd_notify"));
+        info!(node = %session.me(), name = config.name, "the agent runs");
+        match session.serve(&mut asked, &mut stop).await {
+            Ended::Stopped => {
+                session.say_goodbye(GOODBYE).await;
+                return Ok(());
+            }
+            Ended::Left => {
+                session.say_goodbye(GOODBYE).await;
+                drop(session);
+                Keys::replace(&config.data_dir).map_err(AgentError::Key)?;
+                info!("left the cluster; the agent goes on as a new node");
+            }
+            Ended::StorageFailed(message) => return Err(AgentError::StorageFailed(message)),
+        }
+    }
+}
+
+async fn open_doors(config: &Config, handle: &Handle) -> Result<(), AgentError> {
+    let trouble = |what: String| move |source| AgentError::Door { what, source };
+    let socket =
+        UnixDoor::open(&config.socket).await.map_err(trouble(config.socket.display().to_string()))?;
+    tokio::spawn(socket.serve(api::router(handle.clone())));
+    if let Some(address) = config.api {
+        let listener = doors::open_tcp(address).await.map_err(trouble(address.to_string()))?;
+        tokio::spawn(doors::serve_tcp(listener, api::health_router(handle.clone())));
+    }
+    Ok(())
+}
+
+/// What runs tasks here: as told, or as found at the first start and recorded then.
+async fn runtimes(config: &Config) -> Result<Vec<Runtime>, AgentError> {
+    let wanted = match config.driver {
+        Driver::Docker => Wanted::Docker,
+        Driver::Process => Wanted::Process,
+        Driver::Auto => recorded(&config.data_dir).unwrap_or(Wanted::Auto),
+    };
+    let runtimes = sleep_drivers::detect(wanted, config.docker_host.as_deref()).await;
+    if config.driver == Driver::Auto {
+        let choice = if runtimes.contains(&Runtime::Docker) { "docker\n" } else { "process\n" };
+        fs::write(config.data_dir.join(CHOICE), choice).map_err(AgentError::Host)?;
+        if choice == "docker\n" {
+            return Ok(vec![Runtime::Docker, Runtime::Process]);
+        }
+    }
+    Ok(runtimes)
+}
+
+/// Where the choice of `--driver auto` is recorded.
+const CHOICE: &str = "driver";
+
+fn recorded(dir: &Path) -> Option<Wanted> {
+    match fs::read_to_string(dir.join(CHOICE)).ok()?.trim() {
+        "docker" => Some(Wanted::Docker),
+        "process" => Some(Wanted::Process),
+        _ => None,
+    }
+}
+
+/// Whether the host, not only the agent, was restarted since the agent was last started on this directory.
+fn host_rebooted(dir: &Path) -> io::Result<bool> {
+    let path = dir.join("boot-id");
+    let now = host::boot_id()?;
+    let before = fs::read_to_string(&path).ok();
+    if before.as_deref() != Some(now.as_str()) {
+        fs::write(&path, &now)?;
+    }
+    Ok(before.is_some_and(|before| before != now))
+}
+
+/// Signals that end the agent.
+pub(crate) struct Stop {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one. Cancel safe.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One life of a node: from its key's first start to its leave, or the agent's end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sleep_core::Crypto;
+use sleep_core::io::{Input, Lane, Output, Refusal, Reply, Ticket};
+use sleep_core::node::{Setup, Tuning};
+use sleep_drivers::{Deadlines, Drivers, Options};
+use sleep_net::{Events, JoinReply, Limits, Net, NetEvent};
+use sleep_wire::engine::{EngineError, EngineReport};
+use sleep_wire::spec::Runtime;
+use sleep_wire::{ClusterId, NodeId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, warn};
+
+use super::{AgentError, Core, Stop, host_rebooted};
+use crate::api::{self, Ask, Handle, doors};
+use crate::config::{Config, RUN_DIR};
+use crate::crypto::{Keys, draw};
+use crate::host;
+use crate::lock::{self, Lock};
+use crate::storage::{Durable, Storage};
+use crate::told::{self, Alarms};
+
+/// Set by `sleepctl dev` alone: its agents share one engine, told apart by their node labels.
+const SHARED_ENGINE: &str = "SLEEPD_DEV_SHARED_ENGINE";
+
+/// How often the host's addresses are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How a session ended.
+pub(super) enum Ended {
+    /// The agent was told to stop.
+    Stopped,
+    /// The node left its cluster, and goes on under a new key.
+    Left,
+    /// The store failed.
+    StorageFailed(String),
+}
+
+/// What waits for the core, beside requests.
+struct Sources {
+    events: Events,
+    reports: mpsc::Receiver<EngineReport>,
+    durable: mpsc::UnboundedReceiver<Durable>,
+    answers: mpsc::UnboundedReceiver<(Ticket, Result<Vec<u8>, String>)>,
+}
+
+/// One life of a node.
+pub(super) struct Session {
+    core: Core,
+    net: Net,
+    storage: Storage,
+    drivers: Arc<Drivers>,
+    sources: Sources,
+    answer: mpsc::UnboundedSender<(Ticket, Result<Vec<u8>, String>)>,
+    change: watch::Sender<u64>,
+    alarms: Alarms,
+    handle: Handle,
+    config: Config,
+    addresses: watch::Sender<Vec<String>>,
+    told_addresses: Vec<SocketAddr>,
+    tickets: u64,
+    commands: BTreeMap<Ticket, oneshot::Sender<Result<Reply, Refusal>>>,
+    newcomers: BTreeMap<Ticket, JoinReply>,
+    wake: Option<sleep_core::Instant>,
+    cluster: Option<ClusterId>,
+    /// One agent an engine.
+    engine: Option<(String, Lock)>,
+    ended: Option<Ended>,
+}
+
+impl Session {
+    pub(super) async fn begin(
+        config: &Config,
+        keys: Keys,
+        runtimes: Vec<Runtime>,
+        change: &watch::Sender<u64>,
+        alarms: &Alarms,
+        handle: Handle,
+        addresses: watch::Sender<Vec<String>>,
+    ) -> Result<Self, AgentError> {
+        let (report, durable) = mpsc::unbounded_channel();
+        let (storage, stored) = Storage::open(&config.data_dir, move |outcome| {
+            // The session is over: nobody rests on this write any more.
+            drop(report.send(outcome));
+        })
+        .map_err(AgentError::Storage)?;
+        let options = sleep_net::Options {
+            seed: keys.seed(),
+            listen: config.listen.clone(),
+            limits: Limits::default(),
+        };
+        let (net, events) = Net::bind(options).map_err(AgentError::Net)?;
+        let told_addresses =
+            host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
+        let me = keys.node_id(&keys.public_key());
+        let shim = std::env::current_exe().map_err(AgentError::Host)?;
+        let options = Options {
+            cluster: None,
+            node: me,
+            node_name: config.name.clone(),
+            docker_host: config.docker_host.clone(),
+            process_dir: config.data_dir.join("tasks"),
+            shim,
+            deadlines: Deadlines::default(),
+        };
+        let (drivers, reports) = Drivers::new(&runtimes, &options);
+        let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let seed = u64::from_le_bytes(draw::<8>().map_err(AgentError::Key)?);
+        let core = Core::new(Setup {
+            crypto: keys,
+            facts: host::facts(config.name.clone(), &told_addresses, labels),
+            runtimes,
+            stored,
+            host_rebooted: host_rebooted(&config.data_dir).map_err(AgentError::Host)?,
+            seed,
+            tuning: Tuning::default(),
+        });
+        let (answer, answers) = mpsc::unbounded_channel();
+        addresses.send_replace(told_addresses.iter().map(ToString::to_string).collect());
+        let mut session = Self {
+            core,
+            net,
+            storage,
+            drivers: Arc::new(drivers),
+            sources: Sources { events, reports, durable, answers },
+            answer,
+            change: change.clone(),
+            alarms: alarms.clone(),
+            handle,
+            config: config.clone(),
+            addresses,
+            told_addresses,
+            tickets: 0,
+            commands: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
+            wake: None,
+            cluster: None,
+            engine: None,
+            ended: None,
+        };
+        session.drain();
+        Ok(session)
+    }
+
+    pub(super) fn me(&self) -> NodeId {
+        self.core.me()
+    }
+
+    pub(super) fn drivers(&self) -> Arc<Drivers> {
+        self.drivers.clone()
+    }
+
+    /// Takes one input after the other until the session ends.
+    pub(super) async fn serve(&mut self, asked: &mut mpsc::Receiver<Ask>, stop: &mut Stop) -> Ended {
+        let mut look_again = tokio::time::interval(LOOK_AGAIN);
+        look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            if let Some(ended) = self.ended.take() {
+                return ended;
+            }
+            let until_wake = self.wake.map(|at| at.since(host::now().instant));
+            let timer = async {
+                match until_wake {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let Sources { events, reports, durable, answers } = &mut self.sources;
+            // Packets that wait are handled before timers that are due.
+            tokio::select! {
+                biased;
+                () = stop.asked() => {
+                    self.input(Input::Stopping);
+                    return Ended::Stopped;
+                }
+                Some(Durable { token, outcome }) = durable.recv() => {
+                    let failed = outcome.clone().err();
+                    self.input(Input::Durable { token, outcome });
+                    if let Some(message) = failed {
+                        return Ended::StorageFailed(message);
+                    }
+                }
+                Some(event) = events.next() => self.on_event(event),
+                Some(report) = reports.recv() => self.on_report(report),
+                Some((ticket, answer)) = answers.recv() => self.input(Input::JoinAnswered { ticket, answer }),
+                Some(ask) = asked.recv() => self.on_ask(ask),
+                _ = look_again.tick() => self.look_at_addresses(),
+                () = timer => {
+                    self.wake = None;
+                    self.input(Input::Tick);
+                }
+            }
+        }
+    }
+
+    /// Lets what was said last leave, and ends all connections.
+    pub(super) async fn say_goodbye(&mut self, within: Duration) {
+        if tokio::time::timeout(within, self.net.close()).await.is_err() {
+            debug!("connections did not end in time");
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.core.handle(host::now(), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            self.output(output);
+        }
+        let cluster = self.core.cluster();
+        if cluster != self.cluster {
+            self.cluster = cluster;
+            self.drivers.belong_to(cluster);
+        }
+        self.change.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => self.net.datagram(to, Bytes::from(bytes)),
+            Output::Message { to, lane, bytes } => {
+                let lane = match lane {
+                    Lane::Urgent => 0,
+                    Lane::Delta => 1,
+                    Lane::Bulk => 2,
+                };
+                self.net.message(to, lane, Bytes::from(bytes));
+            }
+            Output::Introduce { peer, key, addresses } => {
+                self.net.introduce(peer, key, addresses.into_iter().map(SocketAddr::from).collect());
+            }
+            Output::Expel { peer } => self.net.expel(peer),
+            Output::Operator { key, allowed } => self.net.operator(key, allowed),
+            Output::KeepConnected { peers } => self.net.keep_connected(&peers),
+            Output::AskDoor { ticket, addresses, bytes } => self.ask_door(ticket, addresses, bytes),
+            Output::AnswerJoin { ticket, bytes } => {
+                if let Some(newcomer) = self.newcomers.remove(&ticket) {
+                    newcomer.send(Bytes::from(bytes));
+                }
+            }
+            Output::Persist { token, writes } => self.storage.apply(token, writes),
+            Output::Engine(action) => self.drivers.act(action),
+            Output::Reply { ticket, reply } => {
+                if let Some(client) = self.commands.remove(&ticket) {
+                    // A client that has gone knows nothing, and the command is carried out all the same.
+                    drop(client.send(reply));
+                }
+            }
+            Output::WakeAt(instant) => self.wake = Some(instant),
+            Output::Event(event) => told::tell(&event, &self.alarms),
+            Output::Reset => self.ended = Some(Ended::Left),
+        }
+    }
+
+    fn ask_door(&self, ticket: Ticket, addresses: Vec<String>, bytes: Vec<u8>) {
+        let (net, answer) = (self.net.clone(), self.answer.clone());
+        tokio::spawn(async move {
+            let asked = net.ask_door(&addresses, Bytes::from(bytes)).await;
+            let said = asked.map(|bytes| bytes.to_vec()).map_err(|error| error.to_string());
+            // The session is over: nobody waits for the door any more.
+            drop(answer.send((ticket, said)));
+        });
+    }
+
+    fn on_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Datagram { from, bytes } => self.input(Input::Datagram { from, bytes: bytes.to_vec() }),
+            NetEvent::Message { from, bytes } => self.input(Input::Message { from, bytes: bytes.to_vec() }),
+            NetEvent::Connected { peer, .. } => self.input(Input::Connected { peer }),
+            NetEvent::Disconnected { peer } => self.input(Input::Disconnected { peer }),
+            NetEvent::Moved { peer, address } => debug!(%peer, %address, "a peer's address changed"),
+            NetEvent::JoinAsked { key, bytes, answer } => {
+                let ticket = self.ticket();
+                self.newcomers.insert(ticket, answer);
+                self.input(Input::JoinAsked { ticket, key, bytes: bytes.to_vec() });
+            }
+            NetEvent::ApiStream { operator, stream } => {
+                debug!(%operator, "an operator's request");
+                doors::serve_stream(stream, api::router(self.handle.clone()));
+            }
+        }
+    }
+
+    /// One agent an engine: a second one finds its engine ill.
+    fn on_report(&mut self, report: EngineReport) {
+        let report = match report {
+            EngineReport::Well { runtime: Runtime::Docker, engine, version } => self.claim(engine, version),
+            other => other,
+        };
+        self.input(Input::Engine(report));
+    }
+
+    fn claim(&mut self, engine: String, version: String) -> EngineReport {
+        let runtime = Runtime::Docker;
+        let mine = self.engine.as_ref().is_some_and(|(known, _)| *known == engine);
+        if mine || std::env::var_os(SHARED_ENGINE).is_some() {
+            return EngineReport::Well { runtime, engine, version };
+        }
+        match lock::engine(RUN_DIR.as_ref(), &engine) {
+            Ok(lock) => {
+                self.engine = Some((engine.clone(), lock));
+                EngineReport::Well { runtime, engine, version }
+            }
+            Err(error) => {
+                warn!(%error, "the container engine is not ours");
+                EngineReport::Ill { runtime, error: EngineError::Other { message: error.to_string() } }
+            }
+        }
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Question(question) => question(&self.core, host::now()),
+            Ask::Command(command, client) => {
+                let ticket = self.ticket();
+                self.commands.insert(ticket, client);
+                self.input(Input::Command { ticket, command });
+            }
+        }
+    }
+
+    fn look_at_addresses(&mut self) {
+        match host::addresses(&self.config.advertise, &self.net.local_addrs()) {
+            Ok(found) if found != self.told_addresses => {
+                self.told_addresses = found;
+                let shown = self.told_addresses.iter().map(ToString::to_string).collect();
+                self.addresses.send_replace(shown);
+                let labels = self.config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let facts = host::facts(self.config.name.clone(), &self.told_addresses, labels);
+                self.input(Input::Facts(Box::new(facts)));
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "the host's addresses cannot be read"),
+        }
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+            debug!(%error, "sd_notify");
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+}

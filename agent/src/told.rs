@@ -1,0 +1,80 @@
+//! What the core tells people, into logs, alarms and counts.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::counter;
+use sleep_core::io::{Alarm, Event};
+use tracing::{debug, error, info, warn};
+
+/// How many alarms are shown.
+const KEPT: usize = 16;
+
+/// Alarms that stand, newest last; shared with whoever shows them.
+#[derive(Clone, Default)]
+pub(crate) struct Alarms(Arc<Mutex<VecDeque<String>>>);
+
+impl Alarms {
+    /// Every alarm that stands.
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn raise(&self, text: String) {
+        error!("{text}");
+        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !alarms.contains(&text) {
+            alarms.push_back(text);
+            if alarms.len() > KEPT {
+                alarms.pop_front();
+            }
+        }
+    }
+}
+
+/// Takes note of an event.
+pub(crate) fn tell(event: &Event, alarms: &Alarms) {
+    match event {
+        Event::NodeUp { node } => info!(%node, "answers"),
+        Event::NodeSuspect { node, by } => info!(%node, %by, "did not answer lately"),
+        Event::NodeDown { node, confirmed: (0, 0) } => warn!(%node, "is believed dead"),
+        Event::NodeDown { node, confirmed: (failed, asked) } => {
+            warn!(%node, failed, asked, "is down, as others found too: its work may move");
+        }
+        Event::NodeGone { node } => info!(%node, "is no longer a member"),
+        Event::LeaseAcquired { epoch } => info!(term = epoch.term, "this node leads"),
+        Event::LeaseLost { epoch, why } => info!(term = epoch.term, why, "this node no longer leads"),
+        Event::HolderChanged { epoch } => info!(term = epoch.term, leader = %epoch.candidate, "a new leader"),
+        Event::Task { service, assignment: _, state, message } => {
+            counter!("sleepd_task_transitions_total", "state" => *state).increment(1);
+            if message.is_empty() {
+                info!(%service, state, "task");
+            } else {
+                info!(%service, state, message = %message.escape_debug(), "task");
+            }
+        }
+        Event::RecordRefused { from, author, why } => {
+            counter!("sleepd_records_refused_total").increment(1);
+            warn!(%from, %author, why, "a record was refused");
+        }
+        Event::BadFrame { from } => {
+            counter!("sleepd_bad_frames_total").increment(1);
+            debug!(%from, "a frame that means nothing");
+        }
+        Event::Alarm(alarm) => alarms.raise(words(alarm)),
+    }
+}
+
+fn words(alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::StampAhead { author, by_ms } => {
+            format!("node {author} wrote a stamp {} hours ahead of cluster time", by_ms / 3_600_000)
+        }
+        Alarm::Clone { node } => format!("two agents run with the key of node {node}"),
+        Alarm::Storage(message) => format!("the agent's store failed: {message}"),
+        Alarm::OldDisk { here, known } => {
+            format!("this node's disk is old: its boot counter is {here}, and others know {known}")
+        }
+        Alarm::Internal(message) => format!("an assumption did not hold: {message}"),
+    }
+}
