@@ -34,6 +34,22 @@ pub struct Cli {
 const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}";
 
 impl Global {
+    /// Options that ask at these hosts, and print nothing beside the data.
+    pub fn at(hosts: String) -> Self {
+        Self {
+            hosts: hosts.split(',').map(str::to_owned).collect(),
+            output: Format::Table,
+            quiet: true,
+            no_trunc: false,
+            timeout: Duration::from_secs(30),
+            detach: false,
+            yes: false,
+            color: Color::Auto,
+            operator_key: None,
+            help: None,
+        }
+    }
+
     /// Where agents may be, as flags or the environment say; nowhere in particular if neither does. Clap would count
     /// what the environment says as typed, and show it so.
     pub fn hosts(&self) -> Vec<String> {

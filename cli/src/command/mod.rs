@@ -2,6 +2,7 @@
 
 mod cluster;
 mod create;
+mod dev;
 mod local;
 mod logs;
 mod node;
@@ -35,7 +36,7 @@ pub async fn run(cli: Cli) -> u8 {
 
 async fn dispatch(output: &Output, global: Global, command: Command) -> Result<(), Error> {
     match command {
-        Command::Dev(dev) => Err(Error::Internal(format!("{dev:?}"))),
+        Command::Dev(args) => dev::run(output, &args).await,
         Command::Completion { shell } => local::completion(output, shell),
         Command::Man => local::man(output),
         Command::DialStdio { socket } => local::dial_stdio(socket).await,

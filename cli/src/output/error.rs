@@ -82,6 +82,7 @@ fn said(error: &Error, changes: bool, words: &[String]) -> Said {
             said.more.extend(lines.iter().cloned());
             if hint.is_empty() { said } else { said.hint(hint) }
         }
+        Error::Interrupted { watch } if watch.is_empty() => Said::new("interrupted: nothing is left behind"),
         Error::Interrupted { watch } => {
             Said::new("interrupted: the work goes on without being watched").hint(watch)
         }
