@@ -189,9 +189,17 @@ impl TaskFact {
         match (self.state, condition) {
             (TaskState::Complete, RestartCondition::None | RestartCondition::OnFailure)
             | (TaskState::Failed, RestartCondition::None) => true,
-            (TaskState::Complete | TaskState::Failed, _)
-            | (TaskState::Assigned | TaskState::Preparing | TaskState::Starting, _)
-            | (TaskState::Running | TaskState::Stopping | TaskState::Stopped, _) => false,
+            (
+                TaskState::Assigned
+                | TaskState::Preparing
+                | TaskState::Starting
+                | TaskState::Running
+                | TaskState::Stopping
+                | TaskState::Complete
+                | TaskState::Failed
+                | TaskState::Stopped,
+                _,
+            ) => false,
         }
     }
 }
