@@ -219,11 +219,17 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), E
     Ok(())
 }
 
-/// Which slots failed how often while somebody waits.
+/// What is known of a slot's failures while somebody waits.
 #[derive(Default)]
-struct Crashes {
-    failed: BTreeMap<String, (u32, bool)>,
+struct Failures {
+    count: u32,
+    is_failed: bool,
+    shown: Vec<String>,
 }
+
+/// Which slots failed how often.
+#[derive(Default)]
+struct Crashes(BTreeMap<String, Failures>);
 
 impl Crashes {
     /// Shows new failures with what the tasks wrote last.
@@ -239,21 +245,30 @@ impl Crashes {
     ) -> Result<(), Error> {
         for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
             for slot in service(progress, goal).iter().flat_map(|service| &service.slots) {
-                let (count, is_failed) = self.failed.entry(slot.name.clone()).or_default();
-                let newly = slot.state == "failed" && !*is_failed;
-                *is_failed = slot.state == "failed";
+                let failures = self.0.entry(slot.name.clone()).or_default();
+                let newly = slot.state == "failed" && !failures.is_failed;
+                failures.is_failed = slot.state == "failed";
                 if !newly {
                     continue;
                 }
-                *count += 1;
-                let Some(task) = failed_task(client, &goal.id, &slot.name).await? else { continue };
-                if *count >= CRASH_LOOP {
-                    let what =
-                        format!("{} failed {count} times in a row; the cluster goes on trying", slot.name);
-                    let hint = format!("sleepctl logs {}", slot.name);
-                    return Err(Error::Failed { what, lines: progress::crash(&task), hint });
+                failures.count += 1;
+                let lines = match failed_task(client, &goal.id, &slot.name).await? {
+                    Some(task) => progress::crash(&task),
+                    None => vec![format!("{} failed", slot.name)],
+                };
+                if failures.count >= CRASH_LOOP {
+                    return Err(Error::Failed {
+                        what: format!(
+                            "{} failed {} times; the cluster goes on trying",
+                            slot.name, failures.count
+                        ),
+                        lines,
+                        hint: format!("sleepctl logs {}", slot.name),
+                    });
                 }
-                live.crashed(&task);
+                // The same once more needs no more than its first line.
+                live.say(&if lines == failures.shown { lines[0].clone() } else { lines.join("\n") });
+                failures.shown = lines;
             }
         }
         Ok(())
