@@ -9,11 +9,12 @@
 //! A ◀─ Records ──── B     what A lacks, and the hashes of what B lacks
 //! A ── Records ───▶ B     what B lacks
 //! ```
-//! Every message is a statement about its sender, and is answered from what the receiver has: nobody remembers where
-//! an exchange stands, and one that stops half way did half of the work.
+//! Every message is a statement about its sender, and is answered from what the receiver has: nobody
+//! remembers where an exchange stands, and one that stops half way did half of the work.
 //!
-//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests on:
-//! membership, and how far back tombstones go. Until it is equal nothing else is compared, sent or asked for.
+//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests
+//! on: membership, and how far back tombstones go. Until it is equal nothing else is compared, sent or asked
+//! for.
 
 use alloc::vec::Vec;
 
@@ -75,8 +76,8 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// The sum of every child, zero where there is nothing; `None` if bits and sums do not fit together or there is
-    /// no such node.
+    /// The sum of every child, zero where there is nothing; `None` if bits and sums do not fit together or
+    /// there is no such node.
     pub fn children(&self) -> Option<[Digest; 16]> {
         if self.sums.len() != self.present.count_ones() as usize
             || !self.path.is_node()
@@ -95,7 +96,8 @@ impl Branch {
 /// The first 16 bytes of a record's hash.
 pub type Prefix = [u8; 16];
 
-/// Records of some buckets, by their hashes. Flat, as a node that has little names thousands of empty buckets.
+/// Records of some buckets, by their hashes. Flat, as a node that has little names thousands of empty
+/// buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct BucketLists {
     /// Buckets, ascending, and how many records of each follow.
@@ -135,8 +137,8 @@ impl BucketLists {
 pub struct Standing {
     /// The sum of its foundation.
     pub foundation: Digest,
-    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node lacks was
-    /// deleted, or never reached the cluster.
+    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node
+    /// lacks was deleted, or never reached the cluster.
     pub whole: bool,
 }
 

@@ -1,4 +1,5 @@
-//! `bounded_decode`: what bytes may cost in memory. One test alone, as the allocator counts for the whole process.
+//! `bounded_decode`: what bytes may cost in memory. One test alone, as the allocator counts for the whole
+//! process.
 
 #[path = "golden/vectors.rs"]
 mod vectors;

@@ -1,9 +1,9 @@
-//! The way out of bincode is open: the room's own sources, compiled once more over `wincode`, read every committed
-//! byte and write it back.
+//! The way out of bincode is open: the room's own sources, compiled once more over `wincode`, read every
+//! committed byte and write it back.
 //!
-//! This crate's root stands in for bincode: the sources' `use bincode::{Decode, Encode}` finds wincode's traits, and
-//! a codec of a few lines replaces the one that names bincode. The day that bincode has to go, `codec.rs` becomes
-//! what stands here.
+//! This crate's root stands in for bincode: the sources' `use bincode::{Decode, Encode}` finds wincode's
+//! traits, and a codec of a few lines replaces the one that names bincode. The day that bincode has to go,
+//! `codec.rs` becomes what stands here.
 #![expect(missing_docs, reason = "the sources are read for their shapes: documented and tested elsewhere")]
 
 extern crate alloc;
@@ -111,7 +111,8 @@ pub mod codec {
         wincode::config::deserialize_exact(bytes, LAYOUT).map_err(|_| Malformed::Invalid)
     }
 
-    /// foca's own types go through serde, which wincode does not speak: they cross no release and reach no disk.
+    /// foca's own types go through serde, which wincode does not speak: they cross no release and reach no
+    /// disk.
     pub mod through_serde {
         use super::{Buf, BufMut, Malformed};
 

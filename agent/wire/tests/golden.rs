@@ -1,6 +1,7 @@
 //! What was written once is read for years: every frozen shape against bytes that are committed.
 //!
-//! A difference here breaks clusters that run. A shape that is new has no bytes yet: the test prints the lines to add.
+//! A difference here breaks clusters that run. A shape that is new has no bytes yet: the test prints the
+//! lines to add.
 
 #[path = "golden/files.rs"]
 mod files;

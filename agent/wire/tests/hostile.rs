@@ -125,7 +125,8 @@ proptest! {
         drop(Frame::from_bytes(&reframed(&header, &content)));
     }
 
-    /// A frame with some bytes changed is read or refused; what is read can be written, and read again as the same.
+    /// A frame with some bytes changed is read or refused; what is read can be written, and read again as the
+    /// same.
     #[test]
     fn what_is_read_from_damaged_frames_is_written_and_read_alike(
         pick in any::<prop::sample::Index>(),

@@ -33,7 +33,8 @@ impl Membership {
             self.health.worsen(1);
             // foca drops its timers with its identity, those that would end a suspicion too.
             self.suspicions.clear();
-            // Under its new identity foca waits for somebody to speak to it. It knows enough to go on by itself.
+            // Under its new identity foca waits for somebody to speak to it. It knows enough to go on by
+            // itself.
             drop(self.engine.apply_many(core::iter::empty(), false, &mut effects));
         }
         let renewed = effects.renewed.is_some();

@@ -12,10 +12,10 @@
 //!     a higher boot, or the same one renewed (held down longer  └──────┘
 //!     each time that it flaps)
 //! ```
-//! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before timers, and
-//! a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member now, before work
-//! moves; rosters, at a join and every minute between a random pair; seeking members that are down; restarts and
-//! leaving, announced.
+//! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before
+//! timers, and a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member
+//! now, before work moves; rosters, at a join and every minute between a random pair; seeking members that
+//! are down; restarts and leaving, announced.
 //!
 //! # Invariants
 //! - `known_only`: a node that is no unremoved member is neither heard nor spoken of.
@@ -24,7 +24,8 @@
 //! - Nothing is written to disk, and nothing is sent in a cluster of one.
 //!
 //! # Not here
-//! Addresses and connections: `net`. Who is a member: `trust`. What becomes of a down node's tasks: `placement`.
+//! Addresses and connections: `net`. Who is a member: `trust`. What becomes of a down node's tasks:
+//! `placement`.
 
 mod boot;
 mod confirm;
@@ -120,8 +121,8 @@ enum RosterWanted {
 }
 
 impl Membership {
-    /// A node that knows nobody yet. `me.boot` is its persisted count of starts, from 1; `seed` feeds every choice
-    /// that it makes.
+    /// A node that knows nobody yet. `me.boot` is its persisted count of starts, from 1; `seed` feeds every
+    /// choice that it makes.
     pub fn new(me: Peer, profile: Profile, seed: u64, now: Instant) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let engine = swim::engine(me, &profile, rng.random());

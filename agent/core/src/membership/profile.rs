@@ -25,8 +25,8 @@ impl Profile {
     pub const WAN: Self = Self { probe_period: ms(2000), probe_rtt: ms(700), gossip_every: ms(500) };
 
     /// How long a suspected member has to contradict, in a cluster of `members`, once `confirmed` of `wanted`
-    /// others have confirmed the suspicion. Lifeguard's shape (Dadgar et al. 2018): the first confirmation counts
-    /// most. Where nobody else is left to confirm, there is nothing to wait for.
+    /// others have confirmed the suspicion. Lifeguard's shape (Dadgar et al. 2018): the first confirmation
+    /// counts most. Where nobody else is left to confirm, there is nothing to wait for.
     pub fn suspicion(&self, members: usize, confirmed: usize, wanted: usize) -> Duration {
         /// 256 · log(confirmed + 1) ⁄ log(wanted + 1)
         const SHARE: [[u32; 4]; WITNESSES + 1] =
@@ -95,10 +95,12 @@ pub const RESTART_HOLD_MAX: Duration = Duration::from_secs(600);
 /// A member that went down within this time of coming back flaps.
 pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 
-/// For how long a member must stay up before it is believed again: at its first return, its second, and so on.
+/// For how long a member must stay up before it is believed again: at its first return, its second, and so
+/// on.
 pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), Duration::from_secs(45)];
 
-/// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for a boot.
+/// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for
+/// a boot.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long after its start a node asks those it meets for its boot counter, and how many it asks.

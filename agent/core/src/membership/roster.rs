@@ -106,8 +106,8 @@ impl Membership {
         }
     }
 
-    /// Somebody is down who was not a moment ago, or was never heard of: seeking begins again at its fastest. A node
-    /// that has met nobody since its start does not wait at all.
+    /// Somebody is down who was not a moment ago, or was never heard of: seeking begins again at its fastest.
+    /// A node that has met nobody since its start does not wait at all.
     pub(super) fn seek_soon(&mut self, now: Instant) {
         let version = self.version();
         let after = profile::REACH_FIRST * self.seekers();
@@ -117,8 +117,8 @@ impl Membership {
         self.timers.arm(now + wait, Due::Reach { version });
     }
 
-    /// Seeks a random member that is down: partitions heal, and nodes come back, without anybody's help. Rarer with
-    /// time, and with the number of those who seek too.
+    /// Seeks a random member that is down: partitions heal, and nodes come back, without anybody's help.
+    /// Rarer with time, and with the number of those who seek too.
     pub(super) fn reach(&mut self, now: Instant, version: u32) {
         let Some(seeking) = self.seeking.filter(|seeking| seeking.version == version) else { return };
         let sought: Vec<NodeId> = self.table.down().to_vec();

@@ -107,7 +107,8 @@ impl Membership {
             if about == self.me {
                 self.learn(now, from, Vec::from([claim]), true);
             }
-            // Whoever doubts is told directly, and reliably; whoever doubts an older identity learns the new one.
+            // Whoever doubts is told directly, and reliably; whoever doubts an older identity learns the new
+            // one.
             let members = Vec::from([self.own_entry()]);
             self.say(from, MembershipMessage::Roster { members, answer: false });
             return;

@@ -365,7 +365,8 @@ fn random_bytes_do_no_harm() {
     assert!(world.agrees() && downs(&world).is_empty());
 }
 
-/// No member can banish another by claiming an identity for it that it could never outdo, nor use its counters up.
+/// No member can banish another by claiming an identity for it that it could never outdo, nor use its
+/// counters up.
 #[test]
 fn a_lie_about_an_identity_does_not_last() {
     let lie = |peer, state| MembershipMessage::Roster {

@@ -243,7 +243,8 @@ impl World {
         }
     }
 
-    /// Runs until something holds, looking every ten milliseconds. Returns how long that took, in microseconds.
+    /// Runs until something holds, looking every ten milliseconds. Returns how long that took, in
+    /// microseconds.
     pub(super) fn run_until(&mut self, most: u64, holds: impl Fn(&Self) -> bool) -> Option<u64> {
         let begin = self.now;
         while self.now - begin <= most {

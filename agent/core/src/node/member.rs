@@ -622,7 +622,8 @@ impl Member {
         self.last_waiter
     }
 
-    /// What this node writes, it was checked to be allowed to; being refused all the same is told, not hidden.
+    /// What this node writes, it was checked to be allowed to; being refused all the same is told, not
+    /// hidden.
     fn refused_own<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,

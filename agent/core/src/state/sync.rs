@@ -1,13 +1,14 @@
 //! How two nodes find out what the other lacks: see [`sleep_wire::sync`] for the exchange.
 //!
-//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that this
-//! node itself began, one at a time, so that it can go on with the next round or the next peer.
+//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that
+//! this node itself began, one at a time, so that it can go on with the next round or the next peer.
 //!
 //! # Invariants
-//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB of hashes,
-//!   and no peer more than [`PER_SECOND`] bytes a second for long.
+//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB
+//!   of hashes, and no peer more than [`PER_SECOND`] bytes a second for long.
 //! - `foundation_first`: while the foundations differ nothing else is compared, sent or asked for.
-//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`] times.
+//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`]
+//!   times.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -157,8 +158,8 @@ impl View<'_> {
         self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: no more than the foundation's while that is not the same on
-    /// both sides.
+    /// The buckets of a message that may be talked about: no more than the foundation's while that is not the
+    /// same on both sides.
     fn comparable<'a>(
         &self,
         theirs: Standing,
@@ -250,7 +251,8 @@ impl Exchanges {
         }
     }
 
-    /// Whether this node was once equal to another since it started: what it then learns by comparison is news.
+    /// Whether this node was once equal to another since it started: what it then learns by comparison is
+    /// news.
     pub(crate) const fn is_settled(&self) -> bool {
         self.settled
     }
@@ -303,9 +305,9 @@ impl Exchanges {
         }
     }
 
-    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes on, or
-    /// else the one with the smaller id; a node that has much less asks by itself, one peer after the other, lest all
-    /// bring it the same; and while one brings much, no other is answered.
+    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes
+    /// on, or else the one with the smaller id; a node that has much less asks by itself, one peer after the
+    /// other, lest all bring it the same; and while one brings much, no other is answered.
     pub(crate) fn yields_to(
         &mut self,
         now: Instant,
@@ -351,7 +353,8 @@ impl Exchanges {
         self.settled = true;
     }
 
-    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be one.
+    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be
+    /// one.
     pub(crate) fn ended(&mut self, now: Instant, peer: NodeId, round: u32) -> Option<u32> {
         let next = self.round.wrapping_add(1);
         let exchange = self.of(peer, round)?;
@@ -399,8 +402,8 @@ impl Exchange {
     }
 }
 
-/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth more or
-/// less so that nodes do not march in step.
+/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth
+/// more or less so that nodes do not march in step.
 fn pause(live: usize, dice: &mut Dice) -> Duration {
     let base = match live {
         0..64 => 5_000,

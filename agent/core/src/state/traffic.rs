@@ -209,8 +209,8 @@ impl State {
         }
     }
 
-    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node was
-    /// away.
+    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node
+    /// was away.
     fn brought(
         &mut self,
         now: Instant,

@@ -1,8 +1,8 @@
 //! Where two stores differ, in a few hashes: a trie of sums over 4,096 buckets.
 //!
-//! A bucket's sum is the sum modulo 2²⁵⁶ of the hashes of its records, a node's is that of its children. Adding and
-//! taking away a record costs four additions; the order of arrival leaves no trace. (Clarke et al., "Incremental
-//! multiset hash functions", 2003: the additive construction.)
+//! A bucket's sum is the sum modulo 2²⁵⁶ of the hashes of its records, a node's is that of its children.
+//! Adding and taking away a record costs four additions; the order of arrival leaves no trace. (Clarke et
+//! al., "Incremental multiset hash functions", 2003: the additive construction.)
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
