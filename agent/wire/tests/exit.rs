@@ -5,6 +5,7 @@
 //! traits, and a codec of a few lines replaces the one that names bincode. The day that bincode has to go,
 //! `codec.rs` becomes what stands here.
 #![expect(missing_docs, reason = "the sources are read for their shapes: documented and tested elsewhere")]
+#![expect(clippy::mem_forget, reason = "wincode's derive disarms its guards so")]
 
 extern crate alloc;
 extern crate self as bincode;

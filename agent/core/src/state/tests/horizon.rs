@@ -1,3 +1,5 @@
+//! What is thrown away, by whom, and what is never brought back.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What people are shown of the records of a service.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
