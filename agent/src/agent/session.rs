@@ -74,6 +74,18 @@ pub(super) struct Session {
     ended: Option<Ended>,
 }
 
+fn drivers_options(config: &Config, node: NodeId) -> Result<Options, AgentError> {
+    Ok(Options {
+        cluster: None,
+        node,
+        node_name: config.name.clone(),
+        docker_host: config.docker_host.clone(),
+        process_dir: config.data_dir.join("tasks"),
+        shim: std::env::current_exe().map_err(AgentError::Host)?,
+        deadlines: Deadlines::default(),
+    })
+}
+
 impl Session {
     pub(super) fn begin(
         config: &Config,
@@ -99,17 +111,7 @@ impl Session {
         let told_addresses =
             host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
         let me = keys.node_id(&keys.public_key());
-        let shim = std::env::current_exe().map_err(AgentError::Host)?;
-        let options = Options {
-            cluster: None,
-            node: me,
-            node_name: config.name.clone(),
-            docker_host: config.docker_host.clone(),
-            process_dir: config.data_dir.join("tasks"),
-            shim,
-            deadlines: Deadlines::default(),
-        };
-        let (drivers, reports) = Drivers::new(&runtimes, &options);
+        let (drivers, reports) = Drivers::new(&runtimes, &drivers_options(config, me)?);
         let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let seed = u64::from_le_bytes(draw::<8>().map_err(AgentError::Key)?);
         let core = Core::new(Setup {

@@ -16,6 +16,7 @@ mod problem;
 mod queries;
 mod render;
 mod watch;
+mod why;
 
 use std::sync::Arc;
 
