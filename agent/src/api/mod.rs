@@ -114,6 +114,14 @@ pub fn router(handle: Handle) -> Router {
     control().merge(health::router()).with_state(handle)
 }
 
+/// Where a peer asks for the output of a task.
+pub const PEER_LOGS: &str = "/v1/peer/logs";
+
+/// What the agent of another node may ask: the output of a task that runs here.
+pub fn peer_router(handle: Handle) -> Router {
+    Router::new().route(PEER_LOGS, post(logs::peer_logs)).with_state(handle)
+}
+
 /// Health and metrics only: for a door that any local user can open.
 pub fn health_router(handle: Handle) -> Router {
     health::router().with_state(handle)
