@@ -106,8 +106,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
         let runtimes = runtimes(&config).await?;
         let mut session =
-            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone())
-                .await?;
+            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone())?;
         logs.use_drivers(session.me(), session.drivers()).await;
         sd_notify::notify(&[sd_notify::NotifyState::Ready])
             .unwrap_or_else(|error| warn!(%error, "sd_notify"));

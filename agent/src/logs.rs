@@ -13,8 +13,11 @@ use crate::api::{Lines, LogRequest, LogSource};
 /// Reads from this host's drivers.
 #[derive(Clone, Default)]
 pub(crate) struct LocalLogs {
-    here: Arc<RwLock<Option<(NodeId, Arc<Drivers>)>>>,
+    here: Arc<Here>,
 }
+
+/// This node, and what runs its tasks, once that is known.
+type Here = RwLock<Option<(NodeId, Arc<Drivers>)>>;
 
 impl LocalLogs {
     /// From now on these are the drivers, and this is the node.
@@ -30,7 +33,7 @@ impl LogSource for LocalLogs {
     }
 }
 
-async fn read(here: &RwLock<Option<(NodeId, Arc<Drivers>)>>, request: LogRequest) -> Lines {
+async fn read(here: &Here, request: LogRequest) -> Lines {
     let (node, drivers) = match &*here.read().await {
         Some((node, drivers)) => (*node, drivers.clone()),
         None => return refused("the agent is not ready"),

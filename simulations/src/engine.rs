@@ -5,12 +5,14 @@
 //!          driver: signal ─▶ grace ─▶ kill     ├─ at ─┤
 //!          driver: remove · list               ┘      └─▶ containers change
 //! ```
-//! Time passes only between calls: everything is a queue of moments. What lasts how long, and what goes wrong, is
-//! drawn from two streams of its own seed, so that a new fault shifts no delay.
+//! Time passes only between calls: everything is a queue of moments. What lasts how long, and what goes
+//! wrong, is drawn from two streams of its own seed, so that a new fault shifts no delay.
 //!
 //! # What the checks read
-//! - `hands_off`: [`Engine::touches`], every attempt to stop or remove what is not this cluster's and this node's.
-//! - `control_plane_is_harmless`, `heal_keeps_original`: [`Engine::tally`], what was started and ended, and how.
+//! - `hands_off`: [`Engine::touches`], every attempt to stop or remove what is not this cluster's and this
+//!   node's.
+//! - `control_plane_is_harmless`, `heal_keeps_original`: [`Engine::tally`], what was started and ended, and
+//!   how.
 //! - `retired_by_name`: [`Ended::Told`] in the same, and the time of it.
 //!
 //! # Not here
@@ -193,8 +195,8 @@ impl Engine {
         self.containers.values()
     }
 
-    /// Attempts to stop or remove what does not bear this cluster's and this node's label. Those on containers of
-    /// this cluster tell the node, which may have been removed; none may be on anything else.
+    /// Attempts to stop or remove what does not bear this cluster's and this node's label. Those on
+    /// containers of this cluster tell the node, which may have been removed; none may be on anything else.
     pub fn touches(&self) -> &[Touch] {
         &self.touches
     }
@@ -217,8 +219,8 @@ impl Engine {
         }
     }
 
-    /// The agent dies. Containers run on; of the calls under way, some have reached the engine, and nobody hears of
-    /// them; a start goes no further than the step that it was at.
+    /// The agent dies. Containers run on; of the calls under way, some have reached the engine, and nobody
+    /// hears of them; a start goes no further than the step that it was at.
     pub fn crash_agent(&mut self) {
         self.attached = false;
         self.life += 1;
@@ -229,8 +231,8 @@ impl Engine {
         self.stopping.clear();
     }
 
-    /// The host restarts: agent, engine and all containers end at once, whatever the engine was about to do is
-    /// forgotten, and nothing starts by itself. The host's clock may begin anew.
+    /// The host restarts: agent, engine and all containers end at once, whatever the engine was about to do
+    /// is forgotten, and nothing starts by itself. The host's clock may begin anew.
     pub fn reboot(&mut self) {
         self.attached = false;
         self.life += 1;
@@ -325,11 +327,9 @@ impl Engine {
 
     /// A call that is answered with an error, sooner or later. One that hangs may still be carried out.
     fn fail(&mut self, now: Instant, action: EngineAction, error: EngineError) {
-        let at = match &error {
-            EngineError::TimedOut { .. } => now + self.paces.deadline,
-            _refused => now + Duration::from_millis(1),
-        };
-        let done_all_the_same = matches!(error, EngineError::TimedOut { .. }) && self.mishaps.hits(500);
+        let hung = matches!(error, EngineError::TimedOut { .. });
+        let at = now + if hung { self.paces.deadline } else { Duration::from_millis(1) };
+        let done_all_the_same = hung && self.mishaps.hits(500);
         let woken = self.blocked_until().max(now);
         let mute = u64::MAX;
         let report = match action {

@@ -5,7 +5,7 @@ use sleep_core::node::{Node, Setup, Tuning};
 use sleep_core::{Crypto, Instant, Now};
 use sleep_wire::node::{Address, NodeFacts};
 use sleep_wire::spec::Runtime;
-use sleep_wire::{NodeId, PublicKey, RELEASE, WallTime, message::PROTOCOL};
+use sleep_wire::{ClusterId, NodeId, PublicKey, RELEASE, WallTime, message::PROTOCOL};
 
 use crate::crypto::{Mint, SimCrypto};
 use crate::disk::Disk;
@@ -24,6 +24,8 @@ pub struct Host {
     pub engine: Engine,
     /// Its present key's node.
     pub id: NodeId,
+    /// The cluster that its engine was told of.
+    pub cluster: Option<ClusterId>,
     /// Counts the starts of its agent, so that what was meant for an earlier one is not taken by a later.
     pub life: u64,
     /// When its agent asked to be woken: only the last wish counts.
@@ -46,8 +48,9 @@ impl Host {
         let mut host = Self {
             node: None,
             disk: Disk::default(),
-            engine: Engine::new(seed, number as u64),
+            engine: Engine::new(seed ^ number as u64, NodeId([0; 16]), [Runtime::Docker]),
             id: NodeId([0; 16]),
+            cluster: None,
             life: 0,
             wake: None,
             number,
@@ -57,6 +60,7 @@ impl Host {
             tuning,
         };
         host.id = host.key(mint).node_id(&host.public_key(mint));
+        host.engine = Engine::new(seed ^ ((number as u64) << 20), host.id, [Runtime::Docker]);
         host
     }
 

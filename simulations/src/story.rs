@@ -1,4 +1,5 @@
-//! The story of a run: a cluster forms, work is deployed and scaled, the holder dies, and everything is well again.
+//! The story of a run: a cluster forms, work is deployed and scaled, the holder dies, and everything is well
+//! again.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +91,7 @@ pub fn running(world: &mut World, within: Time, service: ServiceId, wanted: usiz
             .iter()
             .filter(|host| host.node.is_some())
             .flat_map(|host| host.engine.running())
-            .filter(|container| container.label.slot.service == service)
+            .filter(|container| container.label().is_some_and(|label| label.slot.service == service))
             .count()
     };
     let done = expect(world, within, "", |world| count(world) == wanted);

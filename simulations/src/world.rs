@@ -8,7 +8,7 @@ use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 
 use crate::crypto::Mint;
-use crate::host::Host;
+use crate::host::{Host, SimNode};
 use crate::random::Stream;
 use crate::trace::Trace;
 
@@ -156,6 +156,9 @@ impl World {
     /// Starts a host's agent.
     pub fn start(&mut self, host: usize) {
         self.hosts[host].start(&self.mint, false);
+        let now = self.hosts[host].now(self.now);
+        self.hosts[host].engine.start_agent(now);
+        self.arm_engine(host);
         self.places.insert(self.hosts[host].id, host);
         self.drain(host);
     }
@@ -237,7 +240,7 @@ impl World {
                 }
             }
             Due::Engine => {
-                let now = self.hosts[host].now(self.now).instant;
+                let now = self.hosts[host].now(self.now);
                 while let Some(report) = self.hosts[host].engine.poll(now) {
                     self.trace.add(self.now, host, b"engine");
                     self.input(host, Input::Engine(report));
@@ -268,6 +271,12 @@ impl World {
     }
 
     fn drain(&mut self, host: usize) {
+        let known = &mut self.hosts[host];
+        let cluster = known.node.as_ref().and_then(SimNode::cluster);
+        if known.cluster != cluster {
+            known.cluster = cluster;
+            known.engine.set_cluster(cluster);
+        }
         while let Some(output) = self.hosts[host].node.as_mut().and_then(|node| node.poll_output()) {
             self.output(host, output);
         }
@@ -295,7 +304,7 @@ impl World {
                 self.at(self.now + after, host, Due::Sync { life });
             }
             Output::Engine(action) => {
-                let now = self.hosts[host].now(self.now).instant;
+                let now = self.hosts[host].now(self.now);
                 self.hosts[host].engine.apply(now, action);
                 self.arm_engine(host);
             }

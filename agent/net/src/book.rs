@@ -96,6 +96,8 @@ pub(crate) struct Book {
     limits: Limits,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     members: BTreeMap<PublicKey, NodeId>,
+    /// Who is to be kept connected, known or not yet.
+    kept: BTreeSet<NodeId>,
     operators: BTreeSet<PublicKey>,
     visits: Vec<(PublicKey, Connection)>,
     changed: BTreeSet<NodeId>,
@@ -162,6 +164,7 @@ impl Book {
             limits,
             peers: BTreeMap::new(),
             members: BTreeMap::new(),
+            kept: BTreeSet::new(),
             operators: BTreeSet::new(),
             visits: Vec::new(),
             changed: BTreeSet::new(),
@@ -183,6 +186,20 @@ impl Book {
             peer.hurry.notify_one();
         }
         peer.addresses = addresses;
+        peer.keep = self.kept.contains(&id);
+    }
+
+    /// Exactly these peers are kept connected, from now on or from when they are introduced.
+    pub(crate) fn keep(&mut self, peers: &[NodeId]) {
+        self.kept = peers.iter().copied().collect();
+        for (id, peer) in &mut self.peers {
+            peer.keep = self.kept.contains(id);
+        }
+    }
+
+    /// Whether a peer is to be connected, and is not.
+    pub(crate) fn misses(&self, id: NodeId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.keep && peer.links.is_empty())
     }
 
     /// A key is no longer a member's. The connections are the caller's to close.

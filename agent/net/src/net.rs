@@ -125,7 +125,11 @@ impl Net {
     /// A member may connect with this key, and may be dialled at these addresses, best first. Said again
     /// with other addresses, they replace those before; one that is new is worth a dial at once.
     pub fn introduce(&self, peer: NodeId, key: PublicKey, addresses: Vec<SocketAddr>) {
-        self.shared.book().introduce(peer, key, addresses);
+        let mut book = self.shared.book();
+        book.introduce(peer, key, addresses);
+        if book.misses(peer) {
+            self.shared.dial(&mut book, peer);
+        }
     }
 
     /// A member's key is one no longer: its connections are closed at once, nothing that is still waiting
@@ -146,14 +150,13 @@ impl Net {
         }
     }
 
-    /// Keeps a connection to exactly these peers, even when nothing is said.
+    /// Keeps a connection to exactly these peers, even when nothing is said: also to one that is introduced
+    /// only later.
     pub fn keep_connected(&self, peers: &[NodeId]) {
         let mut book = self.shared.book();
-        for (id, peer) in &mut book.peers {
-            peer.keep = peers.contains(id);
-        }
+        book.keep(peers);
         for id in peers {
-            if book.peers.get(id).is_some_and(|peer| peer.links.is_empty()) {
+            if book.misses(*id) {
                 self.shared.dial(&mut book, *id);
             }
         }

@@ -75,7 +75,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn begin(
+    pub(super) fn begin(
         config: &Config,
         keys: Keys,
         runtimes: Vec<Runtime>,

@@ -1,7 +1,8 @@
 //! What `sleepctl` and everybody else may ask of this agent, over HTTP.
 //!
-//! One router, three doors: the unix socket, loopback TCP, and streams of the cluster's own QUIC port. A request becomes a
-//! command or a question for the agent's loop, and the answer becomes JSON. Nothing is decided here.
+//! One router, three doors: the unix socket, loopback TCP, and streams of the cluster's own QUIC port. A
+//! request becomes a command or a question for the agent's loop, and the answer becomes JSON. Nothing is
+//! decided here.
 //!
 //! # Not here
 //! What a request means: see `sleep_core`. How it is typed and shown: see `sleepctl`.

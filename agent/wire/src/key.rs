@@ -209,8 +209,8 @@ pub struct IslandKey {
     pub author: NodeId,
 }
 
-/// Keys of [`Family::Observed`]. Each begins with its node, in later releases too: an agent that cannot read a key
-/// of this family still knows whose it is.
+/// Keys of [`Family::Observed`]. Each begins with its node, in later releases too: an agent that cannot read
+/// a key of this family still knows whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ObservedKey {
     /// What the node is.

@@ -10,22 +10,23 @@ use sleep_wire::api::{
 use super::wait::{self, Goal, ServiceGoal, Want};
 use super::{Context, create, logs, task, update};
 use crate::args::service::{Remove, Scale};
-use crate::args::{Format, ServiceCommand};
+use crate::args::{Format, Global, ServiceCommand};
 use crate::client::path;
 use crate::error::Error;
-use crate::output::json;
+use crate::output::{Output, json};
 
-pub(super) async fn run(context: Context<'_>, command: ServiceCommand) -> Result<(), Error> {
+pub(super) async fn run(output: &Output, global: Global, command: ServiceCommand) -> Result<(), Error> {
+    let open = || Context::open(output, global.clone());
     match command {
-        ServiceCommand::Create(args) => create::run(context, *args).await,
-        ServiceCommand::Update(args) => update::run(context, *args).await,
-        ServiceCommand::Scale(args) => scale(context, &args).await,
-        ServiceCommand::Ls => list(&context).await,
-        ServiceCommand::Ps(args) => task::list(&context, &args).await,
-        ServiceCommand::Inspect { services } => inspect(&context, &services).await,
-        ServiceCommand::Logs(args) => logs::run(&context, &args).await,
-        ServiceCommand::History { service } => history(&context, &service).await,
-        ServiceCommand::Rm(args) => remove(context, &args).await,
+        ServiceCommand::Create(args) => create::run(output, global, *args).await,
+        ServiceCommand::Update(args) => update::run(open().await?, *args).await,
+        ServiceCommand::Scale(args) => scale(open().await?, &args).await,
+        ServiceCommand::Ls => list(&open().await?).await,
+        ServiceCommand::Ps(args) => task::list(&open().await?, &args).await,
+        ServiceCommand::Inspect { services } => inspect(&open().await?, &services).await,
+        ServiceCommand::Logs(args) => logs::run(&open().await?, &args).await,
+        ServiceCommand::History { service } => history(&open().await?, &service).await,
+        ServiceCommand::Rm(args) => remove(open().await?, &args).await,
     }
 }
 

@@ -71,7 +71,8 @@ impl Goal {
         format!("{}?services={services}&nodes={nodes}", path(&["watch"]))
     }
 
-    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees something else.
+    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees
+    /// something else.
     fn is_known(&self, progress: &Progress) -> bool {
         let services = self.services.iter().all(|goal| match (service(progress, goal), goal.want) {
             (None, Want::Gone | Want::Spared) => true,
@@ -105,8 +106,8 @@ fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress>
 /// Waits, showing how far the work is.
 ///
 /// # Errors
-/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes in a loop,
-/// its update stands still, or somebody removes it.
+/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes
+/// in a loop, its update stands still, or somebody removes it.
 pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Progress, Error> {
     let last =
         RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });
@@ -219,11 +220,17 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), E
     Ok(())
 }
 
-/// Which slots failed how often while somebody waits.
+/// What is known of a slot's failures while somebody waits.
 #[derive(Default)]
-struct Crashes {
-    failed: BTreeMap<String, (u32, bool)>,
+struct Failures {
+    count: u32,
+    is_failed: bool,
+    shown: Vec<String>,
 }
+
+/// Which slots failed how often.
+#[derive(Default)]
+struct Crashes(BTreeMap<String, Failures>);
 
 impl Crashes {
     /// Shows new failures with what the tasks wrote last.
@@ -239,21 +246,30 @@ impl Crashes {
     ) -> Result<(), Error> {
         for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
             for slot in service(progress, goal).iter().flat_map(|service| &service.slots) {
-                let (count, is_failed) = self.failed.entry(slot.name.clone()).or_default();
-                let newly = slot.state == "failed" && !*is_failed;
-                *is_failed = slot.state == "failed";
+                let failures = self.0.entry(slot.name.clone()).or_default();
+                let newly = slot.state == "failed" && !failures.is_failed;
+                failures.is_failed = slot.state == "failed";
                 if !newly {
                     continue;
                 }
-                *count += 1;
-                let Some(task) = failed_task(client, &goal.id, &slot.name).await? else { continue };
-                if *count >= CRASH_LOOP {
-                    let what =
-                        format!("{} failed {count} times in a row; the cluster goes on trying", slot.name);
-                    let hint = format!("sleepctl logs {}", slot.name);
-                    return Err(Error::Failed { what, lines: progress::crash(&task), hint });
+                failures.count += 1;
+                let lines = match failed_task(client, &goal.id, &slot.name).await? {
+                    Some(task) => progress::crash(&task),
+                    None => vec![format!("{} failed", slot.name)],
+                };
+                if failures.count >= CRASH_LOOP {
+                    return Err(Error::Failed {
+                        what: format!(
+                            "{} failed {} times; the cluster goes on trying",
+                            slot.name, failures.count
+                        ),
+                        lines,
+                        hint: format!("sleepctl logs {}", slot.name),
+                    });
                 }
-                live.crashed(&task);
+                // The same once more needs no more than its first line.
+                live.say(&if lines == failures.shown { lines[0].clone() } else { lines.join("\n") });
+                failures.shown = lines;
             }
         }
         Ok(())

@@ -50,7 +50,8 @@ impl<'a> Live<'a> {
             None => {
                 let now = lines(progress);
                 for (what, said) in &now {
-                    if self.last.get(what) != Some(said) {
+                    // A failure is told with what the task wrote last.
+                    if self.last.get(what) != Some(said) && !said.starts_with("failed") {
                         self.output.note(&format!("{what}  {said}"));
                     }
                 }
@@ -60,11 +61,6 @@ impl<'a> Live<'a> {
                 self.last = now;
             }
         }
-    }
-
-    /// Shows how a task failed.
-    pub fn crashed(&self, task: &TaskView) {
-        self.say(&crash(task).join("\n"));
     }
 
     /// Says something beside it.

@@ -57,7 +57,8 @@ impl Engine {
         self.push(at, Moment::Step(self.life, Step::Fetched(launch)));
     }
 
-    /// A step of a start by the driver of that life. Of one that is no more, only what it had sent has an effect.
+    /// A step of a start by the driver of that life. Of one that is no more, only what it had sent has an
+    /// effect.
     pub(super) fn step(&mut self, at: Instant, wall: WallTime, life: u64, step: Step) {
         if life != self.life && !self.mishaps.hits(500) {
             return;
@@ -273,8 +274,8 @@ impl Engine {
         self.tell(at, life, report);
     }
 
-    /// Whether a container is the task that it is said to be, of this cluster and this node. If not, that is noted;
-    /// one of this cluster may be another node's, which was removed: that is for the reader to judge.
+    /// Whether a container is the task that it is said to be, of this cluster and this node. If not, that is
+    /// noted; one of this cluster may be another node's, which was removed: that is for the reader to judge.
     fn may_touch(&mut self, at: Instant, task: TaskId, name: &str) -> bool {
         let Some(container) = self.containers.get(name) else { return true };
         let node =

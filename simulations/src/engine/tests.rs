@@ -324,7 +324,8 @@ fn play(seed: u64) -> (u64, Vec<TaskId>) {
         }
     }
     assert_eq!(engine.touches(), []);
-    // Nothing is ever retired by name here: all that may be stopped is what a later attempt took the place of.
+    // Nothing is ever retired by name here: all that may be stopped is what a later attempt took the place
+    // of.
     let stopped = engine.tally().iter().filter(|(_, tally)| tally.stops > 0);
     assert!(
         stopped.map(|(id, _)| *id).all(|id| !node.is_newest(id)),

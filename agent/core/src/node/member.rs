@@ -215,11 +215,11 @@ impl Member {
         }
         match input {
             Input::Datagram { from, bytes } | Input::Message { from, bytes } => {
-                self.on_frame(cx, from, &bytes)
+                self.on_frame(cx, from, &bytes);
             }
             Input::Connected { peer } => {
                 self.membership.handle(cx.now.instant, MembershipInput::Connected { peer });
-                self.to_state(cx, StateInput::Connected { peer });
+                self.tell_state(cx, StateInput::Connected { peer });
             }
             // A connection that ends says little; probes say more.
             Input::Disconnected { .. } => {}
@@ -256,7 +256,7 @@ impl Member {
         let now = cx.now;
         self.membership.handle(now.instant, MembershipInput::Tick);
         self.lease.handle(now.instant, LeaseInput::Tick);
-        self.to_state(cx, StateInput::Tick);
+        self.tell_state(cx, StateInput::Tick);
         self.reconcile.handle(now, ReconcileInput::Tick);
         self.desk_tick(cx);
         self.leave_tick(cx);
@@ -292,11 +292,11 @@ impl Member {
                     self.lease.handle(now, LeaseInput::Message { from, message });
                 }
             }
-            Message::Push(message) => self.to_state(cx, StateInput::Push { from, message }),
+            Message::Push(message) => self.tell_state(cx, StateInput::Push { from, message }),
             Message::Sync(message) => {
                 let time = self.clock.present(now);
                 let holder_side = matches!(self.lease.evidence(now), Evidence::Fresh(_));
-                self.to_state(cx, StateInput::Sync { from, message, time, holder_side });
+                self.tell_state(cx, StateInput::Sync { from, message, time, holder_side });
             }
             Message::RollCall(message) => self.on_roll_call(cx, from, message),
             Message::Admit(message) => self.on_admit(cx, from, message),
@@ -305,7 +305,7 @@ impl Member {
         }
     }
 
-    pub(super) fn to_state<C: Crypto>(&mut self, cx: &mut Context<'_, C>, input: StateInput) {
+    pub(super) fn tell_state<C: Crypto>(&mut self, cx: &mut Context<'_, C>, input: StateInput) {
         let court = Court { trust: &self.trust, crypto: cx.crypto };
         self.state.handle(cx.now.instant, input, &court, cx.crypto);
     }
@@ -319,7 +319,7 @@ impl Member {
             self.outstanding.remove(&first);
         }
         match purpose {
-            Some(Purpose::State(token)) => self.to_state(cx, StateInput::Durable { token }),
+            Some(Purpose::State(token)) => self.tell_state(cx, StateInput::Durable { token }),
             Some(Purpose::Lease(token)) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
             Some(Purpose::Fence(epoch)) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
             Some(Purpose::Wiped) => {
@@ -622,7 +622,8 @@ impl Member {
         self.last_waiter
     }
 
-    /// What this node writes, it was checked to be allowed to; being refused all the same is told, not hidden.
+    /// What this node writes, it was checked to be allowed to; being refused all the same is told, not
+    /// hidden.
     fn refused_own<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,
@@ -693,7 +694,7 @@ impl Member {
             match key {
                 Key::Membership(entry) => {
                     membership = true;
-                    if let Some(record) = self.state.record(key).map(|entry| entry.record()) {
+                    if let Some(record) = self.state.record(key).map(crate::state::Entry::record) {
                         touched.extend(self.trust.apply(&record, cx.crypto));
                         self.on_membership_record(cx, entry, &record);
                     }
@@ -777,7 +778,7 @@ impl Member {
         let live: Vec<NodeId> = self.membership.live().collect();
         if live != self.live {
             self.live.clone_from(&live);
-            self.to_state(cx, StateInput::Peers { live });
+            self.tell_state(cx, StateInput::Peers { live });
             while let Some(output) = self.state.poll_output() {
                 self.on_state(cx, output);
             }

@@ -219,7 +219,7 @@ impl<C: Crypto> Node<C> {
     pub fn node_name(&self, now: Now, id: NodeId) -> Option<String> {
         match self.member() {
             Some(member) => member.node_name(now, id),
-            None => (id == self.me).then(|| self.home.facts.name.to_string()),
+            None => (id == self.me).then(|| self.home.facts.name.clone()),
         }
     }
 

@@ -79,8 +79,8 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
-    /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds; `None` if it
-    /// has not said, or no two clocks can be compared.
+    /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds;
+    /// `None` if it has not said, or no two clocks can be compared.
     pub fn wall_clock_off_ms(&self, now: Now, node: NodeId) -> Option<i64> {
         let member = self.member()?;
         let facts = member.state.facts(node)?;
@@ -439,7 +439,8 @@ impl Member {
         }
     }
 
-    /// A service's tasks: those that slots name, those that run unnamed, and, if asked for, those that are over.
+    /// A service's tasks: those that slots name, those that run unnamed, and, if asked for, those that are
+    /// over.
     fn task_rows(&self, now: Instant, service: ServiceId, history: bool) -> Vec<TaskRow> {
         let name = self.service_name(service).unwrap_or_else(|| service.to_string());
         let revisions = self.state.revisions(service);

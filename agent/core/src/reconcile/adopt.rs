@@ -21,7 +21,8 @@ use crate::time::Now;
 /// One list, while it is read.
 struct Reading {
     runtime: Runtime,
-    /// What this node did or learned in a later turn is not its subject. (Within a turn, lists are asked for last.)
+    /// What this node did or learned in a later turn is not its subject. (Within a turn, lists are asked for
+    /// last.)
     asked: u64,
 }
 

@@ -151,7 +151,8 @@ impl Desired {
         !self.removed && self.record.as_ref().is_none_or(|record| record.is_current(assignment))
     }
 
-    /// Why a task of this node is named in `retire`, if it is: `current` is what is to run, whatever else is said.
+    /// Why a task of this node is named in `retire`, if it is: `current` is what is to run, whatever else is
+    /// said.
     pub(crate) fn retired(&self, me: NodeId, assignment: &Stamp) -> Option<RetireReason> {
         let record = self.record.as_ref().filter(|record| !record.is_current(assignment))?;
         let named = |r: &&sleep_wire::slot::Retired| r.node == me && r.assignment == *assignment;

@@ -1,7 +1,8 @@
 //! What is known of one runtime, and when it is next asked for everything that it has.
 //!
-//! A list speaks for the moment at which it was asked for, at the latest: whatever this node learned or did after
-//! that is not its subject. What a list does not mention is not gone before [`MISSES`] lists in a row lack it.
+//! A list speaks for the moment at which it was asked for, at the latest: whatever this node learned or did
+//! after that is not its subject. What a list does not mention is not gone before [`MISSES`] lists in a row
+//! lack it.
 
 use alloc::string::String;
 use alloc::vec::Vec;

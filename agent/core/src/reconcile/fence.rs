@@ -1,8 +1,8 @@
 //! Which epochs may still have effects here.
 //!
 //! # Invariants
-//! - `fenced`: an epoch has an effect only after it is durable here, and none that is lower than one seen before
-//!   ever gets a new one. The number never falls.
+//! - `fenced`: an epoch has an effect only after it is durable here, and none that is lower than one seen
+//!   before ever gets a new one. The number never falls.
 
 use core::time::Duration;
 

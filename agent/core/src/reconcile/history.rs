@@ -8,7 +8,8 @@ const PLACES: usize = ObservedKey::HISTORY as usize;
 
 /// What was published of a slot's tasks, by place.
 ///
-/// Places are taken in turn, past those whose task is not over: a task in a crash loop must not hide one that runs.
+/// Places are taken in turn, past those whose task is not over: a task in a crash loop must not hide one that
+/// runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     places: [Option<TaskStatus>; PLACES],

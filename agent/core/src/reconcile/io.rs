@@ -166,7 +166,8 @@ pub struct TaskView {
     pub slot: SlotKey,
     /// What there is to say of its newest attempt.
     pub status: TaskStatus,
-    /// Whether the slot's record names it: a task that no record names keeps running until its holder decides.
+    /// Whether the slot's record names it: a task that no record names keeps running until its holder
+    /// decides.
     pub listed: bool,
     /// Why it is being stopped, if it is.
     pub stop: Option<StopCause>,

@@ -1,7 +1,7 @@
 //! Containers that are no task's newest attempt: ended attempts, and those of nodes that are removed.
 //!
-//! Each is stopped if it still runs, then removed. The newest attempt that ended stays for a look at its output for
-//! as long as its slot is this node's.
+//! Each is stopped if it still runs, then removed. The newest attempt that ended stays for a look at its
+//! output for as long as its slot is this node's.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

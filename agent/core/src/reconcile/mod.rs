@@ -7,16 +7,19 @@
 //!
 //!  assigned ─▶ preparing ─▶ starting ─▶ running ─▶ stopping ─▶ complete | failed | stopped
 //! ```
-//! A task is an assignment (the stamp of the slot record that first made it) and an attempt, which this node alone
-//! counts from 1. The newest attempt of an assignment is over only when this node will not try again by itself.
+//! A task is an assignment (the stamp of the slot record that first made it) and an attempt, which this node
+//! alone counts from 1. The newest attempt of an assignment is over only when this node will not try again by
+//! itself.
 //!
 //! # Invariants
-//! - `fenced`: an epoch is durable here before anything is newly done under it; nothing is newly done under an epoch
-//!   lower than one seen. What this node holds already goes on, restarts included.
-//! - `retired_by_name`: a task is stopped only for a [`StopCause`]: never because a slot names another node, never
-//!   because a record is missing.
-//! - `hands_off`: only what bears this cluster's and this node's label is touched, or that of a node that is removed.
-//! - `control_plane_is_harmless`: nothing is started before its runtime was listed; what runs is adopted as it is.
+//! - `fenced`: an epoch is durable here before anything is newly done under it; nothing is newly done under
+//!   an epoch lower than one seen. What this node holds already goes on, restarts included.
+//! - `retired_by_name`: a task is stopped only for a [`StopCause`]: never because a slot names another node,
+//!   never because a record is missing.
+//! - `hands_off`: only what bears this cluster's and this node's label is touched, or that of a node that is
+//!   removed.
+//! - `control_plane_is_harmless`: nothing is started before its runtime was listed; what runs is adopted as
+//!   it is.
 //! - `forward_only`: a task's state never moves backwards.
 //! - `one_attempt`: an attempt follows another only when the engine is known to have ended that.
 //! - `unknown_is_not_dead`: an error or a missing answer ends nothing; lists decide, and not the first.
@@ -92,7 +95,8 @@ pub struct Reconcile {
     slots: BTreeMap<SlotKey, SlotState>,
     tasks: BTreeMap<Stamp, Task>,
     leftovers: Leftovers,
-    /// Starts that were not answered, and when an answer is overdue. A list may show a task before the answer comes.
+    /// Starts that were not answered, and when an answer is overdue. A list may show a task before the answer
+    /// comes.
     starting: BTreeMap<TaskId, Asking>,
     engines: BTreeMap<Runtime, Engine>,
     outputs: VecDeque<ReconcileOutput>,
@@ -143,8 +147,8 @@ impl Reconcile {
         }
     }
 
-    /// What the cluster wants of a slot that names this node, or of which this node has a task. `None`: nothing is
-    /// known of it any more, which stops nothing.
+    /// What the cluster wants of a slot that names this node, or of which this node has a task. `None`:
+    /// nothing is known of it any more, which stops nothing.
     pub fn set_assignment(&mut self, now: Now, slot: SlotKey, desired: Option<Desired>) {
         if let Some(epoch) = desired.as_ref().and_then(|d| d.record.as_ref()?.epoch()) {
             self.fence.see(epoch);

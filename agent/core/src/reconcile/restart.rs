@@ -1,9 +1,10 @@
 //! When an attempt is followed by another, and after how long: pure.
 //!
-//! An end within [`LONG_ENOUGH`] of the start is *quick*. Quick ends in a row double the wait from the policy's
-//! delay (or [`FLOOR`], where the policy has none) up to [`CAP`]; one attempt that lasts starts over. Each wait is
-//! lengthened by up to a quarter, so that what failed together does not come back together. The numbers are those
-//! of the Docker engine's own restart manager (100 ms, doubled, up to a minute), with a longer proof of health.
+//! An end within [`LONG_ENOUGH`] of the start is *quick*. Quick ends in a row double the wait from the
+//! policy's delay (or [`FLOOR`], where the policy has none) up to [`CAP`]; one attempt that lasts starts
+//! over. Each wait is lengthened by up to a quarter, so that what failed together does not come back
+//! together. The numbers are those of the Docker engine's own restart manager (100 ms, doubled, up to a
+//! minute), with a longer proof of health.
 
 use core::time::Duration;
 

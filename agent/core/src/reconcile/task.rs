@@ -70,7 +70,8 @@ pub(crate) struct Attempt {
     pub(crate) unsure: bool,
     /// Whether its end is published: from then on its place may be another's.
     pub(crate) told: bool,
-    /// The turn in which this node last learned or did something: a list asked for earlier says nothing about it.
+    /// The turn in which this node last learned or did something: a list asked for earlier says nothing about
+    /// it.
     pub(crate) changed: u64,
 }
 
@@ -180,8 +181,8 @@ impl Task {
         }
     }
 
-    /// It ended, as far as this node will ever know; whether by itself or because it was told to decides what that
-    /// makes of it.
+    /// It ended, as far as this node will ever know; whether by itself or because it was told to decides what
+    /// that makes of it.
     pub(crate) fn end(&mut self, now: Now, turn: u64, exit: Option<Exit>, why: String) {
         let failed = exit.is_none_or(|exit| exit.code != 0 || exit.out_of_memory);
         let ran = self.attempt.ran(now.instant);
@@ -338,8 +339,9 @@ impl Attempt {
         u64::try_from(self.ran(now).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// An adopted task has been running since before this process did, and the boot clock of its start is nobody's
-    /// memory: the wall clock's difference stands in for it, between what was published and the host's age.
+    /// An adopted task has been running since before this process did, and the boot clock of its start is
+    /// nobody's memory: the wall clock's difference stands in for it, between what was published and the
+    /// host's age.
     fn start_counting(&mut self, now: Now) {
         let Uptime::Frozen(least) = self.uptime else { return };
         let age = now.instant.since(Instant::default());

@@ -1,15 +1,16 @@
 //! How deleted things stay deleted, although the marks of deletion are thrown away after a week.
 //!
-//! Only the lease holder moves the horizon. A node that has not synced with the holder's side since is *stale*: the
-//! marks of what was deleted meanwhile may be gone everywhere else. It then drops a record iff a whole peer lacks it,
-//! it was stamped before the horizon, and not after the node's last full sync: the peer had it once. All else merges.
+//! Only the lease holder moves the horizon. A node that has not synced with the holder's side since is
+//! *stale*: the marks of what was deleted meanwhile may be gone everywhere else. It then drops a record iff a
+//! whole peer lacks it, it was stamped before the horizon, and not after the node's last full sync: the peer
+//! had it once. All else merges.
 //!
 //! # Invariants
 //! - `no_resurrection`: what was deleted is never shown again at a version that the deletion had seen.
 //! - `equal_horizons_equal_sets`: what is thrown away is a function of the records that stand.
 //!
-//! The mark of a service's removal outlives what it removed by another week, so that a straggler's records of that
-//! service are recognised as they come in.
+//! The mark of a service's removal outlives what it removed by another week, so that a straggler's records of
+//! that service are recognised as they come in.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -75,8 +76,8 @@ impl Progress {
         self.full_sync.hlc != 0 && !self.is_stale()
     }
 
-    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node. A slot has no
-    /// time of its own, and is suspect with its service's birth.
+    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node. A slot
+    /// has no time of its own, and is suspect with its service's birth.
     pub(crate) fn is_suspect(&self, store: &Store, entry: &Entry) -> bool {
         if !self.is_stale() || entry.is_foundation() {
             return false;
@@ -93,8 +94,8 @@ impl Progress {
         store.get(&Key::Desired(DesiredKey::ServiceBirth { service })).is_some_and(|birth| is_old(birth))
     }
 
-    /// This node and the holder's side have the same records. Returns what to note on disk, if it is worth a write:
-    /// an idle cluster makes none.
+    /// This node and the holder's side have the same records. Returns what to note on disk, if it is worth a
+    /// write: an idle cluster makes none.
     pub(crate) fn synced(&mut self, now: Instant, time: ClusterTime, sum: Sum) -> Option<Horizons> {
         self.full_sync = self.full_sync.max(time);
         let due = self.noted.is_none_or(|(noted, at)| noted != sum && now.since(at) >= NOTE_EVERY);
@@ -105,7 +106,8 @@ impl Progress {
     }
 }
 
-/// Whether a record is gone for good under this horizon: a function of it, the horizon, and the marks that stand.
+/// Whether a record is gone for good under this horizon: a function of it, the horizon, and the marks that
+/// stand.
 pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) -> bool {
     let is_old = |entry: &Entry| entry.time().is_some_and(|time| time.ms() < gc_before_ms);
     let is_gone = |service| removal(store, service).is_some_and(|removal| is_old(removal));

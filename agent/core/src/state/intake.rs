@@ -15,14 +15,14 @@ use super::store::{Merge, Receipt};
 use super::{Crypto, State, StateOutput};
 use crate::Instant;
 
-/// How many records of a peer may be refused a second, for long: each costs a check of a signature. Above that the
-/// peer's records are not looked at.
+/// How many records of a peer may be refused a second, for long: each costs a check of a signature. Above
+/// that the peer's records are not looked at.
 pub const REFUSALS_PER_SECOND: u32 = 100;
 
 const REFUSALS: Rate = Rate { per_second: REFUSALS_PER_SECOND, bound: 10 * REFUSALS_PER_SECOND };
 
-/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed, and what does
-/// not fit comes again with the next comparison.
+/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed, and
+/// what does not fit comes again with the next comparison.
 pub const WAITING_BYTES: usize = 256 * 1024;
 
 /// How many records are kept aside. Those before them are no longer shown, those after them not kept on disk.
@@ -172,7 +172,8 @@ impl State {
         }
     }
 
-    /// Takes away what a stale node may have missed the deletion of, with all that hangs on it, and keeps it aside.
+    /// Takes away what a stale node may have missed the deletion of, with all that hangs on it, and keeps it
+    /// aside.
     pub(crate) fn drop_stale(&mut self, intake: &mut Intake, dropped: Vec<Arc<Entry>>) {
         for entry in dropped {
             let hanging = match entry.fact() {
@@ -247,8 +248,8 @@ impl State {
         intake
     }
 
-    /// Ends a batch: what is gone for good goes, and the rest is written. `leaving` may leave this node then. Returns
-    /// the write's token, if there is anything to write.
+    /// Ends a batch: what is gone for good goes, and the rest is written. `leaving` may leave this node then.
+    /// Returns the write's token, if there is anything to write.
     pub(crate) fn close(
         &mut self,
         mut intake: Intake,

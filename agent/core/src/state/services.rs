@@ -6,8 +6,8 @@
 //! ```
 //! # Invariants
 //! - `causal_wins`: a revision that had seen another always beats it, as the other is no leaf.
-//! - Of two services that claim one name, the one born first has it, by the stamps of their births; the other goes on
-//!   as `name~id4`. Removed services claim nothing.
+//! - Of two services that claim one name, the one born first has it, by the stamps of their births; the other
+//!   goes on as `name~id4`. Removed services claim nothing.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -36,14 +36,15 @@ pub struct Service<'a> {
     pub author: NodeId,
     /// What it is to be now.
     pub current: RevisionView<'a>,
-    /// Revisions that nobody has seen who wrote the current one, nor the other way round; greatest stamp first.
+    /// Revisions that nobody has seen who wrote the current one, nor the other way round; greatest stamp
+    /// first.
     pub conflicts: Vec<RevisionView<'a>>,
     /// How many replicas it is to have.
     pub replicas: u32,
     /// When that was last said apart from its birth.
     pub scaled: Option<Stamp>,
-    /// Whether a later release has written something of it that this one cannot read: what this view says is not all,
-    /// and no plan may rest on it.
+    /// Whether a later release has written something of it that this one cannot read: what this view says is
+    /// not all, and no plan may rest on it.
     pub sealed: bool,
 }
 
@@ -258,8 +259,8 @@ fn first_revision<'a>(entry: &Entry, birth: &'a ServiceBirth) -> RevisionView<'a
     }
 }
 
-/// Revisions that none names as a parent, in the order of stamps. Should they name each other in a circle, which no
-/// author does, all of them are.
+/// Revisions that none names as a parent, in the order of stamps. Should they name each other in a circle,
+/// which no author does, all of them are.
 fn leaves(revisions: Vec<RevisionView<'_>>) -> Vec<RevisionView<'_>> {
     let parents: BTreeSet<RevisionId> = revisions
         .iter()

@@ -10,8 +10,8 @@
 //!                            Merged: stands under its key, counted in the trie, named in the changes
 //! ```
 //! # Invariants
-//! - `merge_is_a_semilattice`: of two records of a key the one with the greater stamp stands, of equal stamps the one
-//!   with the greater bytes; so merging is commutative, associative and idempotent.
+//! - `merge_is_a_semilattice`: of two records of a key the one with the greater stamp stands, of equal stamps
+//!   the one with the greater bytes; so merging is commutative, associative and idempotent.
 //! - `equal_sets_equal_sums`: the trie's sums are a function of the records that stand.
 //!
 //! # Not here
@@ -28,8 +28,8 @@ use super::commands::Commands;
 use super::entry::{Entry, Place};
 use super::trie::Trie;
 
-/// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash keeps
-/// merging a semilattice: whichever order they come in, the same ones stay.
+/// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash
+/// keeps merging a semilattice: whichever order they come in, the same ones stay.
 pub const FOREIGN_QUOTA: usize = 1_024;
 
 /// What became of one record.

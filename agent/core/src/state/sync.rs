@@ -1,13 +1,14 @@
 //! How two nodes find out what the other lacks: see [`sleep_wire::sync`] for the exchange.
 //!
-//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that this
-//! node itself began, one at a time, so that it can go on with the next round or the next peer.
+//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that
+//! this node itself began, one at a time, so that it can go on with the next round or the next peer.
 //!
 //! # Invariants
-//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB of hashes,
-//!   and no peer more than [`PER_SECOND`] bytes a second for long.
+//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB
+//!   of hashes, and no peer more than [`PER_SECOND`] bytes a second for long.
 //! - `foundation_first`: while the foundations differ nothing else is compared, sent or asked for.
-//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`] times.
+//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`]
+//!   times.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -16,7 +17,7 @@ use core::time::Duration;
 
 use sleep_wire::NodeId;
 use sleep_wire::record::Batch;
-use sleep_wire::sync::{Branch, BucketList, Prefix, Standing, SyncMessage, TriePath};
+use sleep_wire::sync::{Branch, BucketLists, Prefix, Standing, SyncMessage, TriePath};
 
 use super::budget::{Budget, Rate};
 use super::disk::Disk;
@@ -91,7 +92,7 @@ impl View<'_> {
     pub(crate) fn compare(&self, round: u32, branches: &[Branch]) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
-        let (mut lists, mut hashes) = (Vec::<BucketList>::new(), 0);
+        let mut lists = BucketLists::default();
         for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch)) {
             if path.depth < TriePath::BUCKET_DEPTH {
                 let branch = trie.branch(path);
@@ -100,13 +101,12 @@ impl View<'_> {
                     break;
                 }
                 deeper.push(branch);
-            } else if lists.last().is_none_or(|last| last.index < path.index) {
-                let list = trie.list(path.index);
-                hashes += list.records.len();
-                if hashes > HASHES && !lists.is_empty() {
+            } else if lists.buckets.last().is_none_or(|(last, _)| *last < path.index) {
+                let here = trie.bucket(path.index);
+                if lists.records.len() + here.len() > HASHES && !lists.is_empty() {
                     break;
                 }
-                lists.push(list);
+                lists.push(path.index, here.iter().map(|entry| entry.prefix()));
             }
         }
         if !deeper.is_empty() {
@@ -133,54 +133,45 @@ impl View<'_> {
     }
 
     /// Answers what a peer has in some buckets with what it lacks, and what this node does.
-    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &[BucketList]) -> Answer {
-        let (mut surplus, mut want, mut wanted) = (Vec::new(), Vec::<BucketList>::new(), 0);
-        for list in self.comparable(theirs, lists) {
-            let have: BTreeSet<&Prefix> = list.records.iter().collect();
-            let here = self.store.trie().bucket(list.index);
+    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &BucketLists) -> Answer {
+        let (mut surplus, mut want) = (Vec::new(), BucketLists::default());
+        for (index, records) in self.comparable(theirs, lists) {
+            let have: BTreeSet<&Prefix> = records.iter().collect();
+            let here = self.store.trie().bucket(index);
             surplus.extend(here.iter().filter(|entry| !have.contains(&entry.prefix())).map(Arc::clone));
-            let missing =
-                have.into_iter().filter(|prefix| self.store.trie().find(list.index, prefix).is_none());
-            let missing: Vec<Prefix> = missing.take(HASHES - wanted).copied().collect();
-            wanted += missing.len();
+            let missing = have.into_iter().filter(|prefix| self.store.trie().find(index, prefix).is_none());
+            let missing: Vec<Prefix> = missing.take(HASHES - want.records.len()).copied().collect();
             if !missing.is_empty() {
-                want.push(BucketList { index: list.index, records: missing });
+                want.push(index, missing);
             }
         }
         self.pack(round, theirs, surplus, want)
     }
 
     /// Answers what a peer wants.
-    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &[BucketList]) -> Answer {
+    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &BucketLists) -> Answer {
         let mut entries = Vec::new();
-        for list in self.comparable(theirs, want) {
-            let prefixes: BTreeSet<&Prefix> = list.records.iter().collect();
-            entries
-                .extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(list.index, prefix)));
+        for (index, records) in self.comparable(theirs, want) {
+            let prefixes: BTreeSet<&Prefix> = records.iter().collect();
+            entries.extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(index, prefix)));
         }
-        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), Vec::new())
+        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: ascending, and no more than the foundation's while that is
-    /// not the same on both sides.
+    /// The buckets of a message that may be talked about: no more than the foundation's while that is not the
+    /// same on both sides.
     fn comparable<'a>(
         &self,
         theirs: Standing,
-        lists: &'a [BucketList],
-    ) -> impl Iterator<Item = &'a BucketList> {
+        lists: &'a BucketLists,
+    ) -> impl Iterator<Item = (u16, &'a [Prefix])> {
         let equal = Sum::of(&theirs.foundation) == self.foundation();
         let end = if equal { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
-        let mut next = 0;
-        lists.iter().take_while(move |list| {
-            let index = usize::from(list.index);
-            let ascends = (next..end).contains(&index);
-            next = index + 1;
-            ascends
-        })
+        lists.iter().take_while(move |(index, _)| usize::from(*index) < end)
     }
 
     /// Packs records that the peer lacks.
-    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, want: Vec<BucketList>) -> Answer {
+    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, mut want: BucketLists) -> Answer {
         let mut answer = Answer::default();
         let (mut batches, mut total, mut filled, mut more) = (Vec::from([Batch::default()]), 0, 0, false);
         for entry in entries {
@@ -210,7 +201,7 @@ impl View<'_> {
         let (standing, last) = (self.standing(), batches.len() - 1);
         for (at, batch) in batches.into_iter().enumerate() {
             let end = at == last;
-            let want = if end { want.clone() } else { Vec::new() };
+            let want = if end { core::mem::take(&mut want) } else { BucketLists::default() };
             answer.messages.push(SyncMessage::Records {
                 round,
                 standing,
@@ -260,7 +251,8 @@ impl Exchanges {
         }
     }
 
-    /// Whether this node was once equal to another since it started: what it then learns by comparison is news.
+    /// Whether this node was once equal to another since it started: what it then learns by comparison is
+    /// news.
     pub(crate) const fn is_settled(&self) -> bool {
         self.settled
     }
@@ -313,9 +305,9 @@ impl Exchanges {
         }
     }
 
-    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes on, or
-    /// else the one with the smaller id; a node that has much less asks by itself, one peer after the other, lest all
-    /// bring it the same; and while one brings much, no other is answered.
+    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes
+    /// on, or else the one with the smaller id; a node that has much less asks by itself, one peer after the
+    /// other, lest all bring it the same; and while one brings much, no other is answered.
     pub(crate) fn yields_to(
         &mut self,
         now: Instant,
@@ -361,7 +353,8 @@ impl Exchanges {
         self.settled = true;
     }
 
-    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be one.
+    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be
+    /// one.
     pub(crate) fn ended(&mut self, now: Instant, peer: NodeId, round: u32) -> Option<u32> {
         let next = self.round.wrapping_add(1);
         let exchange = self.of(peer, round)?;
@@ -409,8 +402,8 @@ impl Exchange {
     }
 }
 
-/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth more or
-/// less so that nodes do not march in step.
+/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth
+/// more or less so that nodes do not march in step.
 fn pause(live: usize, dice: &mut Dice) -> Duration {
     let base = match live {
         0..64 => 5_000,
@@ -422,7 +415,7 @@ fn pause(live: usize, dice: &mut Dice) -> Duration {
 
 /// About how many bytes a message has.
 pub(crate) fn size(message: &SyncMessage) -> usize {
-    let hashes = |lists: &[BucketList]| lists.iter().map(|list| 4 + 16 * list.records.len()).sum::<usize>();
+    let hashes = |lists: &BucketLists| 5 * lists.buckets.len() + 16 * lists.records.len();
     64 + match message {
         SyncMessage::Root { .. } | SyncMessage::Equal { .. } => 0,
         SyncMessage::Branches { branches, .. } => {

@@ -8,7 +8,7 @@ use sleep_wire::encode;
 use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::record::Batch;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::sync::{BucketList, Standing, SyncMessage};
+use sleep_wire::sync::{BucketLists, Standing, SyncMessage};
 
 use super::acks::Step;
 use super::disk::Owed;
@@ -209,8 +209,8 @@ impl State {
         }
     }
 
-    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node was
-    /// away.
+    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node
+    /// was away.
     fn brought(
         &mut self,
         now: Instant,
@@ -230,7 +230,7 @@ impl State {
         fresh
     }
 
-    fn give(&mut self, now: Instant, to: NodeId, round: u32, standing: Standing, want: &[BucketList]) {
+    fn give(&mut self, now: Instant, to: NodeId, round: u32, standing: Standing, want: &BucketLists) {
         if !want.is_empty() && self.exchanges.may_answer(now, to) {
             let answer = self.view().wanted(round, standing, want);
             self.answer(to, answer);

@@ -1,4 +1,5 @@
-//! An engine made of canned answers: it says what real ones rarely say, and keeps a list of what it was asked.
+//! An engine made of canned answers: it says what real ones rarely say, and keeps a list of what it was
+//! asked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -145,3 +145,13 @@ async fn under_load_addresses_are_validated() {
     assert_eq!(b.connected().await, a.id);
     assert_eq!(b.net.counters().handshakes_retried, 1);
 }
+
+/// Whom to keep and where it is are told in any order.
+#[tokio::test]
+async fn a_peer_to_keep_is_dialled_once_it_is_introduced() {
+    let (mut a, b) = (host(1), host(2));
+    a.net.keep_connected(&[b.id]);
+    b.knows(&a);
+    a.knows(&b);
+    assert_eq!(a.connected().await, b.id);
+}

@@ -146,3 +146,29 @@ async fn a_cut_stream_is_no_fault_and_datagrams_of_nonsense_are() {
     assert_eq!(closed(&connection).await, Some(Code::BadFrames));
     assert_eq!(a.net.counters().frames_bad, 3);
 }
+
+/// Whoever begins a handshake and does not go on takes a place for its deadline, and no longer.
+#[tokio::test]
+async fn a_handshake_that_is_not_finished_is_given_up() {
+    let limits =
+        Limits { pending_handshakes: 1, handshake: Duration::from_millis(300), retry_above: 1, ..quick() };
+    let (mut a, mut b) = (host_with(1, any_port(), limits), host(2));
+    // A first packet that was meant for somebody else: what answers it here is not heard.
+    let socket = UdpSocket::bind(any_port()).await.expect("loopback has a free port");
+    let identity = Identity::from_seed(&[9; 32]).expect("any seed is a key");
+    let config = transport::client(&identity, &quick(), Purpose::Join, None).expect("settings");
+    let endpoint = Endpoint::client(any_port()).expect("loopback has a free port");
+    let to = socket.local_addr().expect("a bound socket has an address");
+    let _connecting = endpoint.connect_with(config, to, "sleepd").expect("a loopback address");
+    let mut packet = [0; 1_500];
+    let len = timeout(PATIENCE, socket.recv(&mut packet)).await.expect("in time").expect("a packet");
+    socket.send_to(&packet[..len], a.address()).await.expect("loopback takes it");
+    eventually(|| a.net.counters().packets_received == 1).await;
+    a.knows(&b);
+    b.knows(&a);
+    b.net.keep_connected(&[a.id]);
+    assert_eq!(a.connected().await, b.id);
+    assert_eq!(b.connected().await, a.id);
+    let counters = a.net.counters();
+    assert!(counters.handshakes_refused > 0 && counters.handshakes_failed == 1, "{counters:?}");
+}

@@ -56,6 +56,16 @@ fn model_mutant_promise_not_persisted() {
 }
 
 #[test]
+fn model_mutant_said_before_it_is_durable() {
+    let slow_disks = [false, false, true];
+    broken(
+        &[Rule::DurableBeforeSaid],
+        "epochs rise",
+        Run { slow_disks, crashes: 1, fragile: slow_disks, ..Run::fixed() },
+    );
+}
+
+#[test]
 fn model_mutant_ended_epoch_granted_again() {
     broken(&[Rule::EndedStaysEnded], "one holder", Run { stands: [2, 1, 0], releases: 1, ..Run::fixed() });
 }

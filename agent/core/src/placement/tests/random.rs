@@ -154,7 +154,8 @@ fn calm(world: &mut World) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Every tick of a world also checks that the incremental plan is the whole one, and that lint finds nothing.
+    /// Every tick of a world also checks that the incremental plan is the whole one, and that lint finds
+    /// nothing.
     #[test]
     fn after_any_story_desired_is_running_and_evenly_spread(
         mut world in world(),

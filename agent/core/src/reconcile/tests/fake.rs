@@ -120,12 +120,22 @@ impl Fake {
             let ((at, _), event) = self.queue.pop_first()?;
             match event {
                 Event::Tell(report) => {
-                    match &report {
+                    let answered = match &report {
                         EngineReport::StartFailed { task, .. }
-                        | EngineReport::Progress { task, step: StartStep::Running { .. } } => {
-                            self.starts_under_way.remove(task);
-                        }
-                        _ => {}
+                        | EngineReport::Progress { task, step: StartStep::Running { .. } } => Some(*task),
+                        EngineReport::Progress { .. }
+                        | EngineReport::Exited { .. }
+                        | EngineReport::StopFailed { .. }
+                        | EngineReport::HealthChanged { .. }
+                        | EngineReport::Removed { .. }
+                        | EngineReport::RemoveFailed { .. }
+                        | EngineReport::Listed { .. }
+                        | EngineReport::ListFailed { .. }
+                        | EngineReport::Well { .. }
+                        | EngineReport::Ill { .. } => None,
+                    };
+                    if let Some(task) = answered {
+                        self.starts_under_way.remove(&task);
                     }
                     return Some(report);
                 }

@@ -6,7 +6,7 @@ use sleep_wire::Digest;
 use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::record::Batch;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::sync::{Branch, BucketList, Standing, SyncMessage, TriePath};
+use sleep_wire::sync::{Branch, BucketLists, Standing, SyncMessage, TriePath};
 
 use super::kit::*;
 use crate::Instant;
@@ -39,7 +39,7 @@ fn whoever_asks_for_everything_all_the_time_gets_its_share() {
     let everything = SyncMessage::Buckets {
         round: 1,
         standing: foundation,
-        buckets: (0..4096).map(|index| BucketList { index, records: Vec::new() }).collect(),
+        buckets: BucketLists { buckets: (0..4096).map(|index| (index, 0)).collect(), records: Vec::new() },
     };
     let mut bytes = 0;
     for n in 0..200u64 {
@@ -64,7 +64,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             round: 7,
             standing,
             batch: Batch::default(),
-            want: Vec::new(),
+            want: BucketLists::default(),
             end: true,
             more: true,
         },
@@ -108,14 +108,15 @@ fn any_path() -> impl Strategy<Value = TriePath> {
     (0..5u8, any::<u16>()).prop_map(|(depth, index)| TriePath { depth, index })
 }
 
-fn any_list() -> impl Strategy<Value = BucketList> {
-    (any::<u16>(), prop::collection::vec(any::<[u8; 16]>(), 0..4))
-        .prop_map(|(index, records)| BucketList { index: index % 5000, records })
+fn any_lists() -> impl Strategy<Value = BucketLists> {
+    let buckets = prop::collection::vec((0..5000u16, 0..4u16), 0..6);
+    (buckets, prop::collection::vec(any::<[u8; 16]>(), 0..12))
+        .prop_map(|(buckets, records)| BucketLists { buckets, records })
 }
 
 fn any_message() -> impl Strategy<Value = SyncMessage> {
     let digest = any::<[u8; 32]>().prop_map(Digest);
-    let lists = || prop::collection::vec(any_list(), 0..6);
+    let lists = any_lists;
     let branch = (any_path(), any::<u16>(), prop::collection::vec(digest.clone(), 0..17))
         .prop_map(|(path, present, sums)| Branch { path, present, sums });
     let standing =

@@ -192,7 +192,8 @@ fn unknown_families_have_a_quota_that_forgets_the_order() {
     assert_eq!(contents(&one), contents(&other));
 }
 
-/// Membership records go first, and those whose author they admit are judged again as soon as the judge knows.
+/// Membership records go first, and those whose author they admit are judged again as soon as the judge
+/// knows.
 #[test]
 fn records_wait_for_their_authors_admission() {
     let mut state = empty(1);

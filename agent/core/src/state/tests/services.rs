@@ -47,7 +47,8 @@ fn scale_is_a_register_of_its_own() {
     );
 }
 
-/// The older service keeps a name that two claim, the younger is shown under another, and gets it once it is free.
+/// The older service keeps a name that two claim, the younger is shown under another, and gets it once it is
+/// free.
 #[test]
 fn a_name_claimed_twice_goes_to_the_older() {
     let mut drafts =
