@@ -206,6 +206,11 @@ impl Session {
         }
     }
 
+    /// Comes true when its port is free: not before the session is dropped.
+    pub(super) fn released(&self) -> impl Future<Output = ()> + use<> {
+        self.net.released()
+    }
+
     fn input(&mut self, input: Input) {
         self.core.handle(host::now(), input);
         self.drain();
