@@ -189,7 +189,8 @@ impl Session {
                 Some(event) = events.next() => self.on_event(event),
                 Some(report) = reports.recv() => self.on_report(report),
                 Some((ticket, answer)) = answers.recv() => self.input(Input::JoinAnswered { ticket, answer }),
-                Some(ask) = asked.recv() => self.on_ask(ask),
+                // A node that is still starting would deny its membership.
+                Some(ask) = asked.recv(), if self.core.has_started() => self.on_ask(ask),
                 _ = look_again.tick() => self.look_at_addresses(),
                 () = timer => {
                     self.wake = None;
