@@ -8,6 +8,7 @@
 //! Hosts that can be cut off or lose power: see [`crate::hosts`].
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -74,19 +75,30 @@ impl Agents {
         Ok(agents)
     }
 
-    /// The command that starts an agent: its arguments can be added to, and the last of a flag counts.
-    pub fn command(&self, number: u8) -> Result<Command> {
+    /// The command that starts an agent, with other values for some of its flags.
+    pub fn command(&self, number: u8, instead: &[(&str, &Path)]) -> Result<Command> {
+        let name = format!("node{number}");
         let address = self.address(number).to_string();
+        let (data, socket) = (self.data_dir(number), self.socket(number));
+        let mut flags: BTreeMap<&str, &Path> = BTreeMap::from([
+            ("--name", Path::new(&name)),
+            ("--data-dir", &data),
+            ("--listen", Path::new(&address)),
+            ("--advertise", Path::new(&address)),
+            ("--socket", &socket),
+            ("--api", Path::new("off")),
+            ("--driver", Path::new("process")),
+        ]);
+        flags.extend(instead.iter().copied());
         let mut command = Command::new(binary("sleepd")?);
-        for (variable, _) in std::env::vars_os() {
+        for (variable, _) in env::vars_os() {
             if variable.to_string_lossy().starts_with("SLEEPD_") {
                 command.env_remove(variable);
             }
         }
-        command.args(["--name", &format!("node{number}"), "--api", "off", "--driver", "process"]);
-        command.args(["--listen", &address, "--advertise", &address]);
-        command.arg("--data-dir").arg(self.data_dir(number));
-        command.arg("--socket").arg(self.socket(number));
+        for (flag, value) in flags {
+            command.arg(flag).arg(value);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Ok(command)
     }
@@ -95,7 +107,7 @@ impl Agents {
     pub fn start_agent(&mut self, number: u8) -> Result<()> {
         let log = self.log(number);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(Error::on(&log))?;
-        let child = self.command(number)?.stderr(log).spawn();
+        let child = self.command(number, &[])?.stderr(log).spawn();
         let mut child = child.map_err(|error| Error::new(format!("node{number}: {error}")))?;
         let answered = try_until(&format!("node{number} answers"), START, || match child.try_wait() {
             Ok(None) => Ok(self.ctl(number).answers().then_some(())),

@@ -131,7 +131,7 @@ fn a_token_that_is_not_good_admits_nobody_and_says_why() -> Result<()> {
     refused(&format!("{}!", &good[..good.len() - 1]), "has a character that no token has")?;
     let mistyped = if good.contains("4") { good.replacen('4', "5", 1) } else { good.replacen('6', "7", 1) };
     refused(&mistyped, "the join token has a mistyped character")?;
-    refused(&foreign, "belongs to another cluster than the token")?;
+    refused(&foreign, "the cluster does not know this join token")?;
     until("the token has expired", SOON, || {
         let tokens = one.list::<Value>("cluster token ls").ok()?;
         tokens.iter().any(|token| token["expires_in_ms"] == 0).then_some(())
@@ -218,23 +218,20 @@ fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()
     agents.ctl(1).run("service scale sleep-app=3")?;
     let before = everything(&agents);
 
-    let fails = |arguments: &[&Path], words: &str| -> Result<()> {
-        let mut command = agents.command(1)?;
-        let (code, said) = agents.fails(command.args(arguments))?;
-        assert!(code == 1 && said.contains(words), "{arguments:?}: exit code {code}: {said}");
+    let fails = |instead: &[(&str, &Path)], words: &str| -> Result<()> {
+        let (code, said) = agents.fails(&mut agents.command(1, instead)?)?;
+        assert!(code == 1 && said.contains(words), "{instead:?}: exit code {code}: {said}");
         Ok(())
     };
-    let other = agents.data_dir(4);
-    let elsewhere = agents.socket(4);
-    let path = Path::new;
+    let (other, elsewhere) = (agents.data_dir(4), agents.socket(4));
     // The same directory, whatever else differs.
-    let free = [path("--listen"), path("127.0.0.1:0"), path("--socket"), &elsewhere];
+    let free = [("--listen", Path::new("127.0.0.1:0")), ("--socket", &elsewhere)];
     fails(&free, "another agent is running: process ")?;
     // Another directory, the same socket; then the same port.
-    fails(&[path("--data-dir"), &other], "another agent listens on ")?;
-    fails(&[path("--data-dir"), &other, path("--socket"), &elsewhere], &agents.address(1).to_string())?;
+    fails(&[("--data-dir", &other)], "another agent listens on ")?;
+    fails(&[("--data-dir", &other), ("--socket", &elsewhere)], &agents.address(1).to_string())?;
     // Nobody may write there, not even root.
-    fails(&[path("--data-dir"), path("/sys/sleepd")], "/sys/sleepd")?;
+    fails(&[("--data-dir", Path::new("/sys/sleepd"))], "/sys/sleepd")?;
 
     assert_eq!(agents.ctl(1).run("service scale sleep-app=3")?.stdout, "sleep-app: 3/3 running");
     assert_eq!(everything(&agents), before);
