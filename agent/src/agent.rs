@@ -35,6 +35,10 @@ const ASKS: usize = 256;
 /// How long what was said last may take to leave, when the agent stops.
 const GOODBYE: Duration = Duration::from_millis(300);
 
+/// How long connections may take to end, when the agent goes on as a new node: thrice a slow network's round
+/// trip, and the port is free.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// Why an agent ended that was not told to.
 #[derive(Debug)]
 pub enum AgentError {
@@ -117,7 +121,12 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
             }
             Ended::Left => {
                 session.say_goodbye(GOODBYE).await;
+                let released = session.released();
                 drop(session);
+                // The new node listens where the old one did.
+                if tokio::time::timeout(RELEASE, released).await.is_err() {
+                    warn!("the port is not free yet");
+                }
                 Keys::replace(&config.data_dir).map_err(AgentError::Key)?;
                 info!("left the cluster; the agent goes on as a new node");
             }

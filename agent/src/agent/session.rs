@@ -196,7 +196,8 @@ impl Session {
                 Some(event) = events.next() => self.on_event(event),
                 Some(report) = reports.recv() => self.on_report(report),
                 Some((ticket, answer)) = answers.recv() => self.input(Input::JoinAnswered { ticket, answer }),
-                Some(ask) = asked.recv() => self.on_ask(ask),
+                // A node that is still starting would deny its membership.
+                Some(ask) = asked.recv(), if self.core.has_started() => self.on_ask(ask),
                 _ = look_again.tick() => self.look_at_addresses(),
                 () = timer => {
                     self.wake = None;
@@ -211,6 +212,11 @@ impl Session {
         if tokio::time::timeout(within, self.net.close()).await.is_err() {
             debug!("connections did not end in time");
         }
+    }
+
+    /// Comes true when its port is free: not before the session is dropped.
+    pub(super) fn released(&self) -> impl Future<Output = ()> + use<> {
+        self.net.released()
     }
 
     fn input(&mut self, input: Input) {

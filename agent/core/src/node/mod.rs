@@ -206,6 +206,11 @@ impl<C: Crypto> Node<C> {
         self.boot
     }
 
+    /// Whether it knows what it is: until its boot's number is durable it looks like a node in no cluster.
+    pub const fn has_started(&self) -> bool {
+        !matches!(self.phase, Phase::Starting { .. })
+    }
+
     /// Its cluster, if it is in one.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.member().map(Member::cluster)
