@@ -54,7 +54,7 @@ impl Planner {
         let Some(spec) = service.spec() else { return Vec::new() };
         let pool = self.fleet.pool(spec.pool);
         let mut tally = Tally::default();
-        tally.clear(self.fleet.entries.len(), pool.domains.len());
+        tally.clear(self.fleet.len(), pool.domains.len());
         for place in seats.iter().filter(|seat| seat.is_placed()).filter_map(|seat| seat.place) {
             tally.add(pool, place);
         }
