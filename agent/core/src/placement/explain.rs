@@ -63,7 +63,8 @@ impl Planner {
             Mode::Global => 0,
         };
         let failures = Some(failures);
-        let want = Want { service: key.service, spec, pool, max_per_node, frees: None, failures };
+        let holders = self.fleet.holders(spec);
+        let want = Want { service: key.service, spec, pool, holders, max_per_node, frees: None, failures };
         let here = seats.iter().find(|seat| seat.name == key.slot).and_then(|seat| seat.place);
         let mut answers = Vec::new();
         for place in self.fleet.in_order() {

@@ -26,6 +26,8 @@ pub(crate) struct Fleet {
     by_id: BTreeMap<NodeId, u32>,
     /// Places by the hash of their ids, with open addressing: 0 is free, else one more than the place.
     index: Vec<u32>,
+    /// Who holds an image, one bit a place, by the hash of its name: a collision costs a preference.
+    holders: BTreeMap<u64, Vec<u64>>,
     pools: BTreeMap<u32, (PoolKey, Pool, u32)>,
     pool_ids: BTreeMap<PoolKey, u32>,
     next_pool: u32,
@@ -38,8 +40,6 @@ struct Glance {
     seed: u64,
     free_cpu: u64,
     free_memory: u64,
-    /// One bit for each image, by its hash: an unset bit says that the image is not there.
-    images: u64,
     /// How full it is, in thousandths.
     load: u64,
     /// Whether it is up and active.
@@ -54,8 +54,6 @@ pub(crate) struct Entry {
     pub(crate) id: NodeId,
     /// `None` while only tasks name it.
     pub(crate) fact: Option<NodeFact>,
-    /// Hashes of its images' names, sorted: a collision costs a preference.
-    images: Vec<u64>,
     load: Load,
     /// How often each service's slots name it.
     pub(crate) services: BTreeMap<ServiceId, u32>,
@@ -76,6 +74,8 @@ pub(crate) struct Want<'a> {
     pub(crate) service: ServiceId,
     pub(crate) spec: &'a Spec,
     pub(crate) pool: &'a Pool,
+    /// Who holds the image: see [`Fleet::holders`].
+    pub(crate) holders: Option<&'a [u64]>,
     /// The most tasks of the service on one node; 0 for no bound.
     pub(crate) max_per_node: u32,
     /// What is freed before the task starts, and where.
@@ -117,13 +117,12 @@ impl Fleet {
         }
         let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 nodes");
         let (load, services) = (Load::default(), BTreeMap::new());
-        self.entries.push(Entry { id, fact: None, images: Vec::new(), load, services });
+        self.entries.push(Entry { id, fact: None, load, services });
         self.glances.push(Glance {
             id,
             seed: seed(&id.0),
             free_cpu: 0,
             free_memory: 0,
-            images: 0,
             load: 0,
             open: false,
             well: [false; 2],
@@ -179,13 +178,9 @@ impl Fleet {
     /// Takes in what is now known of a node; returns what was known before.
     pub(crate) fn set_node(&mut self, fact: NodeFact) -> Option<NodeFact> {
         let place = self.place_or_new(fact.id);
+        self.hold_images(place, &fact);
         let entry = &mut self.entries[place as usize];
-        if entry.fact.as_ref().is_none_or(|old| old.images != fact.images) {
-            entry.images = fact.images.iter().map(|image| hash_text(canonical(image))).collect();
-            entry.images.sort_unstable();
-        }
         let glance = &mut self.glances[place as usize];
-        glance.images = entry.images.iter().fold(0, |bits, image| bits | bit(*image));
         glance.open =
             matches!(fact.liveness, Liveness::Up { .. }) && fact.availability == Availability::Active;
         let is_well = |runtime| fact.runtimes.get(&runtime).is_some_and(String::is_empty);
@@ -200,6 +195,33 @@ impl Fleet {
             }
         }
         old
+    }
+
+    /// Notes which images a node holds, before its new fact replaces the old.
+    fn hold_images(&mut self, place: u32, fact: &NodeFact) {
+        let (word, bit) = (place as usize / 64, 1 << (place % 64));
+        let old = self.entries[place as usize].fact.as_ref();
+        if old.is_some_and(|old| old.images == fact.images) {
+            return;
+        }
+        for image in old.iter().flat_map(|old| &old.images) {
+            let hash = hash_text(canonical(image));
+            let Some(holders) = self.holders.get_mut(&hash) else { continue };
+            holders[word] &= !bit;
+            if holders.iter().all(|word| *word == 0) {
+                self.holders.remove(&hash);
+            }
+        }
+        for image in &fact.images {
+            let holders = self.holders.entry(hash_text(canonical(image))).or_default();
+            holders.resize(holders.len().max(word + 1), 0);
+            holders[word] |= bit;
+        }
+    }
+
+    /// Who holds a revision's image, one bit a place; `None` if it has no image.
+    pub(crate) fn holders(&self, spec: &Spec) -> Option<&[u64]> {
+        spec.image.map(|image| self.holders.get(&image).map_or(&[][..], Vec::as_slice))
     }
 
     /// All nodes, in the order of their ids.
@@ -327,10 +349,10 @@ impl Fleet {
     /// How good a node is; less is better.
     pub(crate) fn score(&self, want: &Want<'_>, service_seed: u64, place: u32, of_service: u32) -> Score {
         let glance = &self.glances[place as usize];
-        let holds = |image: u64| {
-            glance.images & bit(image) != 0 && self.entry(place).images.binary_search(&image).is_ok()
+        let holds = |holders: &[u64]| {
+            holders.get(place as usize / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
         };
-        let fetches = want.spec.image.is_some_and(|image| !holds(image));
+        let fetches = want.holders.is_some_and(|holders| !holds(holders));
         Score { of_service, fetches, load: glance.load, hash: mix(service_seed, glance.seed) }
     }
 }
@@ -340,11 +362,6 @@ fn start(id: &NodeId, mask: usize) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
     let hash = seed(&id.0) as usize;
     hash & mask
-}
-
-/// One of 64 bits, by an image's hash.
-const fn bit(image: u64) -> u64 {
-    1 << (image >> 58)
 }
 
 /// Whether a change of a node can move it in or out of a pool, or between domains.

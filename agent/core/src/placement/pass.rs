@@ -362,9 +362,11 @@ impl<'a> Pass<'a> {
     }
 
     pub(crate) fn want<'w>(&'w self, revision: RevisionId, frees: Option<(u32, &'w Needs)>) -> Want<'w> {
+        let spec = self.service.spec_of(revision).unwrap_or(self.spec);
         Want {
             service: self.service.fact.id,
-            spec: self.service.spec_of(revision).unwrap_or(self.spec),
+            spec,
+            holders: self.fleet.holders(spec),
             pool: self.fleet.pool(self.spec.pool),
             max_per_node: match self.service.fact.mode {
                 Mode::Replicated => self.spec.revision.placement.max_per_node,
