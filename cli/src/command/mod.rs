@@ -1,6 +1,7 @@
 //! What each command asks of the agent, and what it makes of the answer.
 
 mod cluster;
+mod crashes;
 mod create;
 mod dev;
 mod local;

@@ -120,7 +120,7 @@ async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<S
     let services: Vec<ServiceView> = context.client.get("/v1/services").await?;
     let leaning = services.into_iter().filter(|service| names.contains(&service.name));
     let services = leaning
-        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared })
+        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared, is_new: false })
         .collect();
     let mut goal = Goal { services, ..Goal::default() };
     let before = wait::glance(&context.client, &goal).await?;

@@ -74,7 +74,7 @@ pub(super) async fn scale(mut context: Context<'_>, args: &Scale) -> Result<(), 
         if wanted.insert(id.clone(), *replicas).is_some_and(|other| other != *replicas) {
             return Err(Error::Usage(format!("`{typed}` is given two numbers of replicas")));
         }
-        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas) });
+        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), is_new: false });
     }
     goals.dedup_by(|a, b| a.id == b.id);
     let changed: Changed =
@@ -88,7 +88,12 @@ pub(super) async fn remove(mut context: Context<'_>, args: &Remove) -> Result<()
     let details = find(&context, &args.services).await?;
     let mut goals: Vec<ServiceGoal> = details
         .into_iter()
-        .map(|detail| ServiceGoal { id: detail.service.id, name: detail.service.name, want: Want::Gone })
+        .map(|detail| ServiceGoal {
+            id: detail.service.id,
+            name: detail.service.name,
+            want: Want::Gone,
+            is_new: false,
+        })
         .collect();
     goals.sort_by(|a, b| a.id.cmp(&b.id));
     goals.dedup_by(|a, b| a.id == b.id);
@@ -103,9 +108,10 @@ pub(super) async fn settle(
     context: &mut Context<'_>,
     changed: ServiceChanged,
     want: Want,
+    is_new: bool,
 ) -> Result<(), Error> {
     context.durable(changed.durability);
-    finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want }]).await
+    finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want, is_new }]).await
 }
 
 async fn finish(context: &mut Context<'_>, services: Vec<ServiceGoal>) -> Result<(), Error> {

@@ -1,26 +1,23 @@
 //! Waiting until the cluster is as was asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, TaskView};
+use sleep_wire::api::{NodeProgress, Progress, ServiceProgress};
 use sleep_wire::node::Availability;
 use tokio::time::{sleep, timeout};
 
 use super::Context;
+use super::crashes::Crashes;
 use crate::client::{self, Client, Lines, path};
 use crate::error::Error;
-use crate::output::progress::{self, Live};
+use crate::output::progress::Live;
 
 /// How long nothing may have a place before it is said to have none: a plan in the making is no refusal.
 const STUCK_FOR: Duration = Duration::from_millis(500);
 
 /// Between two tries to reach an agent that went away.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// How many failures of one slot make a crash loop.
-const CRASH_LOOP: u32 = 3;
 
 /// What is waited for.
 #[derive(Default)]
@@ -41,6 +38,8 @@ pub(super) struct ServiceGoal {
     pub(super) name: String,
     /// What it shall be.
     pub(super) want: Want,
+    /// Whether it is new: then all that failed did so while it was waited for.
+    pub(super) is_new: bool,
 }
 
 /// What a service shall be.
@@ -62,6 +61,16 @@ pub(super) struct NodeGoal {
     pub(super) id: String,
     /// What it shall be.
     pub(super) availability: Availability,
+}
+
+impl ServiceGoal {
+    /// Whether its failures are failures of what is waited for.
+    fn is_watched_closely(&self) -> bool {
+        match self.want {
+            Want::Settled | Want::Replicas(_) => true,
+            Want::Gone | Want::Spared => false,
+        }
+    }
 }
 
 impl Goal {
@@ -196,14 +205,18 @@ async fn watch(
             return Ok(progress);
         }
         hopeless(goal, &progress, &last.borrow())?;
-        crashes.look(client, live, goal, &progress).await?;
+        for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
+            if let Some(service) = service(&progress, goal) {
+                crashes.look(client, live, goal, service).await?;
+            }
+        }
         *last.borrow_mut() = progress;
     }
 }
 
 /// Fails if no waiting will help.
 fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), Error> {
-    for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
+    for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
         let name = &goal.name;
         let found = service(progress, goal);
         let was_there = service(before, goal).is_some_and(|service| !service.removed);
@@ -218,68 +231,4 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), E
         }
     }
     Ok(())
-}
-
-/// What is known of a slot's failures while somebody waits.
-#[derive(Default)]
-struct Failures {
-    count: u32,
-    is_failed: bool,
-    shown: Vec<String>,
-}
-
-/// Which slots failed how often.
-#[derive(Default)]
-struct Crashes(BTreeMap<String, Failures>);
-
-impl Crashes {
-    /// Shows new failures with what the tasks wrote last.
-    ///
-    /// # Errors
-    /// [`Error::Failed`] at a crash loop.
-    async fn look(
-        &mut self,
-        client: &Client,
-        live: &Live<'_>,
-        goal: &Goal,
-        progress: &Progress,
-    ) -> Result<(), Error> {
-        for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
-            for slot in service(progress, goal).iter().flat_map(|service| &service.slots) {
-                let failures = self.0.entry(slot.name.clone()).or_default();
-                let newly = slot.state == "failed" && !failures.is_failed;
-                failures.is_failed = slot.state == "failed";
-                if !newly {
-                    continue;
-                }
-                failures.count += 1;
-                let lines = match failed_task(client, &goal.id, &slot.name).await? {
-                    Some(task) => progress::crash(&task),
-                    None => vec![format!("{} failed", slot.name)],
-                };
-                if failures.count >= CRASH_LOOP {
-                    return Err(Error::Failed {
-                        what: format!(
-                            "{} failed {} times; the cluster goes on trying",
-                            slot.name, failures.count
-                        ),
-                        lines,
-                        hint: format!("sleepctl logs {}", slot.name),
-                    });
-                }
-                // The same once more needs no more than its first line.
-                live.say(&if lines == failures.shown { lines[0].clone() } else { lines.join("\n") });
-                failures.shown = lines;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The task of a slot that failed last.
-async fn failed_task(client: &Client, service: &str, slot: &str) -> Result<Option<TaskView>, Error> {
-    let tasks: Vec<TaskView> =
-        client.get(&format!("{}?history=true", path(&["services", service, "tasks"]))).await?;
-    let failed = tasks.into_iter().filter(|task| task.name == slot && task.state == "failed");
-    Ok(failed.max_by(|a, b| a.since.cmp(&b.since)))
 }

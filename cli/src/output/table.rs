@@ -22,7 +22,12 @@ pub struct Cell {
 impl Cell {
     /// Text that may be broken into lines where the terminal is narrow.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { inner: comfy_table::Cell::new_owned(text.into()), whole: false }
+        let mut text = text.into();
+        // What other machines say may steer a terminal, and a line's end ends the row.
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, " ");
+        }
+        Self { inner: comfy_table::Cell::new_owned(text), whole: false }
     }
 
     /// A name: it stays in one piece.

@@ -36,10 +36,11 @@ pub fn coarse(seconds: u64) -> String {
     format!("{left}y")
 }
 
-/// A length of time with its tenths, while they matter.
+/// A length of time, as exact as matters.
 pub fn exact(time: std::time::Duration) -> String {
     match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{:.1} s", time.as_secs_f64()),
         10..120 => format!("{} s", time.as_secs()),
         seconds => format!("{} min", seconds / 60),
     }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::slice::from_ref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -32,9 +32,7 @@ fn answer(line: &str, watch: &Answer) -> Answer {
         "POST /v1/services" | "PUT /v1/services/s-web-zzzzzzzzzzzzzzzzzz" => Answer::Json(json!({
             "id": "s-web-zzzzzzzzzzzzzzzzzz", "name": "web", "revision": "r2", "changed": true, "durability": "shared",
         })),
-        _ if line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") => {
-            Answer::Json(json!([crashed()]))
-        }
+        _ if line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") => Answer::Json(json!([])),
         _ if line.starts_with("GET /v1/services/") => Answer::Json(json!({
             "service": service("web", 3, 3, "nginx", &[]),
             "spec": {"template": {"image": "nginx", "env": ["A=1"]}},
@@ -175,10 +173,47 @@ fn time_is_bounded_and_the_work_goes_on() {
 
 #[test]
 fn a_crash_loop_shows_how_the_task_ended() {
-    let failed = || services(&[progress("web", 1, &[("pi-1", "failed", false)])]);
-    let again = || services(&[progress("web", 1, &[("pi-1", "starting", false)])]);
-    let agent = agent(Answer::Events(vec![failed(), again(), failed(), again(), failed(), again()]));
+    let slot = |state: &str, message: &str| {
+        let mut progress = progress("web", 1, &[("pi-1", state, false)]);
+        progress["slots"][0]["message"] = message.into();
+        services(&[progress])
+    };
+    let watch = Answer::Events(vec![
+        slot("starting", ""),
+        slot("failed", "exited with code 3"),
+        slot("starting", ""),
+        slot("assigned", "attempt 3 in 10 s"),
+        slot("running", ""),
+        slot("assigned", "attempt 4 in 20 s"),
+        slot("running", ""),
+    ]);
+    let asked_for_tasks = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        if !asked.line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") {
+            return answer(&asked.line, &watch);
+        }
+        let failures = asked_for_tasks.fetch_add(1, Ordering::Relaxed);
+        let crash = |number: u32| {
+            let mut crash = crashed();
+            crash["id"] = format!("t{number}").into();
+            crash
+        };
+        Answer::Json((0..failures).map(crash).collect())
+    });
     Session::with(&agent).run("run -n web nginx").matches("crash.txt");
+}
+
+#[test]
+fn failures_of_the_past_are_not_told_again() {
+    let watch = Answer::Events(vec![
+        services(&[progress("web", 1, &[("pi-1", "failed", false)])]),
+        services(&[progress("web", 1, &[("pi-1", "running", true)])]),
+    ]);
+    let agent = Agent::start(move |asked| {
+        let is_tasks = asked.line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks");
+        if is_tasks { Answer::Json(json!([crashed()])) } else { answer(&asked.line, &watch) }
+    });
+    Session::with(&agent).run("scale web=1").matches("past.txt");
 }
 
 #[test]
@@ -256,9 +291,6 @@ fn what_is_on_one_node_alone_is_a_warning() {
 
 /// Waits until something holds that another process brings about.
 fn until(holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "it never came about");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let came = crate::wait::until(Duration::from_secs(20), || holds().then_some(()));
+    assert!(came.is_some(), "it never came about");
 }

@@ -13,6 +13,7 @@
 //! # Not here
 //! Rules. Each is in its room: see the table in `ARCHITECTURE.md`.
 
+mod changes;
 mod command;
 mod context;
 mod door;
@@ -21,12 +22,15 @@ mod feed;
 mod leave;
 mod member;
 mod plan;
+mod rooms;
 mod sightings;
+mod task_views;
 mod views;
 mod words;
+mod writes;
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use sleep_wire::durable::{self, Boots, Cell, Stored, Write};
 use sleep_wire::node::NodeFacts;
@@ -200,6 +204,11 @@ impl<C: Crypto> Node<C> {
     /// The number of this start, from 1.
     pub const fn boot(&self) -> u32 {
         self.boot
+    }
+
+    /// Whether it knows what it is: until its boot's number is durable it looks like a node in no cluster.
+    pub const fn has_started(&self) -> bool {
+        !matches!(self.phase, Phase::Starting { .. })
     }
 
     /// Its cluster, if it is in one.

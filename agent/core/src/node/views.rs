@@ -2,29 +2,30 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use core::time::Duration;
+
 use sleep_wire::key::{SlotKey, SlotName};
-use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
+use sleep_wire::spec::Runtime;
 use sleep_wire::task::TaskState;
 use sleep_wire::trust::Role;
-use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
+use sleep_wire::{NodeId, ServiceId, Stamp};
 
 use super::Node;
 use super::member::Member;
+use super::task_views::update_row;
 use crate::crypto::Crypto;
 use crate::lease::Evidence;
 use crate::membership::Liveness;
-use crate::placement::{Answer, Planner, Progress, Refused};
-use crate::rollout::RolloutStatus;
+use crate::placement::{Planner, Progress};
 use crate::state::{self, TaskView};
 use crate::time::{Instant, Now};
 use crate::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
-    TaskLife, TaskRow, TokenRow, UpdateRow, WhyRow,
+    Life, NodeRow, ProgressRow, RevisionRow, ServiceRow, StatusRow, TaskFilter, TaskRow, TokenRow, WhyRow,
 };
 
 impl<C: Crypto> Node<C> {
@@ -205,11 +206,11 @@ impl<C: Crypto> Node<C> {
 }
 
 impl Member {
-    fn planner(&self, now: Instant) -> Planner {
+    pub(super) fn planner(&self, now: Instant) -> Planner {
         Planner::new(&self.all_facts(now))
     }
 
-    fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
+    pub(super) fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
         match self.lease.evidence(now) {
             Evidence::None => None,
             Evidence::Stale(epoch) => Some((epoch, false)),
@@ -218,7 +219,7 @@ impl Member {
     }
 
     /// Members' names: of two with one name the later admitted goes on as `name~id4`.
-    fn node_names(&self) -> BTreeMap<NodeId, String> {
+    pub(super) fn node_names(&self) -> BTreeMap<NodeId, String> {
         let mut first: BTreeMap<&str, (Option<Stamp>, NodeId)> = BTreeMap::new();
         let admitted = |node| {
             let key = self.trust.door_chain(&[node]).into_iter().next_back()?;
@@ -252,7 +253,7 @@ impl Member {
         known.or_else(|| self.state.facts(id).map(|facts| facts.name.clone()))
     }
 
-    fn node_row(
+    pub(super) fn node_row(
         &self,
         now: Instant,
         id: NodeId,
@@ -287,7 +288,7 @@ impl Member {
         }
     }
 
-    fn life(&self, node: NodeId) -> Life {
+    pub(super) fn life(&self, node: NodeId) -> Life {
         if node == self.membership.me().node {
             return Life::Alive;
         }
@@ -302,7 +303,11 @@ impl Member {
         }
     }
 
-    fn service_row(&self, service: &state::Service<'_>, progress: Option<&Progress>) -> ServiceRow {
+    pub(super) fn service_row(
+        &self,
+        service: &state::Service<'_>,
+        progress: Option<&Progress>,
+    ) -> ServiceRow {
         ServiceRow {
             id: service.id,
             name: service.name.text.clone(),
@@ -319,7 +324,7 @@ impl Member {
     }
 
     /// A service that was removed, as long as anything of it is left.
-    fn removed_row(&self, id: ServiceId) -> Option<ServiceRow> {
+    pub(super) fn removed_row(&self, id: ServiceId) -> Option<ServiceRow> {
         let birth = self.birth(id)?;
         Some(ServiceRow {
             id,
@@ -411,9 +416,13 @@ impl Member {
         let healthy =
             row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
         let view = self.state.tasks_at(node, key).find(|view| Some(view.status.task) == row.task);
-        let since = view.map(|view| self.sightings.task_since(now, node, key, view.place));
+        // As the planner counts: what ran before this node looked, runs no shorter for it.
+        let ran = view.map(|view| {
+            let seen_for = now.since(self.sightings.task_since(now, node, key, view.place));
+            Duration::from_millis(view.status.running_for_ms) + seen_for
+        });
         let same = row.revision == current || self.same_template(row.service, row.revision, current);
-        healthy && same && since.is_some_and(|since| now >= since + super::sightings::SETTLED_AFTER)
+        healthy && same && ran.is_some_and(|ran| ran >= super::sightings::SETTLED_AFTER)
     }
 
     fn same_template(&self, service: ServiceId, one: RevisionId, other: RevisionId) -> bool {
