@@ -235,6 +235,7 @@ impl Member {
             }
             Input::Stopping => self.membership.handle(cx.now.instant, MembershipInput::Stopping),
         }
+        self.leave_tick(cx);
         self.pump(cx);
         false
     }
@@ -255,7 +256,6 @@ impl Member {
         self.tell_state(cx, StateInput::Tick);
         self.reconcile.handle(now, ReconcileInput::Tick);
         self.desk_tick(cx);
-        self.leave_tick(cx);
     }
 
     /// Lets outputs flow from room to room until there are none, then looks at the plan.

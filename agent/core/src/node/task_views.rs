@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
@@ -94,9 +95,13 @@ impl Member {
         let healthy =
             row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
         let view = self.state.tasks_at(node, key).find(|view| Some(view.status.task) == row.task);
-        let since = view.map(|view| self.sightings.task_since(now, node, key, view.place));
+        // As the planner counts: what ran before this node looked, runs no shorter for it.
+        let ran = view.map(|view| {
+            let seen_for = now.since(self.sightings.task_since(now, node, key, view.place));
+            Duration::from_millis(view.status.running_for_ms) + seen_for
+        });
         let same = row.revision == current || self.same_template(row.service, row.revision, current);
-        healthy && same && since.is_some_and(|since| now >= since + super::sightings::SETTLED_AFTER)
+        healthy && same && ran.is_some_and(|ran| ran >= super::sightings::SETTLED_AFTER)
     }
 
     pub(super) fn same_template(&self, service: ServiceId, one: RevisionId, other: RevisionId) -> bool {
