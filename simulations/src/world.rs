@@ -277,7 +277,7 @@ impl World {
             known.cluster = cluster;
             known.engine.set_cluster(cluster);
         }
-        while let Some(output) = self.hosts[host].node.as_mut().and_then(|node| node.poll_output()) {
+        while let Some(output) = self.hosts[host].node.as_mut().and_then(SimNode::poll_output) {
             self.output(host, output);
         }
     }
@@ -387,21 +387,16 @@ impl World {
 
     fn ask_door(&mut self, host: usize, ticket: Ticket, addresses: &[String], bytes: Vec<u8>) {
         let life = self.hosts[host].life;
-        let door = addresses
-            .iter()
-            .filter_map(|name| self.hosts.iter().position(|known| known.name() == *name))
-            .next();
+        let door =
+            addresses.iter().find_map(|name| self.hosts.iter().position(|known| known.name() == *name));
         let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.cut.contains(&(host, *door));
-        match door.filter(reachable) {
-            Some(door) => {
-                let after = self.delay(host, door);
-                let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
-                self.at(self.now + after, door, knock);
-            }
-            None => {
-                let answer = Err(String::from("nobody answers there"));
-                self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
-            }
+        if let Some(door) = door.filter(reachable) {
+            let after = self.delay(host, door);
+            let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
+            self.at(self.now + after, door, knock);
+        } else {
+            let answer = Err(String::from("nobody answers there"));
+            self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
         }
     }
 

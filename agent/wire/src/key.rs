@@ -279,7 +279,13 @@ macro_rules! keys {
     };
 }
 
-keys!(Membership: MembershipKey, Desired: DesiredKey, Slot: SlotKey, Island: IslandKey, Observed: ObservedKey);
+keys!(
+    Membership: MembershipKey,
+    Desired: DesiredKey,
+    Slot: SlotKey,
+    Island: IslandKey,
+    Observed: ObservedKey
+);
 
 impl Key {
     /// The longest key, in bytes.

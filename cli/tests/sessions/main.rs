@@ -5,4 +5,5 @@ mod fake;
 mod tables;
 mod terminal;
 mod transcript;
+mod wait;
 mod waiting;

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::slice::from_ref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -256,9 +256,6 @@ fn what_is_on_one_node_alone_is_a_warning() {
 
 /// Waits until something holds that another process brings about.
 fn until(holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "it never came about");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let came = crate::wait::until(Duration::from_secs(20), || holds().then_some(()));
+    assert!(came.is_some(), "it never came about");
 }

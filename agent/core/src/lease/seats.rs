@@ -146,7 +146,9 @@ mod tests {
         /// Whatever the electorate, every step is a safe one, and they end at the voters that there should
         /// be: one, or three if there are three to be had, the living first, all of equal weight.
         #[test]
-        fn steps_are_safe_and_end(eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)) {
+        fn steps_are_safe_and_end(
+            eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6),
+        ) {
             let mut voters = equal(nodes(1));
             let mut me = id(0);
             for (control, up, ready, successor) in eras {
@@ -158,7 +160,8 @@ mod tests {
                 let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
                 prop_assert_eq!(&seated, &roll.goal(&voters));
                 prop_assert!(voters.iter().all(|voter| voter.weight == 1));
-                let living = roll.ready.iter().filter(|node| roll.eligible.contains(node) && **node != me).count();
+                let eligible = |node: &&NodeId| roll.eligible.contains(*node) && **node != me;
+                let living = roll.ready.iter().filter(eligible).count();
                 if roll.eligible.len() >= 3 && living >= 2 {
                     prop_assert_eq!(seated.len(), 3);
                 }

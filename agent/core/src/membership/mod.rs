@@ -3,12 +3,12 @@
 //! ```text
 //!                  own probe failed, direct and indirect; or somebody says so
 //!        ┌───────┐ ───────────────────────────────────────────▶ ┌─────────┐
-//!   ┌───▶│ alive │                                               │ suspect │ told first; confirmed by witnesses
+//!   ┌───▶│ alive │                                               │ suspect │ told first
 //!   │    └───────┘ ◀─────────────────────────────────────────── └─────────┘
 //!   │        │                 it contradicts                        │ its time is over
 //!   │        │ it leaves                                             ▼
 //!   │        └────────────────────────────────────────────────▶ ┌──────┐
-//!   └────────────────────────────────────────────────────────── │ down │ sought for ever, until it is removed
+//!   └────────────────────────────────────────────────────────── │ down │ sought until removed
 //!     a higher boot, or the same one renewed (held down longer  └──────┘
 //!     each time that it flaps)
 //! ```

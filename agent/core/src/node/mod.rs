@@ -13,6 +13,7 @@
 //! # Not here
 //! Rules. Each is in its room: see the table in `ARCHITECTURE.md`.
 
+mod changes;
 mod command;
 mod context;
 mod door;
@@ -21,12 +22,15 @@ mod feed;
 mod leave;
 mod member;
 mod plan;
+mod rooms;
 mod sightings;
+mod task_views;
 mod views;
 mod words;
+mod writes;
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use sleep_wire::durable::{self, Boots, Cell, Stored, Write};
 use sleep_wire::node::NodeFacts;

@@ -1,7 +1,7 @@
 //! The holder's desk: the roll call that opens it, and the plans that leave it.
 //!
 //! ```text
-//!  lease acquired ──▶ RollCall ── all answered, or 2 s ──▶ every slot rewritten under the epoch ──▶ Open ── lease lost ──▶ Closed
+//!  lease acquired ─▶ RollCall ─ all answered, or 2 s ─▶ every slot rewritten ─▶ Open ─ lease lost ─▶ Closed
 //! ```
 //! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the
 //! epoch, as long as the lease is held.

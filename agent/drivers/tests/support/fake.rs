@@ -72,7 +72,8 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>, log: Arc<Mutex<Vec<S
     };
     let length = if goes_on { 1 << 20 } else { body.len() };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
     );
     // Whoever asked may be gone.
     let _gone = stream.write_all((head + &body).as_bytes()).await;

@@ -159,7 +159,8 @@ impl Story<'_> {
         self.set_availability(name, Availability::Drained).await?;
         let wanted = |progress: &Progress| progress.services.first().map_or(0, |service| service.slots.len());
         let moved = |progress: &Progress| {
-            running(progress) == wanted(progress) && progress.nodes.iter().all(|node| node.tasks == 0)
+            let mut drained = progress.nodes.iter().filter(|node| node.name == name);
+            running(progress) == wanted(progress) && drained.all(|node| node.tasks == 0)
         };
         let progress = self.until("the node is not empty", moved).await?;
         self.output.line(&format!(

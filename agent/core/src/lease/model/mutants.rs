@@ -13,7 +13,7 @@ fn broken(rules: &[Rule], property: &'static str, run: Run) {
     let run = Run { rules: Rules::without(rules), ..run };
     let checker =
         run.checker().threads(2).finish_when(HasDiscoveries::AllOf([property].into())).spawn_bfs().join();
-    let found = checker.discovery(property).map(|path| path.into_actions());
+    let found = checker.discovery(property).map(stateright::Path::into_actions);
     println!("{rules:?}: {} states, {:?}", checker.unique_state_count(), begun.elapsed());
     for step in found.iter().flatten() {
         println!("  {step:?}");

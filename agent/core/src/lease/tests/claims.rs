@@ -85,7 +85,7 @@ impl Node {
                     all.extend(self.write(more));
                 }
                 Send { .. } | Acquired { .. } | Lost { .. } | LeaseOutput::HolderSeen { .. } => {
-                    all.push(output)
+                    all.push(output);
                 }
                 LeaseOutput::HandedOver => all.push(output),
             }

@@ -1,3 +1,5 @@
+//! What peers can do to a node, and cannot.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 

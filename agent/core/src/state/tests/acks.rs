@@ -1,3 +1,5 @@
+//! When a write is safe, and where.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What tombstones cover, and what a stale node drops.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Services, revisions and names as views.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 

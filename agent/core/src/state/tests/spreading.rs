@@ -1,3 +1,5 @@
+//! Records reach every node, whatever is lost.
+
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
