@@ -6,6 +6,7 @@
 //! `codec.rs` becomes what stands here.
 #![expect(clippy::mem_forget, reason = "wincode derives its guards so")]
 #![expect(missing_docs, reason = "the sources are read for their shapes: documented and tested elsewhere")]
+#![expect(clippy::mem_forget, reason = "wincode's derive disarms its guards so")]
 
 extern crate alloc;
 extern crate self as bincode;

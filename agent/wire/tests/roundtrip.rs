@@ -218,7 +218,7 @@ fn lists() -> impl Strategy<Value = BucketLists> {
 
 fn sync() -> impl Strategy<Value = SyncMessage> {
     let standing =
-        || (digest(), any::<bool>()).prop_map(|(foundation, whole)| Standing { foundation, whole });
+        || (number(), any::<bool>()).prop_map(|(gc_before_ms, whole)| Standing { gc_before_ms, whole });
     let path = (any::<u8>(), any::<u16>()).prop_map(|(depth, index)| TriePath { depth, index });
     let branch = (path, any::<u16>(), vec(digest(), 0..17)).prop_map(|(path, present, sums)| Branch {
         path,

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::durable::Horizons;
-use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
+use sleep_wire::key::{DesiredKey, IslandKey, MembershipKey, ObservedKey, SlotKey};
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Key, NodeId, ServiceId, SlotName};
 
@@ -30,7 +30,7 @@ use crate::Instant;
 pub const HORIZON_STEP_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How long a node waits at least before it notes its last full sync on disk again.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// How far this node has synced.
 #[derive(Debug)]
@@ -145,6 +145,28 @@ pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) ->
             ObservedKey::Facts { node } | ObservedKey::Images { node } => has_left(*node),
         },
     }
+}
+
+/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what they hang on
+/// is looked at.
+pub(crate) fn any_collectable(store: &Store, gc_before_ms: u64) -> bool {
+    let first = Key::Desired(DesiredKey::ServiceBirth { service: ServiceId([0; 16]) });
+    let desired = store.range(first..=Key::Desired(DesiredKey::Horizon));
+    let slot = |id| SlotKey {
+        service: ServiceId([id; 16]),
+        slot: if id == 0 { SlotName::FIRST } else { SlotName::LAST },
+    };
+    let island = |id| Key::Island(IslandKey { slot: slot(id), author: NodeId([id; 16]) });
+    let islands = store.range(island(0)..=island(255));
+    let removal = |id| Key::Membership(MembershipKey::Removal { node: NodeId([id; 16]), entry: [id; 8] });
+    let observed = store.range(removal(0)..=removal(255)).filter_map(|(key, _)| match key {
+        Key::Membership(MembershipKey::Removal { node, .. }) => {
+            let facts = Key::Observed(ObservedKey::Facts { node: *node });
+            store.get(&facts).map(|entry| (key, entry))
+        }
+        _other => None,
+    });
+    desired.chain(islands).chain(observed).any(|(_, entry)| is_collectable(store, gc_before_ms, entry))
 }
 
 /// Whether other records may be collectable now that this one stands.

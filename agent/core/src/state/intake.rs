@@ -119,6 +119,8 @@ impl State {
             }
             let author = entry.author();
             receipts[at] = match self.offer(&mut intake, Arc::clone(&entry), judge) {
+                // No fault of the sender's, who may know the family.
+                Receipt::Refused(NO_ROOM) => Receipt::Refused(NO_ROOM),
                 Receipt::Refused(why) => self.refuse(now, from, author, why),
                 Receipt::Unknown => {
                     self.waiting.add(entry);
@@ -141,6 +143,9 @@ impl State {
         if let Some(receipt) = self.store.compare(&entry) {
             return receipt;
         }
+        if !self.store.has_room_for(&entry) {
+            return Receipt::Refused(NO_ROOM);
+        }
         match judge.judge(&entry.record()) {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Invalid(why) => Receipt::Refused(why),
@@ -151,7 +156,7 @@ impl State {
     /// Merges a valid record that is news.
     pub(crate) fn put(&mut self, intake: &mut Intake, entry: Arc<Entry>) -> Receipt {
         match self.store.put(Arc::clone(&entry)) {
-            Merge::NoRoom => Receipt::Refused("there is no room for more records of unknown families"),
+            Merge::NoRoom => Receipt::Refused(NO_ROOM),
             Merge::Stands(gave_way) => {
                 if let Some(gave_way) = gave_way {
                     intake.writes.push(Write::DeleteRecord { key: gave_way.key_bytes() });
@@ -218,11 +223,9 @@ impl State {
         }
     }
 
-    /// Judges what stands by these authors again, and then what waits for an author.
-    pub(crate) fn judge_again(&mut self, of: impl Fn(&NodeId) -> bool, judge: &impl Judge) -> Intake {
+    /// Judges these again, which stand, and then what waits for an author.
+    pub(crate) fn judge_again(&mut self, theirs: Vec<Arc<Entry>>, judge: &impl Judge) -> Intake {
         let mut intake = Intake::default();
-        let theirs: Vec<Arc<Entry>> =
-            self.store.iter().filter(|entry| of(&entry.author())).map(Arc::clone).collect();
         for entry in theirs {
             let why = match judge.judge(&entry.record()) {
                 Verdict::Valid => continue,
@@ -285,6 +288,8 @@ impl State {
         intake.merged.retain(|entry| !gone.contains(&entry.hash()));
     }
 }
+
+const NO_ROOM: &str = "there is no room for more records of unknown families";
 
 const STALE: &str = "deleted elsewhere, as far as can be told, while this node was away";
 

@@ -343,14 +343,17 @@ impl State {
     /// The membership set has grown: what these nodes and operators wrote is judged again, and so is what
     /// waits for its author.
     pub fn rejudge(&mut self, now: Instant, authors: &BTreeSet<NodeId>, judge: &impl Judge) {
-        let any = authors.iter().any(|author| self.store.has_records_of(author));
-        let intake = self.judge_again(|author| any && authors.contains(author), judge);
+        // A newcomer has written nothing yet that stands here: the common case is no scan.
+        let of: BTreeSet<NodeId> =
+            authors.iter().filter(|author| self.store.has_records_of(author)).copied().collect();
+        let theirs = if of.is_empty() { Vec::new() } else { self.store.by(|author| of.contains(author)) };
+        let intake = self.judge_again(theirs, judge);
         self.spread(now, intake);
     }
 
     /// Judges everything: after [`State::load`], in case the disk has changed what was written.
     pub fn rejudge_all(&mut self, now: Instant, judge: &impl Judge) {
-        let intake = self.judge_again(|_| true, judge);
+        let intake = self.judge_again(self.store.by(|_| true), judge);
         self.spread(now, intake);
     }
 
@@ -400,7 +403,7 @@ impl State {
     pub fn horizon_due(&self, time: ClusterTime) -> Option<Horizon> {
         let gc_before_ms = time.ms().saturating_sub(TOMBSTONES_MS);
         let due = gc_before_ms >= self.progress.gc_before_ms().saturating_add(HORIZON_STEP_MS)
-            && self.store.iter().any(|entry| horizon::is_collectable(&self.store, gc_before_ms, entry));
+            && horizon::any_collectable(&self.store, gc_before_ms);
         due.then_some(Horizon { gc_before_ms })
     }
 

@@ -91,31 +91,27 @@ impl State {
     /// A service, unless it was removed or its birth has not come yet.
     pub fn service(&self, id: ServiceId) -> Option<Service<'_>> {
         let (entry, birth) = self.birth(id)?;
-        let first = self.claims_of(&birth.name).min().map(|(_, first)| first);
+        let first = self.claims_of(&birth.name).next().map(|(_, first)| first);
         self.view_service(id, entry, birth, first == Some(id))
     }
 
     /// Every service that was not removed, by id.
     pub fn services(&self) -> Vec<Service<'_>> {
-        let mut first = BTreeMap::<&str, (Stamp, ServiceId)>::new();
-        for (id, entry, birth) in self.births() {
-            let claim = (entry.stamp(), id);
-            first.entry(&birth.name).and_modify(|held| *held = claim.min(*held)).or_insert(claim);
-        }
-        let has_name =
-            |id, birth: &ServiceBirth| first.get(birth.name.as_str()).is_some_and(|(_, owner)| *owner == id);
         self.births()
-            .filter_map(|(id, entry, birth)| self.view_service(id, entry, birth, has_name(id, birth)))
+            .filter_map(|(id, entry, birth)| {
+                let first = self.claims_of(&birth.name).next();
+                self.view_service(id, entry, birth, first.is_some_and(|(_, first)| first == id))
+            })
             .collect()
     }
 
     /// The service of this name, `name~id4` included.
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
-        if let Some((_, id)) = self.claims_of(name).min() {
+        if let Some((_, id)) = self.claims_of(name).next() {
             return Some(id);
         }
         let (claimed, short) = name.rsplit_once('~')?;
-        let first = self.claims_of(claimed).min()?;
+        let first = self.claims_of(claimed).next()?;
         self.claims_of(claimed)
             .filter(|claim| *claim != first)
             .map(|(_, id)| id)
@@ -233,10 +229,9 @@ impl State {
         })
     }
 
+    /// Services that claim a name and were not removed, oldest first.
     fn claims_of(&self, name: &str) -> impl Iterator<Item = (Stamp, ServiceId)> {
-        self.births()
-            .filter(move |(_, _, birth)| birth.name == name)
-            .map(|(id, entry, _)| (entry.stamp(), id))
+        self.store.births_named(name).filter(|(_, service)| !self.is_removed(*service))
     }
 
     fn revision_entries(&self, service: ServiceId) -> impl Iterator<Item = (RevisionId, &Entry)> {

@@ -6,7 +6,9 @@
 //! # Invariants
 //! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB
 //!   of hashes, and no peer more than [`PER_SECOND`] bytes a second for long.
-//! - `foundation_first`: while the foundations differ nothing else is compared, sent or asked for.
+//! - `foundation_first`: while the foundations differ nothing else is compared, until a round has shown that two nodes
+//!   will not agree on it.
+//! - `horizon_known`: to a peer whose horizon is further on, nothing but the foundation is given.
 //! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`]
 //!   times.
 
@@ -71,12 +73,8 @@ pub(crate) struct Answer {
 }
 
 impl View<'_> {
-    fn foundation(&self) -> Sum {
-        self.store.trie().sum(TriePath::FOUNDATION)
-    }
-
     pub(crate) fn standing(&self) -> Standing {
-        Standing { foundation: self.foundation().digest(), whole: self.progress.is_whole() }
+        Standing { gc_before_ms: self.progress.gc_before_ms(), whole: self.progress.is_whole() }
     }
 
     /// Answers the sum of all that a peer has.
@@ -88,12 +86,13 @@ impl View<'_> {
         SyncMessage::Branches { round, branches: Vec::from([trie.branch(TriePath::ROOT)]) }
     }
 
-    /// Answers the sums below some nodes with this node's, one level deeper, where they differ.
-    pub(crate) fn compare(&self, round: u32, branches: &[Branch]) -> Option<SyncMessage> {
+    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if a round
+    /// has dealt with the foundation already.
+    pub(crate) fn compare(&self, round: u32, branches: &[Branch], further: bool) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
         let mut lists = BucketLists::default();
-        for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch)) {
+        for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch, further)) {
             if path.depth < TriePath::BUCKET_DEPTH {
                 let branch = trie.branch(path);
                 sums += branch.sums.len();
@@ -119,14 +118,14 @@ impl View<'_> {
     }
 
     /// The children of a node whose sums are not the same here.
-    fn differing(&self, branch: &Branch) -> Vec<TriePath> {
+    fn differing(&self, branch: &Branch, further: bool) -> Vec<TriePath> {
         let Some(theirs) = branch.children() else { return Vec::new() };
         let children = (0..16).filter_map(|nibble| branch.path.child(nibble)).zip(theirs);
         let mut differing: Vec<TriePath> = children
             .filter(|(path, theirs)| self.store.trie().sum(*path) != Sum::of(theirs))
             .map(|(path, _)| path)
             .collect();
-        if differing.first() == Some(&TriePath::FOUNDATION) {
+        if !further && differing.first() == Some(&TriePath::FOUNDATION) {
             differing.truncate(1);
         }
         differing
@@ -158,15 +157,15 @@ impl View<'_> {
         self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: no more than the foundation's while that is not the
-    /// same on both sides.
+    /// The buckets of a message that may be talked about: the foundation's alone with a peer whose horizon this node
+    /// has not heard of.
     fn comparable<'a>(
         &self,
         theirs: Standing,
         lists: &'a BucketLists,
     ) -> impl Iterator<Item = (u16, &'a [Prefix])> {
-        let equal = Sum::of(&theirs.foundation) == self.foundation();
-        let end = if equal { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
+        let knows = theirs.gc_before_ms <= self.progress.gc_before_ms();
+        let end = if knows { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
         lists.iter().take_while(move |(index, _)| usize::from(*index) < end)
     }
 
@@ -176,7 +175,7 @@ impl View<'_> {
         let (mut batches, mut total, mut filled, mut more) = (Vec::from([Batch::default()]), 0, 0, false);
         for entry in entries {
             if self.progress.is_suspect(self.store, &entry) {
-                if theirs.whole && Sum::of(&theirs.foundation) == self.foundation() {
+                if theirs.whole && theirs.gc_before_ms == self.progress.gc_before_ms() {
                     answer.dropped.push(entry);
                 }
                 continue;
@@ -343,6 +342,12 @@ impl Exchanges {
             exchange.fresh += fresh;
             exchange.bulk |= fresh > 0;
         }
+    }
+
+    /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on to.
+    pub(crate) fn is_further(&self, peer: NodeId, round: u32) -> bool {
+        let theirs = |exchange: &&Exchange| exchange.peer == peer && exchange.round == round;
+        self.current.as_ref().filter(theirs).is_some_and(|exchange| exchange.confirmations > 0)
     }
 
     /// Both have the same, as far as the exchange goes.

@@ -163,7 +163,8 @@ impl State {
             SyncMessage::Branches { round, branches } => {
                 self.exchanges.heard(now, from, round, 0);
                 if self.exchanges.may_answer(now, from) {
-                    let message = self.view().compare(round, &branches);
+                    let further = self.exchanges.is_further(from, round);
+                    let message = self.view().compare(round, &branches, further);
                     self.reply(from, message.into_iter().collect());
                 }
             }

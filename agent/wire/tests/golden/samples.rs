@@ -464,7 +464,7 @@ fn record_frames(to: &mut impl Visitor) {
 
 fn sync_frames(to: &mut impl Visitor) {
     let sum = Digest([0xd1; 32]);
-    let standing = Standing { foundation: Digest([0xd2; 32]), whole: true };
+    let standing = Standing { gc_before_ms: 604_800_000, whole: true };
     let list = || BucketLists { buckets: vec![(7, 0), (300, 2)], records: vec![[0xe1; 16], [0xe2; 16]] };
     let branch = Branch { path: TriePath { depth: 2, index: 0xab }, present: 0b101, sums: vec![sum, sum] };
     let messages = [

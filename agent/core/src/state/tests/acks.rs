@@ -1,4 +1,4 @@
-//! When a write is safe, and where.
+//! When a record leaves its author, and what its writer is told.
 
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What tombstones cover, and what a stale node drops.
+//! What is thrown away, by whom, and what is never brought back.
 
 use alloc::vec::Vec;
 use core::time::Duration;

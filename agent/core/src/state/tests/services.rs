@@ -1,4 +1,4 @@
-//! Services, revisions and names as views.
+//! What people are shown of the records of a service.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! Records reach every node, whatever is lost.
+//! How fast, and at what price, records reach everybody.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -172,6 +172,19 @@ fn membership_is_synced_before_all_else() {
     assert_eq!(firsts, [role_of(2, sleep_wire::trust::Role::Worker, at(0, 0)).key]);
     world.run(seconds(1));
     assert!(world.are_equal());
+}
+
+/// Two that will never agree on a membership record still share everything else.
+#[test]
+fn a_quarrel_over_membership_keeps_nothing_else_apart() {
+    let mut world = World::new(2);
+    let (here, there) = (many(100), signed(2, &facts(2, 1)));
+    let disputed = signed(9, &role_of(5, sleep_wire::trust::Role::Worker, at(1, 9)));
+    world.give(1, &[here, Vec::from([disputed])].concat());
+    world.give(2, &[there]);
+    world.connect(1, 2);
+    world.run(seconds(5));
+    assert_eq!((world.states[&node(1)].len(), world.states[&node(2)].len()), (102, 101));
 }
 
 /// A record that is not durable yet is not given away by a comparison either.
