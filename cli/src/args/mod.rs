@@ -50,8 +50,8 @@ impl Global {
         }
     }
 
-    /// Where agents may be, as flags or the environment say; nowhere in particular if neither does. Clap would count
-    /// what the environment says as typed, and show it so.
+    /// Where agents may be, as flags or the environment say; nowhere in particular if neither does. Clap
+    /// would count what the environment says as typed, and show it so.
     pub fn hosts(&self) -> Vec<String> {
         match std::env::var("SLEEPD_HOST") {
             Ok(hosts) if self.hosts.is_empty() && !hosts.is_empty() => {
@@ -91,8 +91,8 @@ impl Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Agent to talk to: a socket's path, HOST or quic://HOST[:7533], ssh://[USER@]HOST; several are tried in order
-    /// [env: SLEEPD_HOST]
+    /// Agent to talk to: a socket's path, HOST or quic://HOST[:7533], ssh://[USER@]HOST; several are tried in
+    /// order [env: SLEEPD_HOST]
     #[arg(short = 'H', long = "host", global = true, value_name = "HOST", value_delimiter = ',')]
     pub hosts: Vec<String>,
     /// How to print answers
@@ -412,9 +412,9 @@ pub enum NodeCommand {
         nodes: Vec<String>,
     },
     /// Set labels of a node, or remove them
-    #[command(
-        after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-"
-    )]
+    #[command(after_help = "Examples:
+  sleepctl node label pi-1 zone=attic disk=ssd
+  sleepctl node label pi-1 disk-")]
     Label {
         /// Name or id
         #[arg(value_parser = parse::name)]

@@ -106,8 +106,8 @@ async fn set_availability(
     Ok(())
 }
 
-/// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again. What is
-/// amiss already is not the drain's to wait for.
+/// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again.
+/// What is amiss already is not the drain's to wait for.
 async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<ServiceGoal>, Error> {
     let mut names = BTreeSet::new();
     for detail in nodes {

@@ -80,7 +80,8 @@ impl Goal {
         format!("{}?services={services}&nodes={nodes}", path(&["watch"]))
     }
 
-    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees something else.
+    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees
+    /// something else.
     fn is_known(&self, progress: &Progress) -> bool {
         let services = self.services.iter().all(|goal| match (service(progress, goal), goal.want) {
             (None, Want::Gone | Want::Spared) => true,
@@ -114,8 +115,8 @@ fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress>
 /// Waits, showing how far the work is.
 ///
 /// # Errors
-/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes in a loop,
-/// its update stands still, or somebody removes it.
+/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes
+/// in a loop, its update stands still, or somebody removes it.
 pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Progress, Error> {
     let last =
         RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });

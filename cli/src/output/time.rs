@@ -12,8 +12,8 @@ impl Moment {
         Self(Timestamp::now())
     }
 
-    /// How long ago something was, in its largest unit: `3m`. Nothing for what has no time; `0s` for what another
-    /// clock puts into the future.
+    /// How long ago something was, in its largest unit: `3m`. Nothing for what has no time; `0s` for what
+    /// another clock puts into the future.
     pub fn age(self, since: Option<&str>) -> String {
         let Some(since) = since.and_then(|text| text.parse::<Timestamp>().ok()) else {
             return String::new();

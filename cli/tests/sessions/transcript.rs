@@ -18,8 +18,8 @@ impl<'a> Session<'a> {
         Self { agent, text: String::new() }
     }
 
-    /// Runs a command, and writes down what it says: lines of standard error begin with `!`, an exit code other than
-    /// 0 with `?`.
+    /// Runs a command, and writes down what it says: lines of standard error begin with `!`, an exit code
+    /// other than 0 with `?`.
     pub(crate) fn run(&mut self, line: &str) -> &mut Self {
         let words: Vec<&str> = line.split(' ').collect();
         let output = sleepctl(self.agent.socket(), &words).output().expect("sleepctl runs");

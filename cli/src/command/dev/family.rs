@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// From here on, what loses its parent becomes a child of this process, not of the first one: a task outlives its
-/// agent, and shall not outlive this program.
+/// From here on, what loses its parent becomes a child of this process, not of the first one: a task outlives
+/// its agent, and shall not outlive this program.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -20,8 +20,8 @@ pub(super) fn gather() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Ends every descendant whose command line names something below `folder`, and its own descendants; all of them, if
-/// no folder is given.
+/// Ends every descendant whose command line names something below `folder`, and its own descendants; all of
+/// them, if no folder is given.
 pub(super) async fn end(folder: Option<&Path>) {
     let deadline = Instant::now() + GONE_WITHIN;
     loop {

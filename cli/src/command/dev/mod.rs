@@ -1,7 +1,7 @@
 //! `sleepctl dev`: a cluster on this machine, its story, and nothing left behind.
 //!
-//! Whatever ends it — the story, a step that fails, Ctrl-C, a TERM — the end is the same: services are removed, agents
-//! are stopped, and what is still there is ended by its own process id.
+//! Whatever ends it — the story, a step that fails, Ctrl-C, a TERM — the end is the same: services are
+//! removed, agents are stopped, and what is still there is ended by its own process id.
 
 mod agents;
 mod family;
