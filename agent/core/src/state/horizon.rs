@@ -147,8 +147,8 @@ pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) ->
     }
 }
 
-/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what they hang on
-/// is looked at.
+/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what
+/// they hang on is looked at.
 pub(crate) fn any_collectable(store: &Store, gc_before_ms: u64) -> bool {
     let first = Key::Desired(DesiredKey::ServiceBirth { service: ServiceId([0; 16]) });
     let desired = store.range(first..=Key::Desired(DesiredKey::Horizon));
