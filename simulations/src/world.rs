@@ -430,6 +430,10 @@ impl World {
                 }
             }
             Output::Event(event) => self.events.push((self.now, host, event)),
+            Output::Restart => {
+                self.kill(host);
+                self.start(host);
+            }
             Output::Reset => {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);
