@@ -100,6 +100,7 @@ impl Member {
                     self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Found));
                 }
                 self.node_changed(cx, node);
+                self.call_latecomer(cx, node);
             }
             MembershipOutput::Suspect { node, by } => {
                 cx.out.event(Event::NodeSuspect { node, by });

@@ -223,6 +223,11 @@ impl Reconcile {
         })
     }
 
+    /// Whether each runtime has said what it has since the agent's start, or that it cannot.
+    pub fn has_looked(&self) -> bool {
+        self.engines.values().all(|engine| engine.listed || matches!(engine.health, RuntimeHealth::Ill(_)))
+    }
+
     /// The newest attempt of every assignment that this node has anything of.
     pub fn tasks(&self, now: Now) -> impl Iterator<Item = TaskView> {
         self.tasks.values().map(move |task| TaskView {
