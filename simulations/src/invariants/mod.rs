@@ -126,11 +126,3 @@ impl Checks {
         Ok(())
     }
 }
-
-/// Who believes now that they hold the lease: host and epoch.
-fn holders(world: &World) -> impl Iterator<Item = (usize, sleep_wire::Epoch)> + '_ {
-    world.hosts.iter().enumerate().filter_map(|(number, host)| {
-        let node = host.node.as_ref()?;
-        Some((number, node.holding(host.now(world.now))?))
-    })
-}
