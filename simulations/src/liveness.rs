@@ -66,7 +66,11 @@ pub fn judge(world: &mut World) -> Result<Times, String> {
 }
 
 /// Waits until there is nothing to complain of.
-fn await_none(world: &mut World, within: Time, complaint: fn(&World) -> Option<String>) -> Result<(), String> {
+fn await_none(
+    world: &mut World,
+    within: Time,
+    complaint: fn(&World) -> Option<String>,
+) -> Result<(), String> {
     let end = world.now + within;
     loop {
         let Some(complaint) = complaint(world) else { return Ok(()) };
@@ -149,7 +153,8 @@ fn unfinished(world: &World) -> Option<String> {
         for host in world.hosts.iter() {
             let Some(node) = &host.node else { continue };
             let row = node.services(host.now(world.now)).into_iter().find(|row| row.id == service.id);
-            if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired)) {
+            if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired))
+            {
                 let told = row.map(|row| (row.running, row.desired));
                 return Some(format!("{} tells of {}: {told:?} run", host.name(), service.name));
             }

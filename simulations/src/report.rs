@@ -25,7 +25,10 @@ pub fn page(world: &World) -> String {
         let status = node.status(now);
         line(format_args!("{} {:?}: leader {:?}, sees {}", host.name(), host.id, status.leader, status.seen));
         for row in node.services(now) {
-            line(format_args!("  tells of {}: {} of {} run, {:?}", row.name, row.running, row.desired, row.update));
+            line(format_args!(
+                "  tells of {}: {} of {} run, {:?}",
+                row.name, row.running, row.desired, row.update
+            ));
         }
         for container in host.engine.containers() {
             let label = container.label().map(|label| (label.slot.slot, label.task));

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::Now;
+use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 use sleep_wire::engine::{EngineAction, EngineReport};

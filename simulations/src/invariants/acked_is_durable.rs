@@ -79,12 +79,15 @@ impl Acked {
             return Ok(());
         }
         let has = |number: usize| {
-            written.iter().all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
+            written
+                .iter()
+                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
         };
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
         }
-        let others: Vec<usize> = (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
+        let others: Vec<usize> =
+            (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
         if durability == Durability::Shared && others.is_empty() {
             return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
         }

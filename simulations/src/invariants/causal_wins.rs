@@ -39,7 +39,8 @@ impl Law for CausalWins {
             }
             // What was on its way to the disk was seen by nobody who lives.
             Seen::Killed => {
-                let durable = host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
+                let durable =
+                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
             }
             Seen::Command { .. }

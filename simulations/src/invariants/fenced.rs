@@ -49,7 +49,10 @@ impl Law for Fenced {
                 if label.epoch >= then {
                     return Ok(());
                 }
-                Err(format!("{:?} was taken up under {:?}, below the fence {then:?}", label.task, label.epoch))
+                Err(format!(
+                    "{:?} was taken up under {:?}, below the fence {then:?}",
+                    label.task, label.epoch
+                ))
             }
             Seen::Command { .. }
             | Seen::CommandTaken { .. }

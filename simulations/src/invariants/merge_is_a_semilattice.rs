@@ -22,7 +22,8 @@ impl Law for Semilattice {
         let mut sums: BTreeMap<[u8; 32], (usize, [u8; 32])> = BTreeMap::new();
         let mut digests: BTreeMap<[u8; 32], (usize, [u8; 32])> = BTreeMap::new();
         for (number, host) in world.hosts.iter().enumerate() {
-            let Some((node, digest)) = host.node.as_ref().and_then(|node| Some((node, node.digest()?))) else {
+            let Some((node, digest)) = host.node.as_ref().and_then(|node| Some((node, node.digest()?)))
+            else {
                 continue;
             };
             let mut records: Vec<&[u8]> = node.records().collect();

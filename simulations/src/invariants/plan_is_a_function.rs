@@ -39,7 +39,8 @@ impl Law for PlanIsAFunction {
                 answer += &format!("{} {} {:?} of {}\n", row.id, row.name, row.revision, row.desired);
             }
             for row in node.tasks(now, &TaskFilter::default()) {
-                answer += &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
+                answer +=
+                    &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
             }
             let known = answers.entry(Facts { digest, lives }).or_insert_with(|| (number, answer.clone()));
             if known.1 != answer {
