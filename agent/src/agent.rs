@@ -21,10 +21,10 @@ use crate::api::{self, Handle, Shared};
 use crate::config::{Config, Driver};
 use crate::crypto::{KeyError, Keys};
 use crate::lock::{self, LockError};
-use crate::logs::LocalLogs;
+use crate::logs::TaskLogs;
 use crate::storage::StorageError;
 use crate::{host, told};
-use session::{Ended, Session};
+use session::{Ended, Session, Ways};
 
 /// The core, with the agent's own keys.
 pub type Core = Node<Keys>;
@@ -34,6 +34,10 @@ const ASKS: usize = 256;
 
 /// How long what was said last may take to leave, when the agent stops.
 const GOODBYE: Duration = Duration::from_millis(300);
+
+/// How long connections may take to end, when the agent goes on as a new node: thrice a slow network's round
+/// trip, and the port is free.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// Why an agent ended that was not told to.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ impl std::error::Error for AgentError {}
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let _lock = lock::state(&config.data_dir).map_err(AgentError::Lock)?;
     let alarms = told::Alarms::default();
-    let logs = LocalLogs::default();
+    let logs = TaskLogs::default();
     let (asks, mut asked) = mpsc::channel(ASKS);
     let (change, changes) = watch::channel(0);
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -101,14 +105,12 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     };
     let handle = Handle::new(asks, changes, shared);
     open_doors(&config, &handle).await?;
+    let ways = Ways { change, alarms, handle, addresses, logs };
     let mut stop = Stop::new().map_err(AgentError::Host)?;
     loop {
         let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
         let runtimes = runtimes(&config).await?;
-        let mut session =
-            Session::begin(&config, keys, runtimes, &change, &alarms, handle.clone(), addresses.clone())
-                .await?;
-        logs.use_drivers(session.me(), session.drivers()).await;
+        let mut session = Session::begin(&config, keys, runtimes, ways.clone())?;
         sd_notify::notify(&[sd_notify::NotifyState::Ready])
             .unwrap_or_else(|error| warn!(%error, "sd_notify"));
         info!(node = %session.me(), name = config.name, "the agent runs");
@@ -119,7 +121,12 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
             }
             Ended::Left => {
                 session.say_goodbye(GOODBYE).await;
+                let released = session.released();
                 drop(session);
+                // The new node listens where the old one did.
+                if tokio::time::timeout(RELEASE, released).await.is_err() {
+                    warn!("the port is not free yet");
+                }
                 Keys::replace(&config.data_dir).map_err(AgentError::Key)?;
                 info!("left the cluster; the agent goes on as a new node");
             }

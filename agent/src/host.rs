@@ -44,8 +44,8 @@ pub fn name() -> String {
     if fits.is_empty() { "node".to_owned() } else { fits }
 }
 
-/// Where others may reach an agent that listens on `listening`: given addresses first, else each address of each
-/// interface, those of the wider networks first.
+/// Where others may reach an agent that listens on `listening`: given addresses first, else each address of
+/// each interface, those of the wider networks first.
 ///
 /// # Errors
 /// If the kernel does not list the interfaces.

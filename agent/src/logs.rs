@@ -1,67 +1,178 @@
-//! The output of tasks, from the driver that runs them.
+//! The output of tasks, wherever they run: from this host's drivers, or from the agent of the host that has
+//! them.
+//!
+//! A peer proves its key like an operator, and is served this one question only: see
+//! [`crate::api::peer_router`].
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use sleep_drivers::{Drivers, LogOptions, LogStream};
-use sleep_wire::NodeId;
+use sleep_net::ApiClient;
 use sleep_wire::api::LogLine;
-use tokio::sync::RwLock;
+use sleep_wire::task::TaskId;
+use sleep_wire::{NodeId, PublicKey, decode};
 
-use crate::api::{Lines, LogRequest, LogSource};
+use crate::api::{Lines, LogRequest, LogSource, PEER_LOGS};
 
-/// Reads from this host's drivers.
+/// Knows where output is.
 #[derive(Clone, Default)]
-pub(crate) struct LocalLogs {
-    here: Arc<RwLock<Option<(NodeId, Arc<Drivers>)>>>,
+pub(crate) struct TaskLogs {
+    known: Arc<RwLock<Known>>,
 }
 
-impl LocalLogs {
-    /// From now on these are the drivers, and this is the node.
-    pub(crate) async fn use_drivers(&self, node: NodeId, drivers: Arc<Drivers>) {
-        *self.here.write().await = Some((node, drivers));
+#[derive(Clone, Default)]
+struct Known {
+    here: Option<(NodeId, Arc<Drivers>)>,
+    seed: [u8; 32],
+    peers: BTreeMap<NodeId, (PublicKey, Vec<String>)>,
+}
+
+impl TaskLogs {
+    /// From now on these are the drivers, and this is the node and its key.
+    pub(crate) fn begin(&self, node: NodeId, drivers: Arc<Drivers>, seed: [u8; 32]) {
+        self.change(|known| *known = Known { here: Some((node, drivers)), seed, peers: BTreeMap::new() });
+    }
+
+    /// A member may be found there.
+    pub(crate) fn introduce(&self, node: NodeId, key: PublicKey, addresses: Vec<String>) {
+        self.change(|known| drop(known.peers.insert(node, (key, addresses))));
+    }
+
+    /// It is a member no more. Returns its key, if it was one.
+    pub(crate) fn expel(&self, node: NodeId) -> Option<PublicKey> {
+        let mut gone = None;
+        self.change(|known| gone = known.peers.remove(&node).map(|(key, _)| key));
+        gone
+    }
+
+    /// Whether a key is a member's: then it may ask for output, and for nothing else.
+    pub(crate) fn is_peer(&self, key: &PublicKey) -> bool {
+        self.look().peers.values().any(|(known, _)| known == key)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn look(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl LogSource for LocalLogs {
-    fn lines(&self, request: LogRequest) -> Lines {
-        let here = self.here.clone();
-        Box::pin(async move { read(&here, request).await }.flatten_stream())
+impl LogSource for TaskLogs {
+    fn lines(&self, node: NodeId, request: LogRequest) -> Lines {
+        let known = self.look();
+        Box::pin(async move { read(known, node, request).await }.flatten_stream())
     }
 }
 
-async fn read(here: &RwLock<Option<(NodeId, Arc<Drivers>)>>, request: LogRequest) -> Lines {
-    let (node, drivers) = match &*here.read().await {
-        Some((node, drivers)) => (*node, drivers.clone()),
-        None => return refused("the agent is not ready"),
+async fn read(known: Known, node: NodeId, request: LogRequest) -> Lines {
+    let name = request.task.clone();
+    let Some((me, drivers)) = known.here else { return refused(&name, "the agent is not ready") };
+    let read = if me == node {
+        from_driver(&drivers, request).await
+    } else {
+        match known.peers.get(&node) {
+            Some((key, addresses)) => from_peer(&known.seed, *key, addresses, &request).await,
+            None => Err(format!("{} is not known here", request.node_name)),
+        }
     };
-    if node != request.node {
-        let message = format!("{}: its output is on {}; ask there", request.task, request.node_name);
-        return refused(&message);
-    }
+    read.unwrap_or_else(|message| refused(&name, &message))
+}
+
+async fn from_driver(drivers: &Drivers, request: LogRequest) -> Result<Lines, String> {
     let options = LogOptions { tail: request.tail, follow: request.follow, since: None };
-    let opened = drivers.logs(request.runtime, request.task_id, &request.container, options).await;
-    match opened {
-        Ok(lines) => Box::pin(lines.map(move |line| {
-            let line = line.map_err(|error| format!("{error:?}"))?;
-            let stream = match line.stream {
-                LogStream::Out => "stdout",
-                LogStream::Err => "stderr",
-            };
-            Ok(LogLine {
-                task: request.task.clone(),
-                id: request.id.clone(),
-                node: request.node_name.clone(),
-                stream: stream.to_owned(),
-                at: line.at.map(crate::api::time).unwrap_or_default(),
-                line: String::from_utf8_lossy(&line.bytes).into_owned(),
-            })
-        })),
-        Err(error) => refused(&format!("{}: {error:?}", request.task)),
+    let task: TaskId = decode(&request.task_id).map_err(|error| error.to_string())?;
+    let opened = drivers.logs(request.runtime, task, &request.container, options).await;
+    let lines = opened.map_err(|error| format!("{error:?}"))?;
+    Ok(Box::pin(lines.map(move |line| {
+        let line = line.map_err(|error| format!("{error:?}"))?;
+        let stream = match line.stream {
+            LogStream::Out => "stdout",
+            LogStream::Err => "stderr",
+        };
+        Ok(LogLine {
+            task: request.task.clone(),
+            id: request.id.clone(),
+            node: request.node_name.clone(),
+            stream: stream.to_owned(),
+            at: line.at.map(crate::api::time).unwrap_or_default(),
+            line: String::from_utf8_lossy(&line.bytes).into_owned(),
+        })
+    })))
+}
+
+async fn from_peer(
+    seed: &[u8; 32],
+    key: PublicKey,
+    addresses: &[String],
+    request: &LogRequest,
+) -> Result<Lines, String> {
+    let client = ApiClient::connect(seed, addresses, Some(key)).await.map_err(|error| error.to_string())?;
+    let stream = client.open().await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    let body = serde_json::to_vec(request).map_err(|error| error.to_string())?;
+    let asked = Request::post(PEER_LOGS)
+        .header("host", "sleepd")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| error.to_string())?;
+    let answer = sender.send_request(asked).await.map_err(|error| error.to_string())?;
+    if !answer.status().is_success() {
+        return Err(format!("{} answers {}", request.node_name, answer.status()));
+    }
+    let reading = Reading { _client: client, body: answer.into_body(), held: BytesMut::new() };
+    Ok(Box::pin(stream::unfold(reading, |mut reading| async move {
+        let line = reading.next().await?;
+        Some((line, reading))
+    })))
+}
+
+/// A peer's answer, line by line; the connection stands as long as it is read.
+struct Reading {
+    _client: ApiClient,
+    body: Incoming,
+    held: BytesMut,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Result<LogLine, String>> {
+        loop {
+            if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
+                let line = self.held.split_to(end + 1);
+                return Some(serde_json::from_slice(&line).map_err(|error| error.to_string()));
+            }
+            match self.body.frame().await? {
+                Ok(frame) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.held.extend_from_slice(data);
+                    }
+                }
+                Err(error) => return Some(Err(error.to_string())),
+            }
+        }
     }
 }
 
-fn refused(message: &str) -> Lines {
-    let message = message.to_owned();
-    Box::pin(stream::once(async move { Err(message) }))
+/// One task's output cannot be read: said as a line of its own, so that the others' is.
+fn refused(task: &str, message: &str) -> Lines {
+    let line = LogLine {
+        task: task.to_owned(),
+        id: String::new(),
+        node: String::new(),
+        stream: "stderr".to_owned(),
+        at: String::new(),
+        line: format!("(its output cannot be read: {message})"),
+    };
+    Box::pin(stream::once(async move { Ok(line) }))
 }

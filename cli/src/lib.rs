@@ -15,11 +15,9 @@ pub mod error;
 pub mod key;
 pub mod output;
 
-use clap::Parser;
-
 /// Runs the command that was typed, and returns the exit code.
 pub fn run() -> u8 {
-    let cli = match args::Cli::try_parse() {
+    let cli = match args::Cli::typed() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };

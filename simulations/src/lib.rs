@@ -1,5 +1,5 @@
-//! Whole clusters in virtual time: the same core as the agent's, with a network, disks, clocks and engines that do as a
-//! seed says.
+//! Whole clusters in virtual time: the same core as the agent's, with a network, disks, clocks and engines
+//! that do as a seed says.
 //!
 //! # Not here
 //! Rules of the cluster: they are `sleep-core`'s, and there is no second implementation of any.

@@ -150,7 +150,7 @@ fn unfinished(world: &World) -> Option<String> {
         return Some(format!("{left} tasks run on drained nodes"));
     }
     for service in &services {
-        for host in world.hosts.iter() {
+        for host in &world.hosts {
             let Some(node) = &host.node else { continue };
             let row = node.services(host.now(world.now)).into_iter().find(|row| row.id == service.id);
             if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired))

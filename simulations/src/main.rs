@@ -119,7 +119,8 @@ fn many(plan: &Plan) -> ExitCode {
     });
     let (slowest, seed) = summary.slowest;
     println!(
-        "{} of {} seeds run, {} failed; {:.0} s of virtual time, {:.0} times as fast; slowest to be well: {:.1} s \
+        "{} of {} seeds run, {} failed; {:.0} s of virtual time, {:.0} times as fast; \
+         slowest to be well: {:.1} s \
          (seed {seed}); {:.0} s in all",
         summary.seeds,
         summary.of,

@@ -1,4 +1,5 @@
-//! The story of a run: a cluster forms, work is deployed and scaled, the holder dies, and everything is well again.
+//! The story of a run: a cluster forms, work is deployed and scaled, the holder dies, and everything is well
+//! again.
 
 use std::collections::BTreeSet;
 

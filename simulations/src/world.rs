@@ -377,7 +377,7 @@ impl World {
             known.cluster = cluster;
             known.engine.set_cluster(cluster);
         }
-        while let Some(output) = self.hosts[host].node.as_mut().and_then(|node| node.poll_output()) {
+        while let Some(output) = self.hosts[host].node.as_mut().and_then(SimNode::poll_output) {
             self.output(host, output);
         }
     }

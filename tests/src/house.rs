@@ -51,7 +51,14 @@ pub fn packages() -> Vec<Package> {
 /// Every Rust source of the repository, sorted by path.
 pub fn sources() -> Vec<Source> {
     let rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
-    files().into_iter().filter(rust).map(|path| Source::new(&path, read(&path))).collect()
+    let mut sources: Vec<Source> =
+        files().into_iter().filter(rust).map(|path| Source::new(&path, read(&path))).collect();
+    let tests: Vec<PathBuf> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let module = source.path.with_extension("");
+        source.declared_test = tests.iter().any(|test| module.starts_with(test));
+    }
+    sources
 }
 
 /// Every file of the repository, relative to the root and sorted; not what git or cargo keep for themselves.

@@ -20,6 +20,8 @@ pub struct Source {
     pub text: String,
     /// The same lines, with comments and the insides of literals blanked out.
     pub code: String,
+    /// Whether a `#[cfg(test)]` stands before its module's declaration, or before that of one it lies in.
+    pub declared_test: bool,
 }
 
 /// A function with a body: its name and its lines, counted from 0, signature and closing brace included.
@@ -35,14 +37,31 @@ impl Source {
     /// Reads what `text` says, as if it stood at `path`.
     pub fn new(path: impl AsRef<Path>, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { path: path.as_ref().to_path_buf(), code: blank(&text), text }
+        Self { path: path.as_ref().to_path_buf(), code: blank(&text), text, declared_test: false }
     }
 
     /// Whether the whole file is a test: it lies in a `tests` or `benches` folder, or is a module of tests.
     pub fn is_test(&self) -> bool {
         let folder = |name: &str| self.path.parent().is_some_and(|p| p.iter().any(|part| part == name));
         let library = self.path.starts_with("tests/src");
-        (!library && (folder("tests") || folder("benches"))) || self.path.ends_with("tests.rs")
+        let placed = !library && (folder("tests") || folder("benches"));
+        placed || self.declared_test || self.path.ends_with("tests.rs")
+    }
+
+    /// The modules in files of their own that this one declares for tests only, as paths without `.rs`.
+    pub fn test_modules(&self) -> Vec<PathBuf> {
+        let stem = self.path.file_stem().unwrap_or_default();
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let own = ["mod", "lib", "main"].iter().any(|name| stem == *name);
+        let folder = if own { folder.to_path_buf() } else { folder.join(stem) };
+        let lines: Vec<&str> = self.code.lines().map(str::trim).collect();
+        let pairs = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
+        pairs
+            .filter_map(|pair| {
+                let module = pair[1].strip_suffix(';')?.rsplit_once("mod ")?.1;
+                Some(folder.join(module))
+            })
+            .collect()
     }
 
     /// For each line, whether it belongs to a test.

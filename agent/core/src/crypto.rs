@@ -38,8 +38,8 @@ pub trait Crypto {
     fn token_id(&self, key: &PublicKey) -> TokenId {
         TokenId::from_digest(&self.hash(&Warrant::token_id_claim(key)))
     }
-    /// Reads a record: a pure function of its bytes. The simulator remembers what it has read, as a thousand nodes
-    /// hold the same bytes in one process.
+    /// Reads a record: a pure function of its bytes. The simulator remembers what it has read, as a thousand
+    /// nodes hold the same bytes in one process.
     ///
     /// # Errors
     /// As [`Entry::read`].

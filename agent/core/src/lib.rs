@@ -5,12 +5,13 @@
 //!  (frames, timers,    │ Node │     (frames, persist, engine actions,
 //!   commands, reports) └──────┘      replies, wake-ups, events)
 //! ```
-//! The agent feeds it real inputs; the simulator feeds it virtual ones. There is no second implementation of a rule.
+//! The agent feeds it real inputs; the simulator feeds it virtual ones. There is no second implementation of
+//! a rule.
 //!
 //! # Invariants
 //! - `drain_rule`: outputs are drained until none is left before the next input.
-//! - `pure`: no clock, no socket, no disk, no thread and no randomness but the seed that [`node::Node::new`] is
-//!   given: equal inputs give equal outputs, byte for byte.
+//! - `pure`: no clock, no socket, no disk, no thread and no randomness but the seed that [`node::Node::new`]
+//!   is given: equal inputs give equal outputs, byte for byte.
 //!
 //! # Not here
 //! Anything that can be said about a socket, a file, a process or a person.

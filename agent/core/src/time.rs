@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use sleep_wire::WallTime;
 
-/// A moment by this host's boot clock, in microseconds since its boot (the clock runs on through suspend). Instants of
-/// two hosts, or of two boots of one host, have nothing to do with one another.
+/// A moment by this host's boot clock, in microseconds since its boot (the clock runs on through suspend).
+/// Instants of two hosts, or of two boots of one host, have nothing to do with one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(pub u64);
 

@@ -196,7 +196,7 @@ fn image(image: &str) -> Result<(), Refusal> {
         "has blanks or characters that no image has"
     } else if image.starts_with('-') || image.ends_with([':', '@', '/']) {
         "is not an image reference"
-    } else if image.rsplit('/').any(|part| part.is_empty()) {
+    } else if image.rsplit('/').any(str::is_empty) {
         "has an empty part"
     } else if image.split(['@', ':']).next().is_some_and(|name| name.bytes().any(|c| c.is_ascii_uppercase()))
         && !image.contains('/')

@@ -1,7 +1,8 @@
-//! What a node can tell of the cluster, as facts: the agent turns them into JSON, the command line into words.
+//! What a node can tell of the cluster, as facts: the agent turns them into JSON, the command line into
+//! words.
 //!
-//! Rows carry ids and records, never prose. What depends on the node asked is named so: liveness and the lease's
-//! holder are one node's view, everything else is the replicated state.
+//! Rows carry ids and records, never prose. What depends on the node asked is named so: liveness and the
+//! lease's holder are one node's view, everything else is the replicated state.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

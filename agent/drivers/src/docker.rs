@@ -96,7 +96,7 @@ impl Docker {
                     stop::stop(&inner, stop::Order { task, container, signal, grace }).await;
                 }
                 EngineAction::Remove { runtime: _, task, container } => {
-                    stop::remove(&inner, task, container).await
+                    stop::remove(&inner, task, container).await;
                 }
                 EngineAction::List { runtime: _ } => list::list(&inner).await,
             }

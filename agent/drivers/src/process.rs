@@ -109,7 +109,7 @@ impl Process {
                     stop::stop(&inner, task, container, &signal, grace).await;
                 }
                 EngineAction::Remove { runtime: _, task, container } => {
-                    stop::remove(&inner, task, container).await
+                    stop::remove(&inner, task, container).await;
                 }
                 EngineAction::List { runtime } => {
                     let report = match inner.everything().await {

@@ -181,7 +181,8 @@ async fn a_pull_lives_as_long_as_it_moves() {
 async fn what_is_missing_null_new_or_absurd_does_not_stop_a_list() {
     let other = ID.replace('7', "8");
     let listed = format!(
-        r#"[{{"Id":"{ID}","Labels":{{"io.sleepd.cluster":"{CLUSTER}","io.sleepd.label":"not hex"}},"State":"exited",
+        r#"[{{"Id":"{ID}","Labels":{{"io.sleepd.cluster":"{CLUSTER}","io.sleepd.label":"not hex"}},
+            "State":"exited",
             "Names":null,"Novel":{{}},"Ports":null}},
             {{"Id":"{other}","Labels":{{"io.sleepd.cluster":"{CLUSTER}"}}}},
             {{"Labels":null}}, {{"Id":"gone"}}]"#

@@ -99,7 +99,8 @@ impl ApiClient {
         let addresses = resolve(hosts).await?;
         let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         let bind = |source| NetError::Bind { address: any, source };
-        let socket = Counted::wrap(socket::open(any, false)?, Arc::<Tally>::default()).map_err(bind)?;
+        let socket = Counted::wrap(socket::open(any, false)?, Arc::<Tally>::default(), Arc::default())
+            .map_err(bind)?;
         let config = transport::endpoint(seed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(bind)?;

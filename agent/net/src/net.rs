@@ -73,11 +73,12 @@ impl Net {
         let tally: Arc<Tally> = Arc::default();
         let server = transport::server(&identity, &limits)?;
         let mut endpoints = Vec::with_capacity(listen.len());
+        let sockets = Arc::new(watch::Sender::new(()));
         for address in &listen {
             let v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
             let socket = socket::open(*address, listen.iter().any(v4))?;
             let bind = |source| NetError::Bind { address: *address, source };
-            let socket = Counted::wrap(socket, tally.clone()).map_err(bind)?;
+            let socket = Counted::wrap(socket, tally.clone(), sockets.clone()).map_err(bind)?;
             let config = transport::endpoint(&seed)?;
             let runtime = Arc::new(TokioRuntime);
             let endpoint = Endpoint::new_with_abstract_socket(config, Some(server.clone()), socket, runtime);
@@ -89,6 +90,7 @@ impl Net {
             identity,
             limits,
             endpoints,
+            sockets,
             runtime: Handle::current(),
             tally,
             outbox,
@@ -215,7 +217,8 @@ impl Net {
     pub fn rebind(&self, address: SocketAddr) -> Result<SocketAddr, NetError> {
         let bind = |source: io::Error| NetError::Bind { address, source };
         let socket = socket::open(address, false)?;
-        let socket = Counted::wrap(socket, self.shared.tally.clone()).map_err(bind)?;
+        let socket =
+            Counted::wrap(socket, self.shared.tally.clone(), self.shared.sockets.clone()).map_err(bind)?;
         let [endpoint, ..] = self.shared.endpoints.as_slice() else {
             return Err(bind(io::ErrorKind::NotConnected.into()));
         };
@@ -232,5 +235,13 @@ impl Net {
         for endpoint in &self.shared.endpoints {
             drop(timeout(Duration::from_millis(500), endpoint.wait_idle()).await);
         }
+    }
+
+    /// Comes true when the last socket is closed and its port free: after [`Net::close`], once every clone
+    /// of this handle and its [`Events`] are dropped. It holds none itself.
+    pub fn released(&self) -> impl Future<Output = ()> + use<> {
+        let mut sockets = self.shared.sockets.subscribe();
+        // Nothing is ever sent; the error says that the last sender is gone.
+        async move { while sockets.changed().await.is_ok() {} }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) endpoints: Vec<Endpoint>,
+    /// A copy is in every socket.
+    pub(crate) sockets: Arc<watch::Sender<()>>,
     pub(crate) runtime: Handle,
     pub(crate) tally: Arc<Tally>,
     pub(crate) outbox: Outbox,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+use tokio::sync::watch::Sender;
 
 use crate::counters::{Tally, add, count};
 use crate::error::NetError;
@@ -51,22 +52,41 @@ pub(crate) fn reaches(local: SocketAddr, remote: SocketAddr) -> bool {
     family && (!loopback(local.ip()) || loopback(remote.ip()))
 }
 
-/// A socket that counts what goes through it.
+/// A socket that counts what goes through it. Fields are dropped in their order: `open` last.
 #[derive(Debug)]
 pub(crate) struct Counted {
     inner: Arc<dyn AsyncUdpSocket>,
     tally: Arc<Tally>,
+    /// Its last copy goes when the kernel has the port back.
+    _open: Arc<Sender<()>>,
+}
+
+/// What waits until a socket can be written to. It holds the socket too.
+#[derive(Debug)]
+struct Poller {
+    inner: Pin<Box<dyn UdpPoller>>,
+    _socket: Arc<Counted>,
+}
+
+impl UdpPoller for Poller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_writable(cx)
+    }
 }
 
 impl Counted {
-    pub(crate) fn wrap(socket: UdpSocket, tally: Arc<Tally>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(Self { inner: TokioRuntime.wrap_udp_socket(socket)?, tally }))
+    pub(crate) fn wrap(
+        socket: UdpSocket,
+        tally: Arc<Tally>,
+        open: Arc<Sender<()>>,
+    ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        Ok(Arc::new(Self { inner: TokioRuntime.wrap_udp_socket(socket)?, tally, _open: open }))
     }
 }
 
 impl AsyncUdpSocket for Counted {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
+        Box::pin(Poller { inner: self.inner.clone().create_io_poller(), _socket: self })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {

@@ -23,6 +23,7 @@ use crate::config::{Config, RUN_DIR};
 use crate::crypto::{Keys, draw};
 use crate::host;
 use crate::lock::{self, Lock};
+use crate::logs::TaskLogs;
 use crate::storage::{Durable, Storage};
 use crate::told::{self, Alarms};
 
@@ -50,6 +51,21 @@ struct Sources {
     answers: mpsc::UnboundedReceiver<(Ticket, Result<Vec<u8>, String>)>,
 }
 
+/// Where a session says what others want to know; they outlive it.
+#[derive(Clone)]
+pub(super) struct Ways {
+    /// Counts changes, for those who watch.
+    pub(super) change: watch::Sender<u64>,
+    /// What needs a person.
+    pub(super) alarms: Alarms,
+    /// For requests that come in over QUIC.
+    pub(super) handle: Handle,
+    /// Where the agent listens, as it tells others.
+    pub(super) addresses: watch::Sender<Vec<String>>,
+    /// Where output is.
+    pub(super) logs: TaskLogs,
+}
+
 /// One life of a node.
 pub(super) struct Session {
     core: Core,
@@ -58,11 +74,8 @@ pub(super) struct Session {
     drivers: Arc<Drivers>,
     sources: Sources,
     answer: mpsc::UnboundedSender<(Ticket, Result<Vec<u8>, String>)>,
-    change: watch::Sender<u64>,
-    alarms: Alarms,
-    handle: Handle,
+    ways: Ways,
     config: Config,
-    addresses: watch::Sender<Vec<String>>,
     told_addresses: Vec<SocketAddr>,
     tickets: u64,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<Reply, Refusal>>>,
@@ -74,15 +87,24 @@ pub(super) struct Session {
     ended: Option<Ended>,
 }
 
+fn drivers_options(config: &Config, node: NodeId) -> Result<Options, AgentError> {
+    Ok(Options {
+        cluster: None,
+        node,
+        node_name: config.name.clone(),
+        docker_host: config.docker_host.clone(),
+        process_dir: config.data_dir.join("tasks"),
+        shim: std::env::current_exe().map_err(AgentError::Host)?,
+        deadlines: Deadlines::default(),
+    })
+}
+
 impl Session {
-    pub(super) async fn begin(
+    pub(super) fn begin(
         config: &Config,
         keys: Keys,
         runtimes: Vec<Runtime>,
-        change: &watch::Sender<u64>,
-        alarms: &Alarms,
-        handle: Handle,
-        addresses: watch::Sender<Vec<String>>,
+        ways: Ways,
     ) -> Result<Self, AgentError> {
         let (report, durable) = mpsc::unbounded_channel();
         let (storage, stored) = Storage::open(&config.data_dir, move |outcome| {
@@ -99,17 +121,9 @@ impl Session {
         let told_addresses =
             host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
         let me = keys.node_id(&keys.public_key());
-        let shim = std::env::current_exe().map_err(AgentError::Host)?;
-        let options = Options {
-            cluster: None,
-            node: me,
-            node_name: config.name.clone(),
-            docker_host: config.docker_host.clone(),
-            process_dir: config.data_dir.join("tasks"),
-            shim,
-            deadlines: Deadlines::default(),
-        };
-        let (drivers, reports) = Drivers::new(&runtimes, &options);
+        let (drivers, reports) = Drivers::new(&runtimes, &drivers_options(config, me)?);
+        let drivers = Arc::new(drivers);
+        ways.logs.begin(me, drivers.clone(), keys.seed());
         let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let seed = u64::from_le_bytes(draw::<8>().map_err(AgentError::Key)?);
         let core = Core::new(Setup {
@@ -122,19 +136,16 @@ impl Session {
             tuning: Tuning::default(),
         });
         let (answer, answers) = mpsc::unbounded_channel();
-        addresses.send_replace(told_addresses.iter().map(ToString::to_string).collect());
+        ways.addresses.send_replace(told_addresses.iter().map(ToString::to_string).collect());
         let mut session = Self {
             core,
             net,
             storage,
-            drivers: Arc::new(drivers),
+            drivers,
             sources: Sources { events, reports, durable, answers },
             answer,
-            change: change.clone(),
-            alarms: alarms.clone(),
-            handle,
+            ways,
             config: config.clone(),
-            addresses,
             told_addresses,
             tickets: 0,
             commands: BTreeMap::new(),
@@ -150,10 +161,6 @@ impl Session {
 
     pub(super) fn me(&self) -> NodeId {
         self.core.me()
-    }
-
-    pub(super) fn drivers(&self) -> Arc<Drivers> {
-        self.drivers.clone()
     }
 
     /// Takes one input after the other until the session ends.
@@ -189,7 +196,8 @@ impl Session {
                 Some(event) = events.next() => self.on_event(event),
                 Some(report) = reports.recv() => self.on_report(report),
                 Some((ticket, answer)) = answers.recv() => self.input(Input::JoinAnswered { ticket, answer }),
-                Some(ask) = asked.recv() => self.on_ask(ask),
+                // A node that is still starting would deny its membership.
+                Some(ask) = asked.recv(), if self.core.has_started() => self.on_ask(ask),
                 _ = look_again.tick() => self.look_at_addresses(),
                 () = timer => {
                     self.wake = None;
@@ -206,6 +214,11 @@ impl Session {
         }
     }
 
+    /// Comes true when its port is free: not before the session is dropped.
+    pub(super) fn released(&self) -> impl Future<Output = ()> + use<> {
+        self.net.released()
+    }
+
     fn input(&mut self, input: Input) {
         self.core.handle(host::now(), input);
         self.drain();
@@ -220,7 +233,7 @@ impl Session {
             self.cluster = cluster;
             self.drivers.belong_to(cluster);
         }
-        self.change.send_modify(|count| *count = count.wrapping_add(1));
+        self.ways.change.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn output(&mut self, output: Output) {
@@ -235,9 +248,17 @@ impl Session {
                 self.net.message(to, lane, Bytes::from(bytes));
             }
             Output::Introduce { peer, key, addresses } => {
-                self.net.introduce(peer, key, addresses.into_iter().map(SocketAddr::from).collect());
+                let addresses: Vec<SocketAddr> = addresses.into_iter().map(SocketAddr::from).collect();
+                self.ways.logs.introduce(peer, key, addresses.iter().map(ToString::to_string).collect());
+                self.net.operator(key, true);
+                self.net.introduce(peer, key, addresses);
             }
-            Output::Expel { peer } => self.net.expel(peer),
+            Output::Expel { peer } => {
+                if let Some(key) = self.ways.logs.expel(peer) {
+                    self.net.operator(key, false);
+                }
+                self.net.expel(peer);
+            }
             Output::Operator { key, allowed } => self.net.operator(key, allowed),
             Output::KeepConnected { peers } => self.net.keep_connected(&peers),
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(ticket, addresses, bytes),
@@ -255,7 +276,7 @@ impl Session {
                 }
             }
             Output::WakeAt(instant) => self.wake = Some(instant),
-            Output::Event(event) => told::tell(&event, &self.alarms),
+            Output::Event(event) => told::tell(&event, &self.ways.alarms),
             Output::Reset => self.ended = Some(Ended::Left),
         }
     }
@@ -283,8 +304,8 @@ impl Session {
                 self.input(Input::JoinAsked { ticket, key, bytes: bytes.to_vec() });
             }
             NetEvent::ApiStream { operator, stream } => {
-                debug!(%operator, "an operator's request");
-                doors::serve_stream(stream, api::router(self.handle.clone()));
+                let router = if self.ways.logs.is_peer(&operator) { api::peer_router } else { api::router };
+                doors::serve_stream(stream, router(self.ways.handle.clone()));
             }
         }
     }
@@ -332,7 +353,7 @@ impl Session {
             Ok(found) if found != self.told_addresses => {
                 self.told_addresses = found;
                 let shown = self.told_addresses.iter().map(ToString::to_string).collect();
-                self.addresses.send_replace(shown);
+                self.ways.addresses.send_replace(shown);
                 let labels = self.config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
                 let facts = host::facts(self.config.name.clone(), &self.told_addresses, labels);
                 self.input(Input::Facts(Box::new(facts)));

@@ -2,16 +2,17 @@
 
 use std::pin::Pin;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sleep_core::view::TaskFilter;
-use sleep_wire::NodeId;
 use sleep_wire::api::{Code, LogLine, Problem};
+use sleep_wire::{NodeId, encode};
 
 use super::queries::subject_of;
 use super::render::Words;
@@ -21,10 +22,8 @@ use super::{Failure, Handle};
 pub type Lines = Pin<Box<dyn Stream<Item = Result<LogLine, String>> + Send>>;
 
 /// Whose output, and how much of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogRequest {
-    /// On which node.
-    pub node: NodeId,
     /// The engine's name for it.
     pub container: String,
     /// The task's name and id, and its node's name, to put on each line.
@@ -33,8 +32,8 @@ pub struct LogRequest {
     pub id: String,
     /// The node's name.
     pub node_name: String,
-    /// Which task.
-    pub task_id: sleep_wire::task::TaskId,
+    /// Which task, encoded.
+    pub task_id: Vec<u8>,
     /// What runs it.
     pub runtime: sleep_wire::spec::Runtime,
     /// How many lines from the end; all if absent.
@@ -46,7 +45,7 @@ pub struct LogRequest {
 /// Reads output, here or on another node.
 pub trait LogSource: Send + Sync {
     /// The lines of one task.
-    fn lines(&self, request: LogRequest) -> Lines;
+    fn lines(&self, node: NodeId, request: LogRequest) -> Lines;
 }
 
 /// How much of a service's output.
@@ -71,23 +70,25 @@ pub(super) async fn service_logs(
             let filter = TaskFilter { service: Some(service), node: None, history: false };
             let rows = core.tasks(now, &filter);
             let rows = rows.into_iter().filter(|row| slot.is_none_or(|slot| row.slot == slot));
-            let requests: Vec<LogRequest> = rows
+            let requests: Vec<(NodeId, LogRequest)> = rows
                 .filter_map(|row| {
                     let (task, node, status) = (row.task?, row.node?, row.status.as_ref()?);
                     if status.container.is_empty() {
                         return None;
                     }
-                    Some(LogRequest {
+                    Some((
                         node,
-                        container: status.container.clone(),
-                        task: format!("{}.{}", row.service_name, row.slot),
-                        id: task.short(),
-                        task_id: task,
-                        node_name: words.name(node),
-                        runtime: core.runtime_of(row.service)?,
-                        tail: reading.tail,
-                        follow: reading.follow,
-                    })
+                        LogRequest {
+                            container: status.container.clone(),
+                            task: format!("{}.{}", row.service_name, row.slot),
+                            id: task.short(),
+                            task_id: encode(&task),
+                            node_name: words.name(node),
+                            runtime: core.runtime_of(row.service)?,
+                            tail: reading.tail,
+                            follow: reading.follow,
+                        },
+                    ))
                 })
                 .collect();
             Ok::<_, Failure>(requests)
@@ -97,7 +98,20 @@ pub(super) async fn service_logs(
         return Err(Problem::new(Code::NoSuchTask, 404, "no task of it has run yet").into());
     }
     let source = handle.shared.logs.clone();
-    let lines = stream::select_all(requests.into_iter().map(|request| source.lines(request)));
+    let lines = stream::select_all(requests.into_iter().map(|(node, request)| source.lines(node, request)));
+    Ok(as_json(lines))
+}
+
+/// Output of a task of this node, for the agent of another.
+pub(super) async fn peer_logs(
+    State(handle): State<Handle>,
+    Json(request): Json<LogRequest>,
+) -> Result<Response, Failure> {
+    let me = handle.ask(|core, _| core.me()).await?;
+    Ok(as_json(handle.shared.logs.lines(me, request)))
+}
+
+fn as_json(lines: impl Stream<Item = Result<LogLine, String>> + Send + 'static) -> Response {
     let body = lines.map(|line| match line {
         Ok(line) => serde_json::to_vec(&line).map_err(std::io::Error::other).map(|mut json| {
             json.push(b'\n');
@@ -105,5 +119,5 @@ pub(super) async fn service_logs(
         }),
         Err(message) => Err(std::io::Error::other(message)),
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response())
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
 }

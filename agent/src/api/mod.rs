@@ -1,7 +1,8 @@
 //! What `sleepctl` and everybody else may ask of this agent, over HTTP.
 //!
-//! One router, three doors: the unix socket, loopback TCP, and streams of the cluster's own QUIC port. A request becomes a
-//! command or a question for the agent's loop, and the answer becomes JSON. Nothing is decided here.
+//! One router, three doors: the unix socket, loopback TCP, and streams of the cluster's own QUIC port. A
+//! request becomes a command or a question for the agent's loop, and the answer becomes JSON. Nothing is
+//! decided here.
 //!
 //! # Not here
 //! What a request means: see `sleep_core`. How it is typed and shown: see `sleepctl`.
@@ -15,6 +16,7 @@ mod problem;
 mod queries;
 mod render;
 mod watch;
+mod why;
 
 use std::sync::Arc;
 
@@ -110,6 +112,14 @@ impl Handle {
 /// Everything under `/v1`, and health.
 pub fn router(handle: Handle) -> Router {
     control().merge(health::router()).with_state(handle)
+}
+
+/// Where a peer asks for the output of a task.
+pub const PEER_LOGS: &str = "/v1/peer/logs";
+
+/// What the agent of another node may ask: the output of a task that runs here.
+pub fn peer_router(handle: Handle) -> Router {
+    Router::new().route(PEER_LOGS, post(logs::peer_logs)).with_state(handle)
 }
 
 /// Health and metrics only: for a door that any local user can open.

@@ -6,13 +6,11 @@ use jiff::Timestamp;
 use sleep_core::Now;
 use sleep_core::view::{
     Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow,
-    TokenRow, UpdateRow, WhyRow,
+    TokenRow, UpdateRow,
 };
 use sleep_wire::api::*;
 use sleep_wire::node::Availability;
-use sleep_wire::slot::Cause;
 use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
-use sleep_wire::task::TaskStatus;
 use sleep_wire::{NodeId, ServiceId, SlotName, WallTime};
 
 use super::names;
@@ -20,8 +18,8 @@ use crate::agent::Core;
 
 /// Renders rows of one moment, with the names of that moment.
 pub(super) struct Words<'a> {
-    core: &'a Core,
-    now: Now,
+    pub(super) core: &'a Core,
+    pub(super) now: Now,
     nodes: BTreeMap<NodeId, String>,
 }
 
@@ -184,7 +182,7 @@ impl<'a> Words<'a> {
     }
 
     /// `service.slot`; a global service's slots are named after their nodes.
-    fn task_name(&self, row: &TaskRow) -> String {
+    pub(super) fn task_name(&self, row: &TaskRow) -> String {
         match row.slot {
             SlotName::Node(node) => format!("{}.{}", row.service_name, self.name(node)),
             SlotName::Number(_) | SlotName::Run { .. } => format!("{}.{}", row.service_name, row.slot),
@@ -230,7 +228,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn refusals(&self, rows: &[RefusalRow]) -> Vec<Refusal> {
+    pub(super) fn refusals(&self, rows: &[RefusalRow]) -> Vec<Refusal> {
         let refusal = |row: &RefusalRow| Refusal {
             node: self.name(row.node),
             filter: row.filter.to_owned(),
@@ -238,110 +236,9 @@ impl<'a> Words<'a> {
         };
         rows.iter().map(refusal).collect()
     }
-
-    /// Why a node is as it is: its life as the node asked saw it.
-    pub(super) fn why_node(&self, node: NodeId) -> Why {
-        let row = self.core.nodes(self.now).into_iter().find(|row| row.id == node);
-        let summary = row.map_or_else(String::new, |row| {
-            let ill: Vec<String> = row
-                .facts
-                .iter()
-                .flat_map(|facts| &facts.runtimes)
-                .filter(|runtime| !runtime.ill.is_empty())
-                .map(|ill| format!("; {} is ill: {}", runtime_name(ill.runtime), ill.ill))
-                .collect();
-            format!(
-                "{} is {}, {}, and has {} tasks{}",
-                row.name,
-                status_word(node_status(&row)),
-                availability_word(row.availability),
-                row.tasks,
-                ill.concat()
-            )
-        });
-        Why { subject: self.name(node), summary, story: Vec::new(), refusals: Vec::new() }
-    }
-
-    /// Why a task is where it is; of a service, the first slot that is not as it should be, else its first.
-    pub(super) fn why(&self, service: ServiceId, slot: Option<SlotName>) -> Option<Why> {
-        let slot = match slot {
-            Some(slot) => slot,
-            None => {
-                let progress = self.core.progress(self.now, service)?;
-                let odd = progress.slots.iter().find(|slot| !slot.settled);
-                odd.or(progress.slots.first())?.slot
-            }
-        };
-        let row = self.core.why(self.now, service, slot)?;
-        Some(Why {
-            subject: self.task_name(&row.task),
-            summary: self.summary(&row),
-            story: self.story(&row),
-            refusals: self.refusals(&row.refusals),
-        })
-    }
-
-    fn summary(&self, row: &WhyRow) -> String {
-        let name = self.task_name(&row.task);
-        match (row.task.node, row.task.life) {
-            (None, _) => format!("{name} is pending: no node can take it"),
-            (Some(node), TaskLife::Lost) => format!("{name} is lost: {} is down", self.name(node)),
-            (Some(node), life) => format!("{name} is {} on {}", state(life), self.name(node)),
-        }
-    }
-
-    fn story(&self, row: &WhyRow) -> Vec<WhyLine> {
-        let mut story: Vec<(WallTime, String)> = Vec::new();
-        let name = self.task_name(&row.task);
-        for before in row.history.iter().rev() {
-            let node = before.node.map(|node| self.name(node)).unwrap_or_default();
-            if let Some(status) = &before.status {
-                story.push((status.since, format!("{} on {node}{}", state(before.life), because(status))));
-            }
-        }
-        if let Some((cause, choice, at)) = &row.cause {
-            let node = row.task.node.map(|node| self.name(node)).unwrap_or_default();
-            let mut text = format!("{}: {name} goes to {node}", self.cause(cause));
-            if !choice.decided_by.is_empty() {
-                text += &format!(
-                    " ({}; {} of {} nodes could take it)",
-                    choice.decided_by,
-                    choice.fitting,
-                    choice.fitting + choice.refused
-                );
-            }
-            story.push((*at, text));
-        }
-        if let Some(status) = &row.task.status {
-            story.push((status.since, format!("{}{}", state(row.task.life), because(status))));
-        }
-        story.sort_by_key(|(at, _)| *at);
-        story.into_iter().map(|(at, text)| WhyLine { at: time(at), text }).collect()
-    }
-
-    fn cause(&self, cause: &Cause) -> String {
-        match cause {
-            Cause::Wanted => "it is wanted".to_owned(),
-            Cause::NodeDown(node) => format!("{} is down", self.name(*node)),
-            Cause::Drained(node) => format!("{} drains", self.name(*node)),
-            Cause::Updated => "the service was updated".to_owned(),
-            Cause::Rebalanced(node) => format!("work moves back from {}", self.name(*node)),
-            Cause::Failed(node) => format!("it failed on {}", self.name(*node)),
-            Cause::NodeRemoved(node) => format!("{} left the cluster", self.name(*node)),
-            Cause::Unfit(node) => format!("{} no longer fits", self.name(*node)),
-            Cause::Adopted => "it was found running".to_owned(),
-            Cause::Commanded => "it was asked for".to_owned(),
-        }
-    }
 }
 
-fn because(status: &TaskStatus) -> String {
-    let exit = status.exit.map(|exit| format!(", exit code {}", exit.code)).unwrap_or_default();
-    let message = if status.message.is_empty() { String::new() } else { format!(": {}", status.message) };
-    exit + &message
-}
-
-fn node_status(row: &NodeRow) -> NodeStatus {
+pub(super) fn node_status(row: &NodeRow) -> NodeStatus {
     let runtimes = row.facts.as_ref().map(|facts| facts.runtimes.as_slice()).unwrap_or_default();
     match row.life {
         Life::Down => NodeStatus::Down,
@@ -354,7 +251,7 @@ fn node_status(row: &NodeRow) -> NodeStatus {
     }
 }
 
-const fn status_word(status: NodeStatus) -> &'static str {
+pub(super) const fn status_word(status: NodeStatus) -> &'static str {
     match status {
         NodeStatus::Ready => "ready",
         NodeStatus::Ill => "ill",
@@ -364,7 +261,7 @@ const fn status_word(status: NodeStatus) -> &'static str {
     }
 }
 
-const fn availability_word(availability: Availability) -> &'static str {
+pub(super) const fn availability_word(availability: Availability) -> &'static str {
     match availability {
         Availability::Active => "active",
         Availability::Paused => "paused",
@@ -380,7 +277,7 @@ fn runtime(facts: &sleep_wire::node::RuntimeFacts) -> RuntimeView {
     }
 }
 
-const fn runtime_name(runtime: Runtime) -> &'static str {
+pub(super) const fn runtime_name(runtime: Runtime) -> &'static str {
     match runtime {
         Runtime::Docker => "docker",
         Runtime::Process => "process",
@@ -426,7 +323,7 @@ fn update(row: &UpdateRow) -> String {
     row.paused.as_ref().map_or_else(|| so_far.clone(), |why| format!("paused, {so_far}: {why}"))
 }
 
-fn state(life: TaskLife) -> String {
+pub(super) fn state(life: TaskLife) -> String {
     match life {
         TaskLife::Pending => "pending".to_owned(),
         TaskLife::Lost => "lost".to_owned(),

@@ -1,7 +1,7 @@
 //! Bytes in, values out: the one place that names bincode.
 //!
-//! bincode 2.0.1 is pinned and unmaintained (RUSTSEC-2025-0141). It stays behind [`encode`] and [`decode`], whose
-//! bytes `wincode`'s varint encoding reads too: the golden tests keep that exit open.
+//! bincode 2.0.1 is pinned and unmaintained (RUSTSEC-2025-0141). It stays behind [`encode`] and [`decode`],
+//! whose bytes `wincode`'s varint encoding reads too: the golden tests keep that exit open.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -51,8 +51,8 @@ impl core::error::Error for Malformed {}
 /// The bytes of `value`.
 ///
 /// # Panics
-/// Never: a type of this room is encodable whatever its value. Whether the bytes are within [`Wire::LIMIT`] is for
-/// the reader to judge, and for the author to check before signing ([`fits`]).
+/// Never: a type of this room is encodable whatever its value. Whether the bytes are within [`Wire::LIMIT`]
+/// is for the reader to judge, and for the author to check before signing ([`fits`]).
 pub fn encode<T: Wire>(value: &T) -> Vec<u8> {
     bincode::encode_to_vec(value, config::standard()).expect("wire types hold nothing that cannot be encoded")
 }
@@ -65,8 +65,8 @@ pub fn fits<T: Wire>(value: &T) -> bool {
 /// Reads a value from exactly `bytes`.
 ///
 /// # Errors
-/// [`Malformed`] if there are too many bytes, too few, or they mean nothing. Allocates at most 16 times the bytes
-/// received, or 4 KiB where that is more.
+/// [`Malformed`] if there are too many bytes, too few, or they mean nothing. Allocates at most 16 times the
+/// bytes received, or 4 KiB where that is more.
 pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, Malformed> {
     if bytes.len() > T::LIMIT {
         return Err(Malformed::TooLong { len: bytes.len(), limit: T::LIMIT });
@@ -84,18 +84,20 @@ fn config_with<const N: usize>() -> Bounded<N> {
     config::standard().with_limit::<N>()
 }
 
-/// bincode's limit is a constant of the type, and it bounds the memory that a length prefix may claim. So the bytes
-/// received pick the smallest of a ladder of limits: a lie about a length costs little.
+/// bincode's limit is a constant of the type, and it bounds the memory that a length prefix may claim. So the
+/// bytes received pick the smallest of a ladder of limits: a lie about a length costs little. A step is at
+/// most twice what was received, so eight times the step is at most sixteen times that.
 fn decode_bounded<T: Wire>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
     macro_rules! ladder {
         ($($size:literal),*) => {
             match bytes.len() {
-                $(0..=$size => bincode::decode_from_slice(bytes, config_with::<{ 16 * $size }>()),)*
-                _ => bincode::decode_from_slice(bytes, config_with::<{ 16 * MAX_LEN }>()),
+                0..=256 => bincode::decode_from_slice(bytes, config_with::<4096>()),
+                $(0..=$size => bincode::decode_from_slice(bytes, config_with::<{ 8 * $size }>()),)*
+                _ => bincode::decode_from_slice(bytes, config_with::<{ 8 * MAX_LEN }>()),
             }
         };
     }
-    ladder!(256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288)
+    ladder!(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288)
         .map_err(|_| Malformed::Invalid)
 }
 

@@ -14,11 +14,11 @@ use crate::task::{Exit, Health, TaskId, TaskLabel};
 pub enum EngineAction {
     /// Fetch the image if it is missing, create, start. Reported step by step.
     ///
-    /// A start whose answer was lost is asked for again under the same task: what exists of that very task is not
-    /// made twice, but started if it never ran, and reported as it is if it runs.
+    /// A start whose answer was lost is asked for again under the same task: what exists of that very task is
+    /// not made twice, but started if it never ran, and reported as it is if it runs.
     Start(alloc::boxed::Box<Launch>),
-    /// Ask a task to stop, wait out its grace, kill it. Where the kernel shows that the first process can never
-    /// receive the signal, waiting is pointless: it is killed at once, and the report says so.
+    /// Ask a task to stop, wait out its grace, kill it. Where the kernel shows that the first process can
+    /// never receive the signal, waiting is pointless: it is killed at once, and the report says so.
     Stop {
         /// Which runtime has it.
         runtime: Runtime,
@@ -40,9 +40,9 @@ pub enum EngineAction {
         /// The engine's name for it.
         container: String,
     },
-    /// Say everything that runs or ran here under this cluster's label, whichever node the label names: what a node
-    /// that is removed left on this engine is found this way. Each is told with its node; the core leaves alone what
-    /// is neither this node's nor a removed one's.
+    /// Say everything that runs or ran here under this cluster's label, whichever node the label names: what
+    /// a node that is removed left on this engine is found this way. Each is told with its node; the core
+    /// leaves alone what is neither this node's nor a removed one's.
     List {
         /// Which runtime is asked.
         runtime: Runtime,

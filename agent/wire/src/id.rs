@@ -18,8 +18,8 @@ pub struct PublicKey(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Signature(pub [u8; 64]);
 
-/// A cluster: hash of its first member's public key and a nonce. A join token carries it, so a newcomer can tell
-/// its cluster from every other.
+/// A cluster: hash of its first member's public key and a nonce. A join token carries it, so a newcomer can
+/// tell its cluster from every other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct ClusterId(pub [u8; 32]);
 
@@ -73,7 +73,8 @@ short_id! {
     NodeId
 }
 short_id! {
-    /// A service: hash of the id of the command that made it, so that a command retried anywhere makes it once.
+    /// A service: hash of the id of the command that made it, so that a command retried anywhere makes it
+    /// once.
     ServiceId
 }
 short_id! {

@@ -209,8 +209,8 @@ pub struct IslandKey {
     pub author: NodeId,
 }
 
-/// Keys of [`Family::Observed`]. Each begins with its node, in later releases too: an agent that cannot read a key
-/// of this family still knows whose it is.
+/// Keys of [`Family::Observed`]. Each begins with its node, in later releases too: an agent that cannot read
+/// a key of this family still knows whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ObservedKey {
     /// What the node is.
@@ -279,7 +279,13 @@ macro_rules! keys {
     };
 }
 
-keys!(Membership: MembershipKey, Desired: DesiredKey, Slot: SlotKey, Island: IslandKey, Observed: ObservedKey);
+keys!(
+    Membership: MembershipKey,
+    Desired: DesiredKey,
+    Slot: SlotKey,
+    Island: IslandKey,
+    Observed: ObservedKey
+);
 
 impl Key {
     /// The longest key, in bytes.

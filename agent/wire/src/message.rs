@@ -32,7 +32,8 @@ pub const HEADER_LEN: usize = 10;
 /// The longest datagram, in bytes: it fits the smallest path that QUIC accepts.
 pub const MAX_DATAGRAM: usize = 1_100;
 
-/// The longest payload of [`Message::Swim`], in bytes: what is left of a datagram beside envelope, time and hint.
+/// The longest payload of [`Message::Swim`], in bytes: what is left of a datagram beside envelope, time and
+/// hint.
 pub const MAX_SWIM: usize = 960;
 
 const MAGIC: [u8; 2] = *b"sd";
@@ -328,8 +329,8 @@ impl Envelope {
     /// Reads an envelope.
     ///
     /// # Errors
-    /// [`BadFrame`] if the bytes are none, or announce more than any kind may have: a length is refused before a byte
-    /// is allocated for it.
+    /// [`BadFrame`] if the bytes are none, or announce more than any kind may have: a length is refused
+    /// before a byte is allocated for it.
     pub fn read(bytes: [u8; HEADER_LEN]) -> Result<Self, BadFrame> {
         let [m0, m1, p0, p1, k0, k1, l0, l1, l2, l3] = bytes;
         if [m0, m1] != MAGIC {
@@ -394,7 +395,8 @@ macro_rules! kinds {
             /// Reads the content that an envelope announced.
             ///
             /// # Errors
-            /// [`BadFrame::UnknownKind`] for a later release's, [`BadFrame::Content`] for bytes that mean nothing.
+            /// [`BadFrame::UnknownKind`] for a later release's, [`BadFrame::Content`] for bytes that mean
+            /// nothing.
             pub fn read(envelope: Envelope, content: &[u8]) -> Result<Self, BadFrame> {
                 if content.len() != envelope.len {
                     return Err(BadFrame::Content(Malformed::Invalid));

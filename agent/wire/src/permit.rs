@@ -1,6 +1,7 @@
 //! Reserved: what a node and the holder say about a service that must never run twice.
 //!
-//! The kinds are fixed here so that a later release finds their numbers free; this release answers none of them.
+//! The kinds are fixed here so that a later release finds their numbers free; this release answers none of
+//! them.
 
 use bincode::{Decode, Encode};
 

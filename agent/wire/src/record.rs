@@ -10,7 +10,8 @@ use crate::stamp::Stamp;
 
 /// One replicated fact, as its author signed it.
 ///
-/// Keys and bodies stay bytes: a record of a later release is stored, hashed, relayed and handed on untouched.
+/// Keys and bodies stay bytes: a record of a later release is stored, hashed, relayed and handed on
+/// untouched.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Record {
     /// Where it lives: see [`crate::Key`].
@@ -31,8 +32,8 @@ impl Record {
     /// The longest body, in bytes.
     pub const BODY_LIMIT: usize = 128 * 1024;
 
-    /// What the author signs: a purpose, the cluster, and everything but the signature, each of fixed or prefixed
-    /// length.
+    /// What the author signs: a purpose, the cluster, and everything but the signature, each of fixed or
+    /// prefixed length.
     pub fn signed_bytes(&self, cluster: &ClusterId) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96 + self.key.len() + self.body.len());
         bytes.extend_from_slice(b"sleepd record 1\0");
@@ -53,7 +54,8 @@ impl Wire for Record {
 /// Several records in one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Batch {
-    /// Each record as received: [`crate::decode`] reads them one by one, so one that is malformed spoils no other.
+    /// Each record as received: [`crate::decode`] reads them one by one, so one that is malformed spoils no
+    /// other.
     pub records: Vec<Vec<u8>>,
 }
 

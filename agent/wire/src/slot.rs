@@ -12,8 +12,8 @@ use crate::stamp::Stamp;
 
 /// Body of a slot's record, and of an island's.
 ///
-/// A task stops only because it stands in `retire`, its service is removed, its permit ended or its isolation policy
-/// says so: never because `current` names another node.
+/// A task stops only because it stands in `retire`, its service is removed, its permit ended or its isolation
+/// policy says so: never because `current` names another node.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Slot {
     /// The task that is to run, if any.
@@ -29,8 +29,8 @@ pub struct Slot {
 /// A task as the holder assigned it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Assigned {
-    /// The stamp of the record that first assigned it: its name, for as long as it runs. A holder that rewrites the
-    /// record under its own epoch leaves it alone.
+    /// The stamp of the record that first assigned it: its name, for as long as it runs. A holder that
+    /// rewrites the record under its own epoch leaves it alone.
     pub assignment: Stamp,
     /// Where it runs.
     pub node: NodeId,

@@ -6,8 +6,8 @@ use crate::id::NodeId;
 
 /// One tenure of a lease holder. Compared field by field, in this order.
 ///
-/// Terms rise by at most 2²⁰ at a time; the candidate makes epochs of equal terms distinct; the generation rises
-/// only when a survivor is told to recover a cluster without its quorum.
+/// Terms rise by at most 2²⁰ at a time; the candidate makes epochs of equal terms distinct; the generation
+/// rises only when a survivor is told to recover a cluster without its quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Epoch {
     /// How often the cluster was recovered by hand.

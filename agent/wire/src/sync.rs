@@ -9,11 +9,12 @@
 //! A ◀─ Records ──── B     what A lacks, and the hashes of what B lacks
 //! A ── Records ───▶ B     what B lacks
 //! ```
-//! Every message is a statement about its sender, and is answered from what the receiver has: nobody remembers where
-//! an exchange stands, and one that stops half way did half of the work.
+//! Every message is a statement about its sender, and is answered from what the receiver has: nobody
+//! remembers where an exchange stands, and one that stops half way did half of the work.
 //!
-//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests on:
-//! membership, and how far back tombstones go. Until it is equal nothing else is compared, sent or asked for.
+//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests
+//! on: membership, and how far back tombstones go. It is compared first, and all else once it is equal or a
+//! round has shown that it cannot be.
 
 use alloc::vec::Vec;
 
@@ -75,8 +76,8 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// The sum of every child, zero where there is nothing; `None` if bits and sums do not fit together or there is
-    /// no such node.
+    /// The sum of every child, zero where there is nothing; `None` if bits and sums do not fit together or
+    /// there is no such node.
     pub fn children(&self) -> Option<[Digest; 16]> {
         if self.sums.len() != self.present.count_ones() as usize
             || !self.path.is_node()
@@ -95,22 +96,50 @@ impl Branch {
 /// The first 16 bytes of a record's hash.
 pub type Prefix = [u8; 16];
 
-/// Records of one bucket, by their hashes.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct BucketList {
-    /// Which bucket.
-    pub index: u16,
-    /// The records.
+/// Records of some buckets, by their hashes. Flat, as a node that has little names thousands of empty
+/// buckets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct BucketLists {
+    /// Buckets, ascending, and how many records of each follow.
+    pub buckets: Vec<(u16, u16)>,
+    /// The records, bucket by bucket.
     pub records: Vec<Prefix>,
 }
 
-/// What the sender's view rests on.
+impl BucketLists {
+    /// Whether no bucket is named.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// Adds a bucket behind the others, with the first 65,535 of these records.
+    pub fn push(&mut self, bucket: u16, records: impl IntoIterator<Item = Prefix>) {
+        let before = self.records.len();
+        self.records.extend(records.into_iter().take(usize::from(u16::MAX)));
+        let count = u16::try_from(self.records.len() - before).unwrap_or(u16::MAX);
+        self.buckets.push((bucket, count));
+    }
+
+    /// Each bucket with its records, as far as buckets ascend and records suffice.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &[Prefix])> {
+        let (mut rest, mut next) = (self.records.as_slice(), 0);
+        self.buckets.iter().map_while(move |(bucket, count)| {
+            let (records, behind) = rest.split_at_checked(usize::from(*count))?;
+            let ascends = u32::from(*bucket) >= next;
+            (rest, next) = (behind, u32::from(*bucket) + 1);
+            ascends.then_some((*bucket, records))
+        })
+    }
+}
+
+/// How far the sender's view reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Standing {
-    /// The sum of its foundation.
-    pub foundation: Digest,
-    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node lacks was
-    /// deleted, or never reached the cluster.
+    /// Its horizon, in milliseconds of cluster time: whoever has not heard of it yet may hold what was
+    /// deleted since, and gives away nothing but its foundation.
+    pub gc_before_ms: u64,
+    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node
+    /// lacks was deleted, or never reached the cluster.
     pub whole: bool,
 }
 
@@ -144,21 +173,21 @@ pub enum SyncMessage {
     Buckets {
         /// The exchange.
         round: u32,
-        /// What my view rests on.
+        /// How far my view reaches.
         standing: Standing,
-        /// The buckets, ascending.
-        buckets: Vec<BucketList>,
+        /// The buckets.
+        buckets: BucketLists,
     },
     /// These you lack; those I lack.
     Records {
         /// The exchange.
         round: u32,
-        /// What my view rests on.
+        /// How far my view reaches.
         standing: Standing,
         /// What the receiver lacks.
         batch: Batch,
-        /// What the sender lacks: buckets, ascending.
-        want: Vec<BucketList>,
+        /// What the sender lacks.
+        want: BucketLists,
         /// Whether this is the last message of the answer.
         end: bool,
         /// Whether the answer was cut short.

@@ -112,8 +112,8 @@ pub struct TaskStatus {
     pub since: WallTime,
     /// When it started, if it has.
     pub started_at: Option<WallTime>,
-    /// For how long it had been running without interruption when this was written, by the node's own boot clock,
-    /// in milliseconds: after a heal the longest-running task of a slot is its original.
+    /// For how long it had been running without interruption when this was written, by the node's own boot
+    /// clock, in milliseconds: after a heal the longest-running task of a slot is its original.
     pub running_for_ms: u64,
     /// How it ended, if it has.
     pub exit: Option<Exit>,

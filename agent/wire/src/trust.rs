@@ -74,8 +74,8 @@ impl Warrant {
     }
 }
 
-/// What the `entry` of a membership key is the hash of (its first 8 bytes): author, stamp and body. So two different
-/// records never share a key, and the set of them only grows.
+/// What the `entry` of a membership key is the hash of (its first 8 bytes): author, stamp and body. So two
+/// different records never share a key, and the set of them only grows.
 pub fn entry_claim(author: &NodeId, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
     let mut claim = Vec::from(b"sleepd entry 1\0\0");
     claim.extend_from_slice(&author.0);
@@ -97,8 +97,8 @@ pub struct RoleChange {
 /// Body of a removal: final for the key.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Removal {
-    /// Whether the key is in other hands: then every record it stamped later than the removal is void, even one
-    /// that was made before.
+    /// Whether the key is in other hands: then every record it stamped later than the removal is void, even
+    /// one that was made before.
     pub compromised: bool,
     /// For display.
     pub at: WallTime,

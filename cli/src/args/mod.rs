@@ -6,14 +6,15 @@ pub mod service;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use service::ServiceCommand;
 
 /// Talk to a cluster of sleepd agents, through any of them.
 #[derive(Debug, Parser)]
-#[command(name = "sleepctl", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "sleepctl", version, max_term_width = 100)]
 #[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_flag = true)]
 #[command(after_help = "Examples:
   sleepctl dev                                   three agents on this machine, to play with
   sleepctl cluster init                          make this host a cluster of one
@@ -29,20 +30,70 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Help begins with how a command is used: most who ask are looking for a line to type.
+const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}";
+
+impl Global {
+    /// Options that ask at these hosts, and print nothing beside the data.
+    pub fn at(hosts: String) -> Self {
+        Self {
+            hosts: hosts.split(',').map(str::to_owned).collect(),
+            output: Format::Table,
+            quiet: true,
+            no_trunc: false,
+            timeout: Duration::from_secs(30),
+            detach: false,
+            yes: false,
+            color: Color::Auto,
+            operator_key: None,
+            help: None,
+        }
+    }
+
+    /// Where agents may be, as flags or the environment say; nowhere in particular if neither does. Clap
+    /// would count what the environment says as typed, and show it so.
+    pub fn hosts(&self) -> Vec<String> {
+        match std::env::var("SLEEPD_HOST") {
+            Ok(hosts) if self.hosts.is_empty() && !hosts.is_empty() => {
+                hosts.split(',').map(str::to_owned).collect()
+            }
+            Ok(_) | Err(_) => self.hosts.clone(),
+        }
+    }
+
+    /// Where the operator's key is, as flags or the environment say.
+    pub fn key(&self) -> Option<PathBuf> {
+        let environment = || std::env::var_os("SLEEPD_OPERATOR_KEY").filter(|path| !path.is_empty());
+        self.operator_key.clone().or_else(|| environment().map(PathBuf::from))
+    }
+}
+
+impl Cli {
+    /// The commands, as clap knows them.
+    pub fn definition() -> clap::Command {
+        fn examples_first(command: clap::Command) -> clap::Command {
+            command.help_template(HELP).mut_subcommands(examples_first)
+        }
+        examples_first(Self::command())
+    }
+
+    /// What was typed.
+    ///
+    /// # Errors
+    /// What clap says of it.
+    pub fn typed() -> Result<Self, clap::Error> {
+        let matches = Self::definition().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
 /// Options that every command takes.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Agent to talk to: a socket's PATH, unix://PATH, quic://HOST[:7533], HOST, or ssh://[USER@]HOST; several are
-    /// tried in order
-    #[arg(
-        short = 'H',
-        long = "host",
-        global = true,
-        env = "SLEEPD_HOST",
-        value_name = "HOST",
-        value_delimiter = ','
-    )]
+    /// Agent to talk to: a socket's path, HOST or quic://HOST[:7533], ssh://[USER@]HOST; several are tried in
+    /// order [env: SLEEPD_HOST]
+    #[arg(short = 'H', long = "host", global = true, value_name = "HOST", value_delimiter = ',')]
     pub hosts: Vec<String>,
     /// How to print answers
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -65,9 +116,12 @@ pub struct Global {
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
-    /// The operator key for quic:// hosts
-    #[arg(long, global = true, env = "SLEEPD_OPERATOR_KEY", value_name = "FILE")]
+    /// The operator key for quic:// hosts [env: SLEEPD_OPERATOR_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
     pub operator_key: Option<PathBuf>,
+    /// Print help
+    #[arg(short, long, global = true, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// How answers are printed.
@@ -261,6 +315,9 @@ pub enum ClusterCommand {
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Make a join token, and print how it is used
+    #[command(after_help = "Examples:
+  sleepctl cluster token create                            a line to paste on another host
+  TOKEN=$(sleepctl cluster token create -q --ttl 10m)      the bare token, for a script")]
     Create {
         /// How long it is good for: `1h`, `30m`; `0` for ever
         #[arg(long, default_value = "1h", value_parser = parse::duration, value_name = "TIME")]
@@ -324,6 +381,7 @@ pub enum NodeCommand {
         all: bool,
     },
     /// Move all work away from nodes, and give them no more
+    #[command(after_help = "Examples:\n  sleepctl node drain pi-1\n  sleepctl node drain pi-1 --detach")]
     Drain {
         /// Names or ids
         #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
@@ -354,15 +412,15 @@ pub enum NodeCommand {
         nodes: Vec<String>,
     },
     /// Set labels of a node, or remove them
-    #[command(
-        after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-"
-    )]
+    #[command(after_help = "Examples:
+  sleepctl node label pi-1 zone=attic disk=ssd
+  sleepctl node label pi-1 disk-")]
     Label {
         /// Name or id
         #[arg(value_parser = parse::name)]
         node: String,
         /// `KEY=VALUE` sets, `KEY-` removes
-        #[arg(required = true, value_parser = parse::label_change)]
+        #[arg(required = true, value_parser = parse::label_change, value_name = "LABEL")]
         labels: Vec<(String, Option<String>)>,
     },
     /// Remove nodes from the cluster, for good

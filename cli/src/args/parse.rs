@@ -169,7 +169,8 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
     Ok((name(service)?, replicas(number)?))
 }
 
-/// `[IP:]PUBLISHED:TARGET[/udp]`, ranges of equal length, or `published=8080,target=80,protocol=tcp,mode=host`.
+/// `[IP:]PUBLISHED:TARGET[/udp]`, ranges of equal length, or
+/// `published=8080,target=80,protocol=tcp,mode=host`.
 pub fn ports(text: &str) -> Result<Ports, String> {
     if text.contains('=') {
         return long_port(text).map(|port| vec![port]);

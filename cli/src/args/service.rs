@@ -197,14 +197,11 @@ pub struct Create {
     /// Shared with update
     #[command(flatten)]
     pub template: Template,
-    /// The image, and the command; for processes the command alone
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "IMAGE [COMMAND]..."
-    )]
-    pub image_and_command: Vec<String>,
+    /// The image; for processes the program
+    pub image: String,
+    /// The command; for processes the program's arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 /// A change of a service.

@@ -16,7 +16,8 @@ pub enum Host {
     Unix(PathBuf),
     /// A host's QUIC port, with an operator's key.
     Quic(String),
-    /// Another host's local socket, through the system's ssh: what to give to ssh, and the socket if not the default.
+    /// Another host's local socket, through the system's ssh: what to give to ssh, and the socket if not the
+    /// default.
     Ssh(String, Option<PathBuf>),
 }
 

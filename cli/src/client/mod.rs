@@ -57,7 +57,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] if none does, [`Error::Usage`] if one is not a host.
     pub async fn connect(global: &Global) -> Result<Self, Error> {
-        let (hosts, key) = (Host::all(&global.hosts)?, global.operator_key.clone());
+        let (hosts, key) = (Host::all(&global.hosts())?, global.key());
         let connector = Connector::first(&hosts, key.as_deref()).await?;
         Ok(Self { hosts, key, connector, idle: Mutex::new(None) })
     }

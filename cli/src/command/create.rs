@@ -1,5 +1,6 @@
 //! `sleepctl service create`, and `run`.
 
+use clap::Parser;
 use hyper::Method;
 use sleep_wire::api::{ServiceChanged, ServiceCreate, Spec};
 use sleep_wire::spec::{
@@ -10,37 +11,41 @@ use sleep_wire::spec::{
 use super::wait::Want;
 use super::{Context, service};
 use crate::args::service::{ConditionArg, Create, HealArg, ModeArg, OrderArg, RuntimeArg, Template};
+use crate::args::{Cli, Command, Global, ServiceCommand};
 use crate::error::Error;
+use crate::output::Output;
 
-pub(super) async fn run(mut context: Context<'_>, args: Create) -> Result<(), Error> {
+pub(super) async fn run(output: &Output, global: Global, args: Create) -> Result<(), Error> {
     let want = match args.mode {
         ModeArg::Replicated => Want::Replicas(args.template.replicas.unwrap_or(1)),
         ModeArg::Global => Want::Settled,
     };
     let request = request(args)?;
+    let mut context = Context::open(output, global).await?;
     let changed: ServiceChanged = context.client.change(Method::POST, "/v1/services", &request).await?;
-    service::settle(&mut context, changed, want).await
+    service::settle(&mut context, changed, want, true).await
+}
+
+/// What a line that begins with `sleepctl service create` asks for.
+pub(super) fn typed(line: &str) -> Result<ServiceCreate, Error> {
+    let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| Error::internal("a command", &error))?;
+    match cli.command {
+        Command::Service(ServiceCommand::Create(create)) => request(*create),
+        _ => Err(Error::Internal(format!("`{line}` creates no service"))),
+    }
 }
 
 fn request(args: Create) -> Result<ServiceCreate, Error> {
-    let Create { name, mode, runtime, entrypoint, template, image_and_command } = args;
-    let mut words = image_and_command;
-    if words.first().is_some_and(|word| word.starts_with('-')) {
-        let word = words.swap_remove(0);
-        return Err(Error::Usage(format!(
-            "`{word}` is not a flag of this command; flags go before the image"
-        )));
-    }
-    let (runtime, image) = match runtime {
-        RuntimeArg::Docker => (Runtime::Docker, words.remove(0)),
-        RuntimeArg::Process => (Runtime::Process, String::new()),
+    let Create { name, mode, runtime, entrypoint, template, image, mut command } = args;
+    let Some(name) = name.or_else(|| name_of(&image)) else {
+        return Err(Error::Usage(format!("`{image}` makes no name: give one with --name")));
     };
-    let named_after =
-        if image.is_empty() { words.first().map(String::as_str).unwrap_or_default() } else { &image };
-    let name = match name {
-        Some(name) => name,
-        None => name_of(named_after)
-            .ok_or_else(|| Error::Usage(format!("`{named_after}` makes no name: give one with --name")))?,
+    let (runtime, image) = match runtime {
+        RuntimeArg::Docker => (Runtime::Docker, image),
+        RuntimeArg::Process => {
+            command.insert(0, image);
+            (Runtime::Process, String::new())
+        }
     };
     let (mode, replicas) = match (mode, template.replicas) {
         (ModeArg::Replicated, replicas) => (Mode::Replicated, replicas.unwrap_or(1)),
@@ -56,7 +61,7 @@ fn request(args: Create) -> Result<ServiceCreate, Error> {
             runtime,
             image,
             entrypoint: entrypoint.unwrap_or_default(),
-            command: words,
+            command,
             ..TaskTemplate::default()
         },
         placement: Placement::default(),
@@ -171,34 +176,35 @@ fn ms(time: std::time::Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::args::{Cli, Command};
-
-    fn typed(line: &str) -> Result<ServiceCreate, Error> {
-        let cli = Cli::try_parse_from(line.split(' ')).expect("a command");
-        let Command::Run(create) = cli.command else { panic!("not a run") };
-        request(*create)
-    }
 
     #[test]
     fn a_service_is_named_after_what_it_runs() {
         let name = |line: &str| typed(line).ok().map(|create| create.name);
-        assert_eq!(name("sleepctl run nginx"), Some("nginx".to_owned()));
-        assert_eq!(name("sleepctl run ghcr.io:5000/a/My_App:1.2@sha256:0"), Some("my-app".to_owned()));
-        assert_eq!(name("sleepctl run --runtime process -- /bin/sleep 9"), Some("sleep".to_owned()));
-        assert_eq!(name("sleepctl run ___"), None);
+        assert_eq!(name("sleepctl service create nginx"), Some("nginx".to_owned()));
+        assert_eq!(
+            name("sleepctl service create ghcr.io:5000/a/My_App:1.2@sha256:0"),
+            Some("my-app".to_owned())
+        );
+        assert_eq!(
+            name("sleepctl service create --runtime process -- /bin/sleep 9"),
+            Some("sleep".to_owned())
+        );
+        assert_eq!(name("sleepctl service create ___"), None);
     }
 
     #[test]
     fn what_follows_the_image_is_the_command_whatever_it_looks_like() {
-        let create = typed("sleepctl run -n x -e A=1 -e A=2 --mode global busybox sh -c x --replicas 3")
-            .expect("a run");
+        let create =
+            typed("sleepctl service create -n x -e A=1 -e A=2 --mode global busybox sh -c x --replicas 3")
+                .expect("a run");
         assert_eq!(create.mode, Mode::Global);
         assert_eq!(create.spec.template.image, "busybox");
         assert_eq!(create.spec.template.command, ["sh", "-c", "x", "--replicas", "3"]);
         assert_eq!(create.spec.template.env, ["A=2"]);
-        assert!(matches!(typed("sleepctl run --mode global --replicas 2 busybox"), Err(Error::Usage(_))));
+        assert!(matches!(
+            typed("sleepctl service create --mode global --replicas 2 busybox"),
+            Err(Error::Usage(_))
+        ));
     }
 }

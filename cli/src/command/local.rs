@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use sleep_wire::api::Status;
 use tokio::fs::File;
@@ -18,13 +17,13 @@ use crate::output::{Output, json, pairs};
 
 pub(super) fn completion(output: &Output, shell: Shell) -> Result<(), Error> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "sleepctl", &mut script);
+    clap_complete::generate(shell, &mut Cli::definition(), "sleepctl", &mut script);
     output.raw(&script)
 }
 
 pub(super) fn man(output: &Output) -> Result<(), Error> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
+    clap_mangen::Man::new(Cli::definition())
         .render(&mut page)
         .map_err(|error| Error::internal("the manual page", &error))?;
     output.raw(&page)

@@ -26,6 +26,6 @@ pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error>
         let line: LogLine = serde_json::from_str(&line).map_err(|_| Error::nonsense("a line of output"))?;
         let at = if args.timestamps { format!("{} ", line.at) } else { String::new() };
         let text = format!("{}@{} | {at}{}", line.task, line.node, line.line);
-        context.output.program_line(&text, line.stream == "stderr")?;
+        context.output.program_line(&text, line.stream != "stdout")?;
     }
 }

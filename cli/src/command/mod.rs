@@ -1,7 +1,9 @@
 //! What each command asks of the agent, and what it makes of the answer.
 
 mod cluster;
+mod crashes;
 mod create;
+mod dev;
 mod local;
 mod logs;
 mod node;
@@ -35,17 +37,17 @@ pub async fn run(cli: Cli) -> u8 {
 
 async fn dispatch(output: &Output, global: Global, command: Command) -> Result<(), Error> {
     match command {
-        Command::Dev(dev) => Err(Error::Internal(format!("{dev:?}"))),
+        Command::Dev(args) => dev::run(output, &args).await,
         Command::Completion { shell } => local::completion(output, shell),
         Command::Man => local::man(output),
         Command::DialStdio { socket } => local::dial_stdio(socket).await,
         Command::Version => local::version(output, &global).await,
         Command::Cluster(command) => cluster::run(output, global, command).await,
         Command::Node(command) => node::run(Context::open(output, global).await?, command).await,
-        Command::Service(command) => service::run(Context::open(output, global).await?, command).await,
+        Command::Service(command) => service::run(output, global, command).await,
         Command::Operator(command) => operator::run(Context::open(output, global).await?, command).await,
         Command::Why { subject } => task::why(&Context::open(output, global).await?, &subject).await,
-        Command::Run(create) => create::run(Context::open(output, global).await?, *create).await,
+        Command::Run(create) => create::run(output, global, *create).await,
         Command::Ls => service::list(&Context::open(output, global).await?).await,
         Command::Ps(ps) => task::list(&Context::open(output, global).await?, &ps).await,
         Command::Logs(logs) => logs::run(&Context::open(output, global).await?, &logs).await,

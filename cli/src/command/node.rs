@@ -106,8 +106,8 @@ async fn set_availability(
     Ok(())
 }
 
-/// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again. What is
-/// amiss already is not the drain's to wait for.
+/// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again.
+/// What is amiss already is not the drain's to wait for.
 async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<ServiceGoal>, Error> {
     let mut names = BTreeSet::new();
     for detail in nodes {
@@ -120,7 +120,7 @@ async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<S
     let services: Vec<ServiceView> = context.client.get("/v1/services").await?;
     let leaning = services.into_iter().filter(|service| names.contains(&service.name));
     let services = leaning
-        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared })
+        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared, is_new: false })
         .collect();
     let mut goal = Goal { services, ..Goal::default() };
     let before = wait::glance(&context.client, &goal).await?;

@@ -1,7 +1,7 @@
 //! `sleepctl operator …`.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,14 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
     getrandom::fill(&mut seed).map_err(|error| Error::internal("no randomness", &error))?;
     let public_key = key::to_hex(SigningKey::from_bytes(&seed).verifying_key().as_bytes());
     // First the file: a key that nobody has must not be admitted.
-    keep(&path, &key::to_hex(&seed))
-        .map_err(|error| Error::Key { path: path.clone(), problem: error.to_string() })?;
+    keep(&path, &key::to_hex(&seed)).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::Failed {
+            what: format!("there is a key in {} already", path.display()),
+            lines: vec!["nothing changed".to_owned()],
+            hint: format!("sleepctl operator create {name} --key {name}.key"),
+        },
+        _ => Error::Key { path: path.clone(), problem: error.to_string() },
+    })?;
     let create = OperatorCreate { name: name.clone(), public_key: public_key.clone() };
     let changed: Changed = match context.client.change(Method::POST, "/v1/operators", &create).await {
         Ok(changed) => changed,

@@ -10,22 +10,23 @@ use sleep_wire::api::{
 use super::wait::{self, Goal, ServiceGoal, Want};
 use super::{Context, create, logs, task, update};
 use crate::args::service::{Remove, Scale};
-use crate::args::{Format, ServiceCommand};
+use crate::args::{Format, Global, ServiceCommand};
 use crate::client::path;
 use crate::error::Error;
-use crate::output::json;
+use crate::output::{Output, json};
 
-pub(super) async fn run(context: Context<'_>, command: ServiceCommand) -> Result<(), Error> {
+pub(super) async fn run(output: &Output, global: Global, command: ServiceCommand) -> Result<(), Error> {
+    let open = || Context::open(output, global.clone());
     match command {
-        ServiceCommand::Create(args) => create::run(context, *args).await,
-        ServiceCommand::Update(args) => update::run(context, *args).await,
-        ServiceCommand::Scale(args) => scale(context, &args).await,
-        ServiceCommand::Ls => list(&context).await,
-        ServiceCommand::Ps(args) => task::list(&context, &args).await,
-        ServiceCommand::Inspect { services } => inspect(&context, &services).await,
-        ServiceCommand::Logs(args) => logs::run(&context, &args).await,
-        ServiceCommand::History { service } => history(&context, &service).await,
-        ServiceCommand::Rm(args) => remove(context, &args).await,
+        ServiceCommand::Create(args) => create::run(output, global, *args).await,
+        ServiceCommand::Update(args) => update::run(open().await?, *args).await,
+        ServiceCommand::Scale(args) => scale(open().await?, &args).await,
+        ServiceCommand::Ls => list(&open().await?).await,
+        ServiceCommand::Ps(args) => task::list(&open().await?, &args).await,
+        ServiceCommand::Inspect { services } => inspect(&open().await?, &services).await,
+        ServiceCommand::Logs(args) => logs::run(&open().await?, &args).await,
+        ServiceCommand::History { service } => history(&open().await?, &service).await,
+        ServiceCommand::Rm(args) => remove(open().await?, &args).await,
     }
 }
 
@@ -73,7 +74,7 @@ pub(super) async fn scale(mut context: Context<'_>, args: &Scale) -> Result<(), 
         if wanted.insert(id.clone(), *replicas).is_some_and(|other| other != *replicas) {
             return Err(Error::Usage(format!("`{typed}` is given two numbers of replicas")));
         }
-        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas) });
+        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), is_new: false });
     }
     goals.dedup_by(|a, b| a.id == b.id);
     let changed: Changed =
@@ -87,7 +88,12 @@ pub(super) async fn remove(mut context: Context<'_>, args: &Remove) -> Result<()
     let details = find(&context, &args.services).await?;
     let mut goals: Vec<ServiceGoal> = details
         .into_iter()
-        .map(|detail| ServiceGoal { id: detail.service.id, name: detail.service.name, want: Want::Gone })
+        .map(|detail| ServiceGoal {
+            id: detail.service.id,
+            name: detail.service.name,
+            want: Want::Gone,
+            is_new: false,
+        })
         .collect();
     goals.sort_by(|a, b| a.id.cmp(&b.id));
     goals.dedup_by(|a, b| a.id == b.id);
@@ -102,9 +108,10 @@ pub(super) async fn settle(
     context: &mut Context<'_>,
     changed: ServiceChanged,
     want: Want,
+    is_new: bool,
 ) -> Result<(), Error> {
     context.durable(changed.durability);
-    finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want }]).await
+    finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want, is_new }]).await
 }
 
 async fn finish(context: &mut Context<'_>, services: Vec<ServiceGoal>) -> Result<(), Error> {

@@ -24,7 +24,8 @@ pub(super) async fn run(mut context: Context<'_>, args: Update) -> Result<(), Er
     let update = ServiceUpdate { spec, replicas, expected: Some(service.revision) };
     let path = path(&["services", &service.id]);
     let changed: ServiceChanged = context.client.change(Method::PUT, &path, &update).await?;
-    service::settle(&mut context, changed, replicas.map_or(Want::Settled, Want::Replicas)).await
+    let want = replicas.map_or(Want::Settled, Want::Replicas);
+    service::settle(&mut context, changed, want, false).await
 }
 
 fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {

@@ -1,26 +1,23 @@
 //! Waiting until the cluster is as was asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, TaskView};
+use sleep_wire::api::{NodeProgress, Progress, ServiceProgress};
 use sleep_wire::node::Availability;
 use tokio::time::{sleep, timeout};
 
 use super::Context;
+use super::crashes::Crashes;
 use crate::client::{self, Client, Lines, path};
 use crate::error::Error;
-use crate::output::progress::{self, Live};
+use crate::output::progress::Live;
 
 /// How long nothing may have a place before it is said to have none: a plan in the making is no refusal.
 const STUCK_FOR: Duration = Duration::from_millis(500);
 
 /// Between two tries to reach an agent that went away.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// How many failures of one slot make a crash loop.
-const CRASH_LOOP: u32 = 3;
 
 /// What is waited for.
 #[derive(Default)]
@@ -41,6 +38,8 @@ pub(super) struct ServiceGoal {
     pub(super) name: String,
     /// What it shall be.
     pub(super) want: Want,
+    /// Whether it is new: then all that failed did so while it was waited for.
+    pub(super) is_new: bool,
 }
 
 /// What a service shall be.
@@ -64,6 +63,16 @@ pub(super) struct NodeGoal {
     pub(super) availability: Availability,
 }
 
+impl ServiceGoal {
+    /// Whether its failures are failures of what is waited for.
+    fn is_watched_closely(&self) -> bool {
+        match self.want {
+            Want::Settled | Want::Replicas(_) => true,
+            Want::Gone | Want::Spared => false,
+        }
+    }
+}
+
 impl Goal {
     fn path(&self) -> String {
         let services = client::list(self.services.iter().map(|service| service.id.as_str()));
@@ -71,7 +80,8 @@ impl Goal {
         format!("{}?services={services}&nodes={nodes}", path(&["watch"]))
     }
 
-    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees something else.
+    /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees
+    /// something else.
     fn is_known(&self, progress: &Progress) -> bool {
         let services = self.services.iter().all(|goal| match (service(progress, goal), goal.want) {
             (None, Want::Gone | Want::Spared) => true,
@@ -105,8 +115,8 @@ fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress>
 /// Waits, showing how far the work is.
 ///
 /// # Errors
-/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes in a loop,
-/// its update stands still, or somebody removes it.
+/// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes
+/// in a loop, its update stands still, or somebody removes it.
 pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Progress, Error> {
     let last =
         RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });
@@ -195,14 +205,18 @@ async fn watch(
             return Ok(progress);
         }
         hopeless(goal, &progress, &last.borrow())?;
-        crashes.look(client, live, goal, &progress).await?;
+        for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
+            if let Some(service) = service(&progress, goal) {
+                crashes.look(client, live, goal, service).await?;
+            }
+        }
         *last.borrow_mut() = progress;
     }
 }
 
 /// Fails if no waiting will help.
 fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), Error> {
-    for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
+    for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
         let name = &goal.name;
         let found = service(progress, goal);
         let was_there = service(before, goal).is_some_and(|service| !service.removed);
@@ -217,53 +231,4 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), E
         }
     }
     Ok(())
-}
-
-/// Which slots failed how often while somebody waits.
-#[derive(Default)]
-struct Crashes {
-    failed: BTreeMap<String, (u32, bool)>,
-}
-
-impl Crashes {
-    /// Shows new failures with what the tasks wrote last.
-    ///
-    /// # Errors
-    /// [`Error::Failed`] at a crash loop.
-    async fn look(
-        &mut self,
-        client: &Client,
-        live: &Live<'_>,
-        goal: &Goal,
-        progress: &Progress,
-    ) -> Result<(), Error> {
-        for goal in goal.services.iter().filter(|goal| goal.want != Want::Gone && goal.want != Want::Spared) {
-            for slot in service(progress, goal).iter().flat_map(|service| &service.slots) {
-                let (count, is_failed) = self.failed.entry(slot.name.clone()).or_default();
-                let newly = slot.state == "failed" && !*is_failed;
-                *is_failed = slot.state == "failed";
-                if !newly {
-                    continue;
-                }
-                *count += 1;
-                let Some(task) = failed_task(client, &goal.id, &slot.name).await? else { continue };
-                if *count >= CRASH_LOOP {
-                    let what =
-                        format!("{} failed {count} times in a row; the cluster goes on trying", slot.name);
-                    let hint = format!("sleepctl logs {}", slot.name);
-                    return Err(Error::Failed { what, lines: progress::crash(&task), hint });
-                }
-                live.crashed(&task);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The task of a slot that failed last.
-async fn failed_task(client: &Client, service: &str, slot: &str) -> Result<Option<TaskView>, Error> {
-    let tasks: Vec<TaskView> =
-        client.get(&format!("{}?history=true", path(&["services", service, "tasks"]))).await?;
-    let failed = tasks.into_iter().filter(|task| task.name == slot && task.state == "failed");
-    Ok(failed.max_by(|a, b| a.since.cmp(&b.since)))
 }

@@ -9,7 +9,6 @@ use anstyle::{AnsiColor, Style};
 use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
 
 use super::time;
-use crate::client::DEFAULT_SOCKET;
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -83,6 +82,7 @@ fn said(error: &Error, changes: bool, words: &[String]) -> Said {
             said.more.extend(lines.iter().cloned());
             if hint.is_empty() { said } else { said.hint(hint) }
         }
+        Error::Interrupted { watch } if watch.is_empty() => Said::new("interrupted: nothing is left behind"),
         Error::Interrupted { watch } => {
             Said::new("interrupted: the work goes on without being watched").hint(watch)
         }
@@ -103,7 +103,7 @@ fn unreachable(hosts: &[String], why: &str, forbidden: bool) -> Said {
     if forbidden {
         return Said::new(format!("{one} may not be opened by this user: {why}"))
             .more("whoever may open it owns the cluster; it belongs to the group `sleepd`")
-            .hint("sudo usermod -aG sleepd \"$USER\"   (then log in anew)");
+            .hint("sudo usermod -aG sleepd \"$USER\"  # then log in anew");
     }
     let said = match hosts {
         [_] => Said::new(format!("no agent answers at {one}: {why}")),
@@ -113,11 +113,7 @@ fn unreachable(hosts: &[String], why: &str, forbidden: bool) -> Said {
         return said
             .hint(format!("sleepctl -H ssh://{} cluster status", host.split(':').next().unwrap_or(host)));
     }
-    if one == DEFAULT_SOCKET {
-        said.hint("systemctl status sleepd")
-    } else {
-        said.hint("sleepctl -H HOST cluster status")
-    }
+    said.hint("systemctl status sleepd")
 }
 
 fn key(path: &Path, problem: &str) -> Said {
@@ -145,7 +141,7 @@ fn refused(problem: &Problem, changes: bool, words: &[String]) -> Said {
         return said.hint(corrected);
     }
     if !problem.candidates.is_empty() {
-        said.more.push(format!("there is {}", problem.candidates.join(", ")));
+        said.more.push(format!("it may be one of {}", problem.candidates.join(", ")));
     }
     match advice(problem.code, words) {
         Some(hint) => said.hint(hint),
@@ -164,12 +160,12 @@ fn advice(code: Code, words: &[String]) -> Option<String> {
         Code::NoSuchToken => "sleepctl cluster token ls",
         Code::Ambiguous => return None,
         Code::Stale => "sleepctl service ls -o wide",
-        Code::BadToken => "sleepctl cluster token create   (on a member)",
-        Code::Refused | Code::NoDoor => "sleepctl cluster status   (on a member: it tells where it listens)",
+        Code::BadToken => "sleepctl cluster token create  # on a member",
+        Code::Refused | Code::NoDoor => "sleepctl cluster status  # on a member: it tells where it listens",
         Code::LastControl => "sleepctl node promote NODE",
         Code::Storage | Code::Internal => "journalctl -u sleepd -n 50",
         Code::Unsupported | Code::Unknown => "sleepctl version",
-        Code::Forbidden => "sleepctl operator create NAME   (on a member)",
+        Code::Forbidden => "sleepctl operator create NAME  # on a member",
         Code::Invalid | Code::BadRequest | Code::CommandReused => return Some(help(words)),
     };
     Some(advice.to_owned())

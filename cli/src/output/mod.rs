@@ -113,7 +113,10 @@ impl Output {
         match self.format {
             Format::Json => self.json(&items.iter().map(Item::json).collect::<Vec<_>>()),
             Format::Name => self.each(items.iter().map(Item::name)),
-            Format::Table | Format::Wide if self.quiet => self.each(items.iter().map(Item::id)),
+            Format::Table | Format::Wide if self.quiet => {
+                // A task that nobody runs yet has no id.
+                self.each(items.iter().map(Item::id).filter(|id| !id.is_empty()))
+            }
             Format::Table | Format::Wide => self.line(&table::list(items, &self.look)),
         }
     }

@@ -1,6 +1,5 @@
 //! How far the work is, for people who wait: a picture on a terminal, a line a change elsewhere.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,27 +18,23 @@ const TURN: Duration = Duration::from_millis(100);
 pub struct Live<'a> {
     output: &'a Output,
     picture: Option<ProgressBar>,
-    last: Lines,
+    last: Option<Progress>,
 }
-
-/// What was said of each thing last.
-type Lines = BTreeMap<String, String>;
 
 impl<'a> Live<'a> {
     /// Shows nothing yet; nothing ever, to those who want ids alone.
     pub fn new(output: &'a Output) -> Self {
         let picture = (output.is_watched() && !output.quiet).then(|| {
-            let bar = ProgressBar::new_spinner().with_style(
-                ProgressStyle::with_template("{msg}\n{spinner} {elapsed}").unwrap_or_else(|_| {
-                    // Without its template a spinner still turns.
-                    ProgressStyle::default_spinner()
-                }),
-            );
+            let style = ProgressStyle::with_template("{msg}\n{spinner} {elapsed}");
+            let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| {
+                // Without its template a spinner still turns.
+                ProgressStyle::default_spinner()
+            }));
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             bar.enable_steady_tick(TURN);
             bar
         });
-        Self { output, picture, last: Lines::new() }
+        Self { output, picture, last: None }
     }
 
     /// Shows this.
@@ -48,23 +43,12 @@ impl<'a> Live<'a> {
             Some(bar) => bar.set_message(picture(progress).join("\n")),
             None if self.output.quiet => {}
             None => {
-                let now = lines(progress);
-                for (what, said) in &now {
-                    if self.last.get(what) != Some(said) {
-                        self.output.note(&format!("{what}  {said}"));
-                    }
+                for line in news(self.last.as_ref(), progress) {
+                    self.output.note(&line);
                 }
-                for gone in self.last.keys().filter(|what| !now.contains_key(*what)) {
-                    self.output.note(&format!("{gone}  gone"));
-                }
-                self.last = now;
+                self.last = Some(progress.clone());
             }
         }
-    }
-
-    /// Shows how a task failed.
-    pub fn crashed(&self, task: &TaskView) {
-        self.say(&crash(task).join("\n"));
     }
 
     /// Says something beside it.
@@ -99,25 +83,47 @@ pub fn crash(task: &TaskView) -> Vec<String> {
     std::iter::once(first).chain(last).collect()
 }
 
-fn lines(progress: &Progress) -> Lines {
-    let mut lines = Lines::new();
-    for service in &progress.services {
-        if !service.removed {
-            for slot in &service.slots {
-                lines.insert(slot.name.clone(), of_slot(slot));
-            }
-        }
-        if service.ending > 0 {
-            lines.insert(service.name.clone(), format!("{} to end", tasks(service.ending)));
-        }
-        if !service.update.is_empty() {
-            lines.insert(format!("{} update", service.name), service.update.clone());
+/// What there is to say that was not said before, a line each. What is well from the beginning is no news,
+/// and a failure is told elsewhere, with what the task wrote last.
+fn news(before: Option<&Progress>, now: &Progress) -> Vec<String> {
+    let mut news = Vec::new();
+    for node in &now.nodes {
+        let was = before.and_then(|before| before.nodes.iter().find(|other| other.id == node.id));
+        if was.is_none_or(|was| of_node(was) != of_node(node)) {
+            news.push(format!("{}  {}", node.name, of_node(node)));
         }
     }
-    for node in &progress.nodes {
-        lines.insert(node.name.clone(), of_node(node));
+    for service in &now.services {
+        let was = before.and_then(|before| before.services.iter().find(|other| other.id == service.id));
+        news.extend(news_of(was, service));
     }
-    lines
+    news
+}
+
+fn news_of(before: Option<&ServiceProgress>, now: &ServiceProgress) -> Vec<String> {
+    let mut news = Vec::new();
+    let slots_before = before.map(|before| before.slots.as_slice()).unwrap_or_default();
+    for slot in now.slots.iter().filter(|_| !now.removed) {
+        let was = slots_before.iter().find(|other| other.name == slot.name);
+        let is_new = match (before, was) {
+            (None, _) => !slot.settled,
+            (Some(_), None) => true,
+            (Some(_), Some(was)) => of_slot(was) != of_slot(slot),
+        };
+        if is_new && slot.state != "failed" {
+            news.push(format!("{}  {}", slot.name, of_slot(slot)));
+        }
+    }
+    for gone in slots_before.iter().filter(|was| now.slots.iter().all(|slot| slot.name != was.name)) {
+        news.push(format!("{}  gone", gone.name));
+    }
+    if now.ending > 0 && before.is_none_or(|before| before.ending != now.ending) {
+        news.push(format!("{}  {} to end", now.name, tasks(now.ending)));
+    }
+    if !now.update.is_empty() && before.is_none_or(|before| before.update != now.update) {
+        news.push(format!("{}  {}", now.name, now.update));
+    }
+    news
 }
 
 fn picture(progress: &Progress) -> Vec<String> {

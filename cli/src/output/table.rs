@@ -22,7 +22,12 @@ pub struct Cell {
 impl Cell {
     /// Text that may be broken into lines where the terminal is narrow.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { inner: comfy_table::Cell::new_owned(text.into()), whole: false }
+        let mut text = text.into();
+        // What other machines say may steer a terminal, and a line's end ends the row.
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, " ");
+        }
+        Self { inner: comfy_table::Cell::new_owned(text), whole: false }
     }
 
     /// A name: it stays in one piece.
@@ -42,6 +47,9 @@ impl Cell {
 
     /// The same, faint.
     pub fn faint(self) -> Self {
+        if self.inner.content().is_empty() {
+            return self;
+        }
         Self { inner: self.inner.add_attribute(Attribute::Dim), ..self }
     }
 }
@@ -51,16 +59,41 @@ pub fn short_id<'a>(id: &'a str, look: &Look) -> &'a str {
     if look.short_ids { id.get(..SHORT_ID).unwrap_or(id) } else { id }
 }
 
-/// A list's table, its heads first.
+/// A list's table, its heads first. Where the terminal is too narrow, columns that say nothing are left out.
 pub fn list<T: Item>(items: &[T], look: &Look) -> String {
-    let heads = T::heads(look.wide);
-    let rows: Vec<Vec<Cell>> = items.iter().map(|item| item.cells(look)).collect();
-    let whole: Vec<bool> = (0..heads.len()).map(|at| rows.iter().any(|row| row[at].whole)).collect();
+    let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(items.len() + 1);
+    rows.push(T::heads(look.wide).iter().map(|head| Cell::text(*head)).collect());
+    rows.extend(items.iter().map(|item| item.cells(look)));
+    let columns = rows[0].len();
+    let says = |column: usize| rows[1..].iter().any(|row| !row[column].inner.content().is_empty());
+    let all: Vec<usize> = (0..columns).collect();
+    let telling: Vec<usize> = (0..columns).filter(|column| says(*column)).collect();
+    let fits = |widths: usize| look.width.is_none_or(|width| widths <= usize::from(width));
+    let natural: usize = all.iter().map(|column| widths(&rows, *column).1).sum();
+    let shown = if fits(natural) || telling.is_empty() { all } else { telling };
+    let least: usize = shown.iter().map(|column| widths(&rows, *column).0).sum();
+    let width = look.width.filter(|_| fits(least));
+    let whole: Vec<bool> = shown.iter().map(|column| is_whole(&rows, *column)).collect();
     let mut table = plain();
-    table.set_header(heads.iter().copied());
-    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| cell.inner)));
-    arrange(&mut table, &whole, look.width);
+    for row in rows {
+        let cells = row.into_iter().enumerate().filter(|(column, _)| shown.contains(column));
+        table.add_row(cells.map(|(_, cell)| cell.inner).collect::<Vec<_>>());
+    }
+    arrange(&mut table, &whole, width);
     table.trim_fmt()
+}
+
+fn is_whole(rows: &[Vec<Cell>], column: usize) -> bool {
+    rows[1..].iter().any(|row| row[column].whole)
+}
+
+/// How narrow a column can be, and how wide it would be.
+fn widths(rows: &[Vec<Cell>], column: usize) -> (usize, usize) {
+    let widths = rows.iter().map(|row| row[column].inner.content().chars().count());
+    let width = widths.max().unwrap_or(0);
+    let gap = if column + 1 == rows[0].len() { 0 } else { usize::from(GAP) };
+    let least = if is_whole(rows, column) { width } else { width.min(NARROWEST) };
+    (gap + least, gap + width)
 }
 
 /// Names with values, one a line.
@@ -79,7 +112,7 @@ fn plain() -> Table {
     table
 }
 
-/// Breaks long cells where the terminal is too narrow; where even that does not help, the terminal breaks lines.
+/// Breaks long cells where the terminal is too narrow for them.
 fn arrange(table: &mut Table, whole: &[bool], width: Option<u16>) {
     let last = whole.len().saturating_sub(1);
     for (at, column) in table.column_iter_mut().enumerate() {
@@ -88,17 +121,7 @@ fn arrange(table: &mut Table, whole: &[bool], width: Option<u16>) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    let Some(width) = width else { return };
-    let widths = table.column_max_content_widths();
-    let least: usize = widths
-        .iter()
-        .zip(whole)
-        .map(|(content, whole)| {
-            let content = usize::from(*content);
-            usize::from(GAP) + if *whole { content } else { content.min(NARROWEST) }
-        })
-        .sum();
-    if least <= usize::from(width) {
+    if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
 }

@@ -73,8 +73,8 @@ fn trouble(task: &TaskView) -> String {
     }
 }
 
-/// By service and slot, each slot's past below it, newest first. The past of slots that are gone is shown only if
-/// `all` is wanted.
+/// By service and slot, each slot's past below it, newest first. The past of slots that are gone is shown
+/// only if `all` is wanted.
 pub fn sorted(mut tasks: Vec<TaskView>, all: bool) -> Vec<TaskView> {
     let slots: BTreeSet<String> =
         tasks.iter().filter(|task| !task.history).map(|task| task.name.clone()).collect();

@@ -12,8 +12,8 @@ impl Moment {
         Self(Timestamp::now())
     }
 
-    /// How long ago something was, in its largest unit: `3m`. Nothing for what has no time; `0s` for what another
-    /// clock puts into the future.
+    /// How long ago something was, in its largest unit: `3m`. Nothing for what has no time; `0s` for what
+    /// another clock puts into the future.
     pub fn age(self, since: Option<&str>) -> String {
         let Some(since) = since.and_then(|text| text.parse::<Timestamp>().ok()) else {
             return String::new();
@@ -36,10 +36,11 @@ pub fn coarse(seconds: u64) -> String {
     format!("{left}y")
 }
 
-/// A length of time with its tenths, while they matter.
+/// A length of time, as exact as matters.
 pub fn exact(time: std::time::Duration) -> String {
     match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{:.1} s", time.as_secs_f64()),
         10..120 => format!("{} s", time.as_secs()),
         seconds => format!("{} min", seconds / 60),
     }

@@ -4,6 +4,7 @@ use sleep_wire::api::Why;
 
 pub use super::node::{availability, role};
 pub use super::task::sorted;
+pub use super::time::exact;
 use super::{error, time};
 
 /// Why something is as it is.

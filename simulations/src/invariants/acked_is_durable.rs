@@ -1,7 +1,8 @@
 //! An acknowledged command survives what its answer promised.
 //!
-//! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is answered,
-//! and on another's if the answer says so; from then on each of these disks has them, or greater ones, for ever.
+//! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
+//! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
+//! ones, for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 

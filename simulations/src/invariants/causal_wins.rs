@@ -1,7 +1,7 @@
 //! A write that had seen another beats it, whatever the clocks say.
 //!
-//! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp that had
-//! been handed to that node's disk before: those are what it had seen.
+//! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
+//! that had been handed to that node's disk before: those are what it had seen.
 
 use std::collections::BTreeMap;
 

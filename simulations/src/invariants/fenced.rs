@@ -1,7 +1,7 @@
 //! No assignment of an epoch below the durable one is newly acted upon.
 //!
-//! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the fence
-//! says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
+//! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the
+//! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
 
 use std::collections::BTreeMap;
 

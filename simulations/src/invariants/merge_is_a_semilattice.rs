@@ -1,6 +1,7 @@
 //! Equal sets of records give equal state, whatever the order.
 //!
-//! Once a second: nodes whose records are the same bytes have one digest, and nodes of one digest the same records.
+//! Once a second: nodes whose records are the same bytes have one digest, and nodes of one digest the same
+//! records.
 
 use std::collections::BTreeMap;
 

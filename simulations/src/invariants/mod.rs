@@ -1,7 +1,7 @@
 //! The laws, one file each: what must hold whatever goes wrong.
 //!
-//! A law sees what agents did ([`Law::see`]) and how the world stands after each event ([`Law::after`]) and once a
-//! second ([`Law::look`]). It may restate a rule; it decides nothing.
+//! A law sees what agents did ([`Law::see`]) and how the world stands after each event ([`Law::after`]) and
+//! once a second ([`Law::look`]). It may restate a rule; it decides nothing.
 //!
 //! # Not here
 //! What must hold once nothing goes wrong any more: see `liveness`.

@@ -1,7 +1,7 @@
 //! Equal facts give an equal plan on every node.
 //!
-//! Once in five seconds: nodes with one digest that believe the same of every member's life and of the lease answer
-//! alike which services there are, how many tasks each should have, and which task stands where.
+//! Once in five seconds: nodes with one digest that believe the same of every member's life and of the lease
+//! answer alike which services there are, how many tasks each should have, and which task stands where.
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,8 @@
 //! 0 at init ──▶ max(stamps seen) + boot-clock time since ──▶ stamps of this node, strictly rising
 //!                        ▲ restored from the largest durable stamp
 //! ```
-//! Hybrid logical clocks: Kulkarni et al. 2014, with the boot clock in place of the physical one, so a host's wrong
-//! date can neither win nor lose a write.
+//! Hybrid logical clocks: Kulkarni et al. 2014, with the boot clock in place of the physical one, so a host's
+//! wrong date can neither win nor lose a write.
 //!
 //! # Invariants
 //! - `causal_wins`: a stamp made after another was observed is greater than it.
@@ -32,8 +32,8 @@ pub struct Clock {
     anchor_at: Instant,
     /// The greatest stamp made or seen in this generation.
     last: u64,
-    /// Whether another node's time was seen since the start: before that nothing is "ahead", for this node may have
-    /// been off for a year.
+    /// Whether another node's time was seen since the start: before that nothing is "ahead", for this node
+    /// may have been off for a year.
     settled: bool,
 }
 
@@ -71,19 +71,19 @@ impl Clock {
         ClusterTime { generation: self.generation, hlc: self.last.max(ms << 16) }
     }
 
-    /// A stamp: greater than every one that was made or seen here. Where 65,536 fall into a millisecond, the next
-    /// borrows from the millisecond after.
+    /// A stamp: greater than every one that was made or seen here. Where 65,536 fall into a millisecond, the
+    /// next borrows from the millisecond after.
     ///
-    /// In a cluster that a forged stamp drove to [`ClusterTime::LIMIT_MS`] it is one that nobody accepts, until
-    /// the cluster is recovered: see [`valid`].
+    /// In a cluster that a forged stamp drove to [`ClusterTime::LIMIT_MS`] it is one that nobody accepts,
+    /// until the cluster is recovered: see [`valid`].
     pub fn tick(&mut self, now: Instant) -> ClusterTime {
         self.last = self.present(now).hlc.max(self.last.saturating_add(1));
         self.follow(now);
         ClusterTime { generation: self.generation, hlc: self.last }
     }
 
-    /// Looks at a stamp, or at the time that rode in a frame: own stamps are greater from here on. `author` wrote or
-    /// sent it.
+    /// Looks at a stamp, or at the time that rode in a frame: own stamps are greater from here on. `author`
+    /// wrote or sent it.
     pub fn observe(&mut self, now: Instant, author: NodeId, seen: ClusterTime) -> Observed {
         if !valid(seen) {
             return Observed::Invalid;
@@ -105,8 +105,8 @@ impl Clock {
         Observed::Taken
     }
 
-    /// Begins a generation, when a survivor recovers its cluster. Milliseconds run on, unless they were driven into
-    /// the last half of their range: that is the way out of a poisoned register.
+    /// Begins a generation, when a survivor recovers its cluster. Milliseconds run on, unless they were
+    /// driven into the last half of their range: that is the way out of a poisoned register.
     pub fn recover(&mut self, now: Instant, generation: u16) {
         if generation > self.generation {
             let ms = self.present(now).ms();

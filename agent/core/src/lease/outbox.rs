@@ -5,6 +5,8 @@ use alloc::collections::VecDeque;
 use sleep_wire::NodeId;
 use sleep_wire::lease::LeaseMessage;
 
+use super::rules::{Rule, Rules};
+
 /// Messages in the order in which they were made, each behind the write that was the newest then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
@@ -21,7 +23,8 @@ struct Held {
 }
 
 impl Outbox {
-    /// The most messages held: a disk that hangs must not fill the memory. The oldest are lost, as on a network.
+    /// The most messages held: a disk that hangs must not fill the memory. The oldest are lost, as on a
+    /// network.
     const LIMIT: usize = 64;
 
     /// A token for a write that is now asked for.
@@ -35,8 +38,12 @@ impl Outbox {
         self.durable = self.durable.max(token.min(self.written));
     }
 
-    /// Takes a message in.
+    /// Takes a message in. One that is held already is not said twice: whoever repeats a question while the
+    /// disk is slow gets one answer.
     pub(super) fn push(&mut self, to: NodeId, message: LeaseMessage) {
+        if self.held.iter().any(|held| held.to == to && held.message == message) {
+            return;
+        }
         if self.held.len() == Self::LIMIT {
             self.held.pop_front();
         }
@@ -44,8 +51,8 @@ impl Outbox {
     }
 
     /// The next message that may leave.
-    pub(super) fn pop(&mut self) -> Option<(NodeId, LeaseMessage)> {
-        if self.held.front()?.behind > self.durable {
+    pub(super) fn pop(&mut self, rules: Rules) -> Option<(NodeId, LeaseMessage)> {
+        if self.held.front()?.behind > self.durable && rules.hold(Rule::DurableBeforeSaid) {
             return None;
         }
         self.held.pop_front().map(|held| (held.to, held.message))
@@ -56,7 +63,8 @@ impl Outbox {
         self.held.clear();
     }
 
-    /// Counts tokens from the newest durable one, so that equal futures are equal states. Gives what was taken off.
+    /// Counts tokens from the newest durable one, so that equal futures are equal states. Gives what was
+    /// taken off.
     #[cfg(test)]
     pub(super) fn rebase(&mut self) -> u64 {
         let by = self.durable;

@@ -57,7 +57,8 @@ impl Membership {
     }
 
     pub(super) fn take_boot(&mut self, highest: u32, cloned: bool) {
-        if highest > self.me.boot.max(self.boots.old_disk) {
+        let plausible = highest <= self.me.boot.saturating_add(profile::BOOTS_UNSEEN);
+        if plausible && highest > self.me.boot.max(self.boots.old_disk) {
             self.boots.old_disk = highest;
             self.outputs.push_back(MembershipOutput::OldDisk { known: highest });
         }

@@ -33,7 +33,8 @@ impl Membership {
             self.health.worsen(1);
             // foca drops its timers with its identity, those that would end a suspicion too.
             self.suspicions.clear();
-            // Under its new identity foca waits for somebody to speak to it. It knows enough to go on by itself.
+            // Under its new identity foca waits for somebody to speak to it. It knows enough to go on by
+            // itself.
             drop(self.engine.apply_many(core::iter::empty(), false, &mut effects));
         }
         let renewed = effects.renewed.is_some();
@@ -76,10 +77,13 @@ impl Membership {
             let probe = core::mem::take(&mut self.probe);
             let failed = self.probe_failures;
             self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
-            if probe.target.is_some() && self.probe_failures == failed {
-                self.health.recover();
-            } else if probe.target.is_some() && !probe.heard_others {
-                self.health.worsen(1);
+            match probe.target {
+                Some(node) if self.probe_failures == failed => {
+                    self.health.recover();
+                    self.tell_survivor(node);
+                }
+                Some(_) if !probe.heard_others => self.health.worsen(1),
+                Some(_) | None => {}
             }
         } else {
             self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
@@ -105,7 +109,10 @@ impl Membership {
                 }
             } else if self.table.get(peer.node).is_none() {
                 self.overhear(&update);
-            } else if peer.boot > 0 && self.absorb(now, from, &update) {
+            } else if peer.boot > 0
+                && (from == peer.node || self.table.is_plausible(&peer))
+                && self.absorb(now, from, &update)
+            {
                 news.push(update);
             }
         }
@@ -123,7 +130,7 @@ impl Membership {
         }
         match update.state() {
             State::Alive => false,
-            State::Suspect => {
+            State::Suspect if update.incarnation() < u16::MAX => {
                 let news = update.incarnation() >= self.incarnation;
                 if news {
                     self.incarnation = update.incarnation().saturating_add(1);
@@ -131,7 +138,14 @@ impl Membership {
                 }
                 news
             }
-            State::Down => self.may_renew(now),
+            // Against the last incarnation, as against death, only a new identity helps.
+            State::Suspect | State::Down => {
+                let may = self.may_renew(now);
+                if may {
+                    self.renewed_at = Some(now);
+                }
+                may
+            }
         }
     }
 

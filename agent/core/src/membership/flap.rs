@@ -17,8 +17,8 @@ pub(super) struct Flap {
 }
 
 impl Membership {
-    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the same boot
-    /// that comes and goes is a bad link.
+    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the
+    /// same boot that comes and goes is a bad link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
         if restarted {
             self.flaps.remove(&node);

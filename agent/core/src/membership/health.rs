@@ -1,4 +1,5 @@
-//! Whether this node itself is the slow one (Lifeguard's local health): the worse, the more time it gives others.
+//! Whether this node itself is the slow one (Lifeguard's local health): the worse, the more time it gives
+//! others.
 
 use core::time::Duration;
 

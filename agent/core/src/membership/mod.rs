@@ -3,19 +3,19 @@
 //! ```text
 //!                  own probe failed, direct and indirect; or somebody says so
 //!        ┌───────┐ ───────────────────────────────────────────▶ ┌─────────┐
-//!   ┌───▶│ alive │                                               │ suspect │ told first; confirmed by witnesses
+//!   ┌───▶│ alive │                                               │ suspect │ told first
 //!   │    └───────┘ ◀─────────────────────────────────────────── └─────────┘
 //!   │        │                 it contradicts                        │ its time is over
 //!   │        │ it leaves                                             ▼
 //!   │        └────────────────────────────────────────────────▶ ┌──────┐
-//!   └────────────────────────────────────────────────────────── │ down │ sought for ever, until it is removed
+//!   └────────────────────────────────────────────────────────── │ down │ sought until removed
 //!     a higher boot, or the same one renewed (held down longer  └──────┘
 //!     each time that it flaps)
 //! ```
-//! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before timers, and
-//! a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member now, before work
-//! moves; rosters, at a join and every minute between a random pair; seeking members that are down; restarts and
-//! leaving, announced.
+//! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before
+//! timers, and a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member
+//! now, before work moves; rosters, at a join and every minute between a random pair; seeking members that
+//! are down; restarts and leaving, announced.
 //!
 //! # Invariants
 //! - `known_only`: a node that is no unremoved member is neither heard nor spoken of.
@@ -24,7 +24,8 @@
 //! - Nothing is written to disk, and nothing is sent in a cluster of one.
 //!
 //! # Not here
-//! Addresses and connections: `net`. Who is a member: `trust`. What becomes of a down node's tasks: `placement`.
+//! Addresses and connections: `net`. Who is a member: `trust`. What becomes of a down node's tasks:
+//! `placement`.
 
 mod boot;
 mod confirm;
@@ -91,6 +92,8 @@ pub struct Membership {
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
     seeking: Option<Seeking>,
+    /// When somebody was sent a whole roster.
+    rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
     boots: Boots,
     rng: SmallRng,
@@ -118,8 +121,8 @@ enum RosterWanted {
 }
 
 impl Membership {
-    /// A node that knows nobody yet. `me.boot` is its persisted count of starts, from 1; `seed` feeds every choice
-    /// that it makes.
+    /// A node that knows nobody yet. `me.boot` is its persisted count of starts, from 1; `seed` feeds every
+    /// choice that it makes.
     pub fn new(me: Peer, profile: Profile, seed: u64, now: Instant) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let engine = swim::engine(me, &profile, rng.random());
@@ -143,6 +146,7 @@ impl Membership {
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
+            rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
             rng,
@@ -243,9 +247,11 @@ impl Membership {
             return;
         }
         let sender = packet.sender();
+        self.disbelieve(now, sender.id());
         let known = self.table.get(from).copied();
         let outdated = known.is_some_and(|known| known.peer != *sender.id() && !self.table.is_news(&sender));
         self.absorb(now, from, &sender);
+        self.table.prove(sender.id());
         // foca believes nothing of what a member says that is down, or older than what is known of it.
         let trusted = !outdated && self.table.get(from).is_some_and(table::Known::is_live);
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };
@@ -262,7 +268,7 @@ impl Membership {
         match message {
             MembershipMessage::Roster { members, answer } => self.take_roster(now, from, &members, answer),
             MembershipMessage::RosterDigest { digest, members } => {
-                self.compare_roster(from, digest, members);
+                self.compare_roster(now, from, digest, members);
             }
             MembershipMessage::Witness { about, incarnation } => {
                 self.hear_witness(now, from, about, incarnation);
@@ -346,18 +352,31 @@ impl Membership {
     fn remove_member(&mut self, now: Instant, node: NodeId) {
         let Some(known) = self.table.remove(node) else { return };
         if known.is_heard_of() {
-            self.drive(now, |engine, effects| {
-                let down = Member::new(known.peer, known.incarnation, State::Down);
-                drop(engine.apply_many(core::iter::once(down), false, &mut *effects));
-                drop(engine.handle_timer(Timer::RemoveDown(known.peer), effects));
-            });
+            self.forget(now, known.peer);
         }
         self.suspicions.remove(&node);
         self.confirms.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);
+        self.rosters_sent.remove(&node);
         self.boots.forget(node);
         self.resize();
+    }
+
+    /// A member's own word goes before what others said of it.
+    fn disbelieve(&mut self, now: Instant, said: &Peer) {
+        if let Some(peer) = self.table.disbelieve(now, said) {
+            self.forget(now, peer);
+            self.suspicions.remove(&peer.node);
+        }
+    }
+
+    /// Makes foca forget an identity.
+    fn forget(&mut self, now: Instant, peer: Peer) {
+        self.drive(now, |engine, effects| {
+            drop(engine.apply_many(core::iter::once(Member::down(peer)), false, &mut *effects));
+            drop(engine.handle_timer(Timer::RemoveDown(peer), effects));
+        });
     }
 
     fn take_leave(&mut self, now: Instant, node: NodeId) {

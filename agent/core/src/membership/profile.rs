@@ -25,8 +25,8 @@ impl Profile {
     pub const WAN: Self = Self { probe_period: ms(2000), probe_rtt: ms(700), gossip_every: ms(500) };
 
     /// How long a suspected member has to contradict, in a cluster of `members`, once `confirmed` of `wanted`
-    /// others have confirmed the suspicion. Lifeguard's shape (Dadgar et al. 2018): the first confirmation counts
-    /// most. Where nobody else is left to confirm, there is nothing to wait for.
+    /// others have confirmed the suspicion. Lifeguard's shape (Dadgar et al. 2018): the first confirmation
+    /// counts most. Where nobody else is left to confirm, there is nothing to wait for.
     pub fn suspicion(&self, members: usize, confirmed: usize, wanted: usize) -> Duration {
         /// 256 · log(confirmed + 1) ⁄ log(wanted + 1)
         const SHARE: [[u32; 4]; WITNESSES + 1] =
@@ -73,6 +73,9 @@ pub const DIGEST_EVERY: Duration = Duration::from_secs(60);
 /// How soon a roster that did not come is asked for again, from somebody else.
 pub const ROSTER_RETRY: Duration = Duration::from_secs(2);
 
+/// How often one member is sent a whole roster at most.
+pub const ROSTER_EVERY: Duration = Duration::from_secs(1);
+
 /// Members of one roster message.
 pub const ROSTER_CHUNK: usize = 4096;
 
@@ -92,16 +95,20 @@ pub const RESTART_HOLD_MAX: Duration = Duration::from_secs(600);
 /// A member that went down within this time of coming back flaps.
 pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 
-/// For how long a member must stay up before it is believed again: at its first return, its second, and so on.
+/// For how long a member must stay up before it is believed again: at its first return, its second, and so
+/// on.
 pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), Duration::from_secs(45)];
 
-/// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for a boot.
+/// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for
+/// a boot.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long after its start a node asks those it meets for its boot counter, and how many it asks.
 pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
+/// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
+pub const BOOTS_UNSEEN: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -49,11 +49,17 @@ impl Membership {
         let pass_on = updates.len() <= PASS_ON;
         self.learn(now, from, updates, pass_on);
         if answer {
-            self.send_roster(from, false);
+            self.send_roster(now, from, false);
         }
     }
 
-    fn send_roster(&mut self, to: NodeId, answer: bool) {
+    /// Sends all that is known, but to nobody twice in a moment, whatever it asks for.
+    fn send_roster(&mut self, now: Instant, to: NodeId, answer: bool) {
+        let last = self.rosters_sent.get(&to).copied();
+        if last.is_some_and(|last| now.since(last) < profile::ROSTER_EVERY) {
+            return;
+        }
+        self.rosters_sent.insert(to, now);
         let entries: Vec<RosterEntry> = self.table.entries().chain([self.own_entry()]).collect();
         for chunk in entries.chunks(profile::ROSTER_CHUNK) {
             self.say(to, MembershipMessage::Roster { members: chunk.to_vec(), answer });
@@ -68,9 +74,9 @@ impl Membership {
         self.say(to, MembershipMessage::RosterDigest { digest, members });
     }
 
-    pub(super) fn compare_roster(&mut self, from: NodeId, digest: u64, members: u32) {
+    pub(super) fn compare_roster(&mut self, now: Instant, from: NodeId, digest: u64, members: u32) {
         if self.digest() != (digest, members) {
-            self.send_roster(from, true);
+            self.send_roster(now, from, true);
         }
     }
 
@@ -100,8 +106,8 @@ impl Membership {
         }
     }
 
-    /// Somebody is down who was not a moment ago, or was never heard of: seeking begins again at its fastest. A node
-    /// that has met nobody since its start does not wait at all.
+    /// Somebody is down who was not a moment ago, or was never heard of: seeking begins again at its fastest.
+    /// A node that has met nobody since its start does not wait at all.
     pub(super) fn seek_soon(&mut self, now: Instant) {
         let version = self.version();
         let after = profile::REACH_FIRST * self.seekers();
@@ -111,8 +117,8 @@ impl Membership {
         self.timers.arm(now + wait, Due::Reach { version });
     }
 
-    /// Seeks a random member that is down: partitions heal, and nodes come back, without anybody's help. Rarer with
-    /// time, and with the number of those who seek too.
+    /// Seeks a random member that is down: partitions heal, and nodes come back, without anybody's help.
+    /// Rarer with time, and with the number of those who seek too.
     pub(super) fn reach(&mut self, now: Instant, version: u32) {
         let Some(seeking) = self.seeking.filter(|seeking| seeking.version == version) else { return };
         let sought: Vec<NodeId> = self.table.down().to_vec();

@@ -107,7 +107,8 @@ impl Membership {
             if about == self.me {
                 self.learn(now, from, Vec::from([claim]), true);
             }
-            // Whoever doubts is told directly, and reliably; whoever doubts an older identity learns the new one.
+            // Whoever doubts is told directly, and reliably; whoever doubts an older identity learns the new
+            // one.
             let members = Vec::from([self.own_entry()]);
             self.say(from, MembershipMessage::Roster { members, answer: false });
             return;
@@ -142,6 +143,15 @@ impl Membership {
         self.suspicions.remove(&node);
         self.absorb(now, self.me.node, &Member::new(peer, incarnation, State::Down));
         self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
+    }
+
+    /// foca's own probe of a member succeeded. One that answers and is suspected all the same was never told.
+    pub(super) fn tell_survivor(&mut self, node: NodeId) {
+        let Some(known) = self.table.get(node) else { return };
+        if known.liveness == Liveness::Suspect && !self.suspicions.contains_key(&node) {
+            let (about, incarnation) = (known.peer, known.incarnation);
+            self.say(node, MembershipMessage::Witness { about, incarnation });
+        }
     }
 
     /// News of a member that end this node's suspicion of it.

@@ -83,8 +83,8 @@ pub(super) fn engine(me: Peer, profile: &Profile, seed: u64) -> Engine {
     Foca::with_custom_broadcast(me, config(profile, 1), rng, SwimCodec, NoBroadcasts)
 }
 
-/// foca's configuration for a cluster of about so many members. It forgets nobody and seeks nobody by itself, and it
-/// never lets a suspicion run out: this room does.
+/// foca's configuration for a cluster of about so many members. It forgets nobody and seeks nobody by itself,
+/// and it never lets a suspicion run out: this room does.
 pub(super) fn config(profile: &Profile, members: usize) -> Config {
     const THREE: NonZeroUsize = NonZeroUsize::new(FANOUT).expect("a constant that is not 0");
     const SWIM: NonZeroUsize = NonZeroUsize::new(MAX_SWIM).expect("a constant that is not 0");
@@ -103,10 +103,11 @@ pub(super) fn config(profile: &Profile, members: usize) -> Config {
     }
 }
 
-/// How often one piece of news is passed on by each member: logarithmic in their number.
+/// How often one piece of news is passed on by each member. Where all pass it on to members picked at random,
+/// one misses it with a chance of e to the minus so many; the roster digests find what was missed.
 pub(super) fn transmissions(members: usize) -> NonZeroU8 {
-    let doublings = u8::try_from(members.max(1).ilog2()).unwrap_or(u8::MAX);
-    NonZeroU8::MIN.saturating_add(3).saturating_add(doublings)
+    const LEAST: NonZeroU8 = NonZeroU8::new(10).expect("a constant that is not 0");
+    LEAST.saturating_add(u8::try_from(members.max(1).ilog2() / 2).unwrap_or(u8::MAX))
 }
 
 /// One of foca's packets.

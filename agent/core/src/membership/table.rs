@@ -1,7 +1,7 @@
 //! What is believed of each member: foca's own rules over again, in a table that can be looked up and summed.
 //!
-//! foca finds a member by walking its list and does not say what changed. This table takes every update first, tells
-//! what is news, and only news go on to foca. A test holds the two against each other.
+//! foca finds a member by walking its list and does not say what changed. This table takes every update
+//! first, tells what is news, and only news go on to foca. A test holds the two against each other.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -29,6 +29,8 @@ pub enum Liveness {
 pub(super) struct Known {
     /// Its identity; boot 0 if it was never heard of.
     pub(super) peer: Peer,
+    /// The greatest identity that it showed to this node itself, if it is of this boot or an earlier one.
+    proven: (u32, u16),
     pub(super) incarnation: u16,
     pub(super) liveness: Liveness,
     /// Whether it said that it leaves.
@@ -63,7 +65,7 @@ pub(super) struct Table {
 impl Known {
     const fn unheard(node: NodeId, since: Instant) -> Self {
         let peer = Peer { node, boot: 0, renewal: 0 };
-        Self { peer, incarnation: 0, liveness: Liveness::Down, left: false, since }
+        Self { peer, proven: (0, 0), incarnation: 0, liveness: Liveness::Down, left: false, since }
     }
 
     pub(super) const fn is_heard_of(&self) -> bool {
@@ -129,8 +131,8 @@ impl Table {
         })
     }
 
-    /// Takes an update in, as foca does. `None` if it is no news; else what it changed, and whether the member was
-    /// restarted since.
+    /// Takes an update in, as foca does. `None` if it is no news; else what it changed, and whether the
+    /// member was restarted since.
     pub(super) fn absorb(&mut self, now: Instant, update: &Member<Peer>) -> Option<(Change, bool)> {
         if !self.is_news(update) {
             return None;
@@ -168,6 +170,34 @@ impl Table {
         Some((change, after.peer.boot > before.peer.boot))
     }
 
+    /// A member showed this identity to this node itself.
+    pub(super) fn prove(&mut self, peer: &Peer) {
+        if let Some(known) = self.members.get_mut(&peer.node) {
+            known.proven = known.proven.max((peer.boot, peer.renewal));
+        }
+    }
+
+    /// Whether others may say this of a member: not that it is far beyond what it showed itself, for such a
+    /// lie could never be contradicted.
+    pub(super) fn is_plausible(&self, peer: &Peer) -> bool {
+        self.members.get(&peer.node).is_some_and(|known| {
+            known.proven == (0, 0) || !is_far_beyond((peer.boot, peer.renewal), known.proven)
+        })
+    }
+
+    /// Forgets what others said of a member that is far beyond what it says itself. Returns the identity
+    /// forgotten.
+    pub(super) fn disbelieve(&mut self, now: Instant, said: &Peer) -> Option<Peer> {
+        let known = *self.members.get(&said.node)?;
+        let believed = (known.peer.boot, known.peer.renewal);
+        if known.proven >= believed || !is_far_beyond(believed, (said.boot, said.renewal)) {
+            return None;
+        }
+        self.remove(said.node);
+        self.add(said.node, now);
+        Some(known.peer)
+    }
+
     pub(super) fn leave(&mut self, node: NodeId) {
         if let Some(known) = self.members.get_mut(&node) {
             known.left = true;
@@ -198,8 +228,15 @@ impl Table {
     }
 }
 
-/// FNV-1a with a last mix: tells rosters apart. No security rests on it. Who was never heard of counts nothing, and
-/// a suspicion is too short to be compared.
+/// So many boots or renewals may have passed unseen.
+const UNSEEN: (u32, u16) = (64, 256);
+
+const fn is_far_beyond(said: (u32, u16), of: (u32, u16)) -> bool {
+    said.0 > of.0.saturating_add(UNSEEN.0) || (said.0 == of.0 && said.1 > of.1.saturating_add(UNSEEN.1))
+}
+
+/// FNV-1a with a last mix: tells rosters apart. No security rests on it. Who was never heard of counts
+/// nothing, and a suspicion is too short to be compared.
 fn hash(entry: &RosterEntry) -> u64 {
     if entry.peer.boot == 0 {
         return 0;

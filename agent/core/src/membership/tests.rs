@@ -10,7 +10,7 @@ use sleep_wire::message::{MembershipMessage, Message};
 use sleep_wire::swim::Peer;
 
 use super::swim::Packet;
-use super::world::{MS, SECOND, World, id, index};
+use super::world::{MS, SECOND, Stalls, World, id, index};
 use super::*;
 
 fn downs(world: &World) -> BTreeSet<(usize, usize)> {
@@ -74,7 +74,7 @@ fn hearsay_waits_for_the_admission() {
 #[test]
 fn a_crash_is_known_by_all_in_time() {
     for count in [3, 5, 9, 32] {
-        let mut took: Vec<u64> = (0..if count == 32 { 12 } else { 40 })
+        let mut took: Vec<u64> = (0..if count == 32 { 6 } else { 25 })
             .map(|seed| {
                 let mut world = World::new(count, seed);
                 world.run(10 * SECOND + seed * 37 * MS);
@@ -84,7 +84,6 @@ fn a_crash_is_known_by_all_in_time() {
             .collect();
         took.sort_unstable();
         let (half, most) = (took[took.len() / 2], took[took.len() - 1]);
-        std::println!("{count} nodes: half {} ms, most {} ms", half / MS, most / MS);
         assert!(half <= 4 * SECOND && most <= 7 * SECOND, "{count} nodes: {half} {most} µs");
     }
 }
@@ -101,7 +100,7 @@ fn lossy(count: usize, seed: u64, loss: u32, time: u64) -> World {
 /// One packet in twenty lost: nobody who is well is called dead.
 #[test]
 fn loss_alone_kills_nobody() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let world = lossy(9, seed, 50, 600 * SECOND);
         assert_eq!(downs(&world), BTreeSet::new());
         world.assert_tables_equal_foca();
@@ -114,16 +113,66 @@ fn loss_alone_kills_nobody() {
 /// Members that stall for seconds on end take nobody along who is well.
 #[test]
 fn stalled_members_declare_nobody_dead() {
-    for seed in 0..3 {
+    for stalls in [Stalls::PacketsFirst, Stalls::TimersFirst, Stalls::Deaf] {
         let (count, stalling) = (20, 5);
-        let mut world = World::new(count, seed);
+        let mut world = World::new(count, 2);
+        world.stalls = stalls;
         world.run(10 * SECOND);
         for _ in 0..8 {
             (0..stalling).for_each(|node| world.stall(node, world.now + 8 * SECOND + node as u64 * MS));
             world.run(16 * SECOND);
         }
         let healthy: Vec<_> = downs(&world).into_iter().filter(|(_, node)| *node >= stalling).collect();
-        assert_eq!(healthy, []);
+        assert_eq!(healthy, [], "{stalls:?}");
+    }
+}
+
+/// A suspicion does not run out while its owner stalls, not even if what contradicts it is handled last.
+#[test]
+fn a_suspicion_waits_for_its_owner() {
+    let mut world = World::new(5, 19);
+    world.stalls = Stalls::TimersFirst;
+    world.run(10 * SECOND);
+    world.open = Box::new(|from, to| from != 1 && to != 1);
+    let suspected = world.run_until(10 * SECOND, |world| !world.room(0).suspicions.is_empty());
+    assert!(suspected.is_some());
+    world.stall(0, world.now + 10 * SECOND);
+    world.open = Box::new(|_, _| true);
+    world.run(30 * SECOND);
+    let of_1: Vec<_> = downs(&world).into_iter().filter(|(_, node)| *node == 1).collect();
+    assert_eq!(of_1, []);
+}
+
+/// A member that is late for ever slows itself down, and is well again when it is in time.
+#[test]
+fn a_slow_member_slows_itself_down() {
+    let mut world = World::new(5, 20);
+    world.run(10 * SECOND);
+    assert_eq!(world.room(0).stretch(), 1);
+    world.stall(0, world.now + 2 * SECOND);
+    world.run(2 * SECOND + 10 * MS);
+    assert!(world.room(0).stretch() > 1);
+    world.run(30 * SECOND);
+    assert_eq!(world.room(0).stretch(), 1);
+}
+
+/// A member that hears nobody is believed in nothing: it alone is called dead. The same if nobody hears it.
+#[test]
+fn a_deaf_member_and_a_mute_one_kill_nobody() {
+    let deaf: fn(usize, usize) -> bool = |_, to| to != 4;
+    let mute: fn(usize, usize) -> bool = |from, _| from != 4;
+    for (open, seed) in [(deaf, 21), (deaf, 22), (mute, 23), (mute, 24)] {
+        let mut world = World::new(7, seed);
+        world.run(10 * SECOND);
+        world.told.clear();
+        world.open = Box::new(open);
+        world.run(120 * SECOND);
+        let others: Vec<_> = downs(&world).into_iter().filter(|pair| pair.0 != 4 && pair.1 != 4).collect();
+        assert_eq!(others, [], "seed {seed}");
+        assert!((0..7).all(|node| node == 4 || world.sees(node, 4) == Some(Liveness::Down)));
+        world.open = Box::new(|_, _| true);
+        assert!(world.run_until(30 * SECOND, World::agrees).is_some(), "seed {seed}");
+        world.assert_tables_equal_foca();
     }
 }
 
@@ -150,7 +199,6 @@ fn a_healed_partition_merges_by_itself() {
         assert_eq!(world.room(0).component(), half);
         world.open = Box::new(|_, _| true);
         let took = world.run_until(60 * SECOND, World::agrees);
-        std::println!("{count} nodes merge in {took:?} µs");
         assert!(took.is_some_and(|took| took <= 20 * SECOND), "{count} nodes: {took:?}");
         world.assert_tables_equal_foca();
     }
@@ -317,6 +365,38 @@ fn random_bytes_do_no_harm() {
     assert!(world.agrees() && downs(&world).is_empty());
 }
 
+/// No member can banish another by claiming an identity for it that it could never outdo, nor use its
+/// counters up.
+#[test]
+fn a_lie_about_an_identity_does_not_last() {
+    let lie = |peer, state| MembershipMessage::Roster {
+        members: Vec::from([RosterEntry { peer, incarnation: u16::MAX, state }; 2]),
+        answer: false,
+    };
+    let lies = [
+        (Peer { node: id(3), boot: u32::MAX, renewal: 0 }, RosterState::Alive),
+        (Peer { node: id(3), boot: u32::MAX, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Suspect),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Down),
+    ];
+    for (peer, state) in lies {
+        let mut world = World::new(5, 25);
+        world.run(10 * SECOND);
+        // Node 4 starts anew, hears the lie first and has nothing to hold against it.
+        world.kill(4);
+        world.start(4, 2, 0..5);
+        for node in [1, 2, 3, 4] {
+            world.input(node, MembershipInput::Message { from: id(0), message: lie(peer, state) });
+        }
+        world.run(20 * SECOND);
+        assert!(world.agrees(), "{peer:?} {state:?}");
+        world.assert_tables_equal_foca();
+        let old = |told: &&world::Told| matches!(told.what, MembershipOutput::OldDisk { .. });
+        assert_eq!(world.told.iter().filter(old).count(), 0);
+    }
+}
+
 /// A removed member is forgotten, and nothing that others still say of it is heard.
 #[test]
 fn a_removed_member_is_forgotten() {
@@ -368,7 +448,6 @@ fn idle_nodes_say_little() {
     world.counting = true;
     world.run(300 * SECOND);
     let most = world.bytes.iter().max().copied().unwrap_or(0) / 300;
-    std::println!("{most} bytes a second");
     assert!(most <= 512, "{most} bytes a second");
 }
 
@@ -422,4 +501,12 @@ fn the_same_seed_tells_the_same_story() {
     };
     assert_eq!(story(1), story(1));
     assert_ne!(story(1), story(2));
+}
+
+/// A node may be moved to another thread, its view of others with it.
+#[test]
+fn the_room_can_be_sent() {
+    const fn is_send<T: Send>() {}
+    is_send::<Membership>();
+    is_send::<crate::trust::Trust>();
 }

@@ -63,8 +63,8 @@ impl Timers {
         Some(entry.remove())
     }
 
-    /// Puts everything off if the loop is late by more than a round trip: by as much, and a round trip more, in which
-    /// answers that lie about may come in. Returns by how much.
+    /// Puts everything off if the loop is late by more than a round trip: by as much, and a round trip more,
+    /// in which answers that lie about may come in. Returns by how much.
     pub(super) fn put_off(&mut self, now: Instant, round_trip: Duration) -> Option<Duration> {
         let late = now.since(self.next()?);
         if late <= round_trip || self.put_off == PUT_OFF_MAX {
@@ -90,7 +90,8 @@ mod tests {
         Instant(ms * 1000)
     }
 
-    /// After a stall nothing fires until a round trip has passed; a loop that is always late still gets somewhere.
+    /// After a stall nothing fires until a round trip has passed; a loop that is always late still gets
+    /// somewhere.
     #[test]
     fn a_stall_puts_timers_off() {
         let mut timers = Timers::default();

@@ -41,6 +41,17 @@ pub(super) struct Told {
     pub(super) what: MembershipOutput,
 }
 
+/// What a stall ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stalls {
+    /// Packets waited, and are handled before timers: so does an agent's loop.
+    PacketsFirst,
+    /// Packets waited, and are handled after timers.
+    TimersFirst,
+    /// Packets are lost.
+    Deaf,
+}
+
 /// Members, and the network between them.
 pub(super) struct World {
     pub(super) now: u64,
@@ -55,6 +66,8 @@ pub(super) struct World {
     /// Whether a packet from one to another gets through.
     pub(super) open: Box<dyn Fn(usize, usize) -> bool>,
     pub(super) told: Vec<Told>,
+    /// What becomes of a stalled member's packets and timers.
+    pub(super) stalls: Stalls,
     /// Whether bytes are counted, which takes time.
     pub(super) counting: bool,
     pub(super) bytes: Vec<u64>,
@@ -93,6 +106,7 @@ impl World {
             latency: (200, 2 * MS),
             open: Box::new(|_, _| true),
             told: Vec::new(),
+            stalls: Stalls::PacketsFirst,
             counting: false,
             bytes: std::vec![0; count],
         }
@@ -198,10 +212,15 @@ impl World {
         };
         let Some(member) = &mut self.members[node] else { return };
         if member.stalled_until > self.now {
-            // What waits is handled before timers: so does an agent's loop.
-            let last = u64::from(matches!(event, Event::Wake { .. }));
-            let until = member.stalled_until + last;
-            if last == 1 {
+            let wakes = matches!(event, Event::Wake { .. });
+            let until = match (self.stalls, wakes) {
+                (Stalls::PacketsFirst, true) | (Stalls::TimersFirst, false) => member.stalled_until + 1,
+                (Stalls::PacketsFirst, false) | (Stalls::TimersFirst | Stalls::Deaf, true) => {
+                    member.stalled_until
+                }
+                (Stalls::Deaf, false) => return,
+            };
+            if wakes {
                 member.wake = Some(until);
             }
             self.push(until, event);
@@ -224,7 +243,8 @@ impl World {
         }
     }
 
-    /// Runs until something holds, looking every ten milliseconds. Returns how long that took, in microseconds.
+    /// Runs until something holds, looking every ten milliseconds. Returns how long that took, in
+    /// microseconds.
     pub(super) fn run_until(&mut self, most: u64, holds: impl Fn(&Self) -> bool) -> Option<u64> {
         let begin = self.now;
         while self.now - begin <= most {

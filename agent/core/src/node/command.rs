@@ -229,7 +229,8 @@ impl Member {
         Ok(None)
     }
 
-    /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing empties.
+    /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
+    /// empties.
     fn reauthor<C: Crypto>(&mut self, cx: &mut Context<'_, C>, author: NodeId) {
         let theirs: Vec<(DesiredKey, Vec<u8>, u16)> = self
             .state

@@ -28,6 +28,9 @@ pub(super) const FIRST_TOKEN_MS: u64 = 3_600_000;
 /// The most members whose addresses a door tells.
 const DOORS: usize = 16;
 
+/// Records, each as received.
+type Records = Vec<Vec<u8>>;
+
 /// A door was asked; its answer is awaited.
 pub(crate) struct Asking {
     ticket: Ticket,
@@ -162,7 +165,7 @@ impl Asking {
         &self,
         cx: &Context<'_, C>,
         answer: Result<Vec<u8>, String>,
-    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Refusal> {
+    ) -> Result<(Records, Records), Refusal> {
         let bytes = answer.map_err(Refusal::NoDoor)?;
         match Frame::from_bytes(&bytes).map(|frame| frame.message) {
             Ok(Message::Joined(JoinAnswer::Admitted { chain, doors })) => {

@@ -1,7 +1,7 @@
 //! How a node goes: seat and lease first, then its membership, then its tasks, then its disk.
 //!
 //! ```text
-//!  HandingOver ── handed over, or 5 s ──▶ Removing ── known elsewhere, or 2 s ──▶ Stopping ── nothing runs ──▶ Wiping
+//!  HandingOver ─ handed over, or 5 s ─▶ Removing ─ known elsewhere, or 2 s ─▶ Stopping ─ idle ─▶ Wiping
 //!       └───────────── force, or alone ─────▲                       ▲
 //!                               removed by another ─────────────────┘
 //! ```
@@ -89,8 +89,9 @@ impl Member {
 
     /// A write of this room is as safe as it gets.
     pub(super) fn acknowledged<C: Crypto>(&mut self, cx: &mut Context<'_, C>, waiter: u64) {
-        if matches!(&self.leaving, Some(Leaving { step: Step::Removing { waiter: ours }, .. }) if *ours == waiter)
-        {
+        let removing =
+            |leaving: &Leaving| matches!(leaving.step, Step::Removing { waiter: ours } if ours == waiter);
+        if self.leaving.as_ref().is_some_and(removing) {
             self.membership.handle(cx.now.instant, MembershipInput::Leaving);
             self.stop_tasks(cx);
         }

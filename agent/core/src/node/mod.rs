@@ -13,6 +13,7 @@
 //! # Not here
 //! Rules. Each is in its room: see the table in `ARCHITECTURE.md`.
 
+mod changes;
 mod command;
 mod context;
 mod door;
@@ -21,12 +22,15 @@ mod feed;
 mod leave;
 mod member;
 mod plan;
+mod rooms;
 mod sightings;
+mod task_views;
 mod views;
 mod words;
+mod writes;
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use sleep_wire::durable::{self, Boots, Cell, Stored, Write};
 use sleep_wire::node::NodeFacts;
@@ -202,6 +206,11 @@ impl<C: Crypto> Node<C> {
         self.boot
     }
 
+    /// Whether it knows what it is: until its boot's number is durable it looks like a node in no cluster.
+    pub const fn has_started(&self) -> bool {
+        !matches!(self.phase, Phase::Starting { .. })
+    }
+
     /// Its cluster, if it is in one.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.member().map(Member::cluster)
@@ -219,7 +228,7 @@ impl<C: Crypto> Node<C> {
     pub fn node_name(&self, now: Now, id: NodeId) -> Option<String> {
         match self.member() {
             Some(member) => member.node_name(now, id),
-            None => (id == self.me).then(|| self.home.facts.name.to_string()),
+            None => (id == self.me).then(|| self.home.facts.name.clone()),
         }
     }
 

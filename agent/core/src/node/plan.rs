@@ -1,10 +1,10 @@
 //! The holder's desk: the roll call that opens it, and the plans that leave it.
 //!
 //! ```text
-//!  lease acquired ──▶ RollCall ── all answered, or 2 s ──▶ every slot rewritten under the epoch ──▶ Open ── lease lost ──▶ Closed
+//!  lease acquired ─▶ RollCall ─ all answered, or 2 s ─▶ every slot rewritten ─▶ Open ─ lease lost ─▶ Closed
 //! ```
-//! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the epoch, as
-//! long as the lease is held.
+//! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the
+//! epoch, as long as the lease is held.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -163,7 +163,8 @@ impl Member {
         }
     }
 
-    /// Every live slot is rewritten under this epoch, unchanged: what an earlier holder still writes then loses by merge.
+    /// Every live slot is rewritten under this epoch, unchanged: what an earlier holder still writes then
+    /// loses by merge.
     fn take_over<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
         let planner = Planner::new(&self.all_facts(cx.now.instant));
         self.desk = Desk::Open(Box::new(Open {

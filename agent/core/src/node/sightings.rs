@@ -1,4 +1,5 @@
-//! When this node first saw what it sees: windows are counted on its own clock, and no two clocks are compared.
+//! When this node first saw what it sees: windows are counted on its own clock, and no two clocks are
+//! compared.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

@@ -2,29 +2,28 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use sleep_wire::key::{SlotKey, SlotName};
-use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
+use sleep_wire::spec::Runtime;
 use sleep_wire::task::TaskState;
 use sleep_wire::trust::Role;
-use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
+use sleep_wire::{NodeId, ServiceId, Stamp};
 
 use super::Node;
 use super::member::Member;
+use super::task_views::update_row;
 use crate::crypto::Crypto;
 use crate::lease::Evidence;
 use crate::membership::Liveness;
-use crate::placement::{Answer, Planner, Progress, Refused};
-use crate::rollout::RolloutStatus;
+use crate::placement::{Planner, Progress};
 use crate::state::{self, TaskView};
 use crate::time::{Instant, Now};
 use crate::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
-    TaskLife, TaskRow, TokenRow, UpdateRow, WhyRow,
+    Life, NodeRow, ProgressRow, RevisionRow, ServiceRow, StatusRow, TaskFilter, TaskRow, TokenRow, WhyRow,
 };
 
 impl<C: Crypto> Node<C> {
@@ -79,8 +78,8 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
-    /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds; `None` if it
-    /// has not said, or no two clocks can be compared.
+    /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds;
+    /// `None` if it has not said, or no two clocks can be compared.
     pub fn wall_clock_off_ms(&self, now: Now, node: NodeId) -> Option<i64> {
         let member = self.member()?;
         let facts = member.state.facts(node)?;
@@ -205,11 +204,11 @@ impl<C: Crypto> Node<C> {
 }
 
 impl Member {
-    fn planner(&self, now: Instant) -> Planner {
+    pub(super) fn planner(&self, now: Instant) -> Planner {
         Planner::new(&self.all_facts(now))
     }
 
-    fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
+    pub(super) fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
         match self.lease.evidence(now) {
             Evidence::None => None,
             Evidence::Stale(epoch) => Some((epoch, false)),
@@ -218,7 +217,7 @@ impl Member {
     }
 
     /// Members' names: of two with one name the later admitted goes on as `name~id4`.
-    fn node_names(&self) -> BTreeMap<NodeId, String> {
+    pub(super) fn node_names(&self) -> BTreeMap<NodeId, String> {
         let mut first: BTreeMap<&str, (Option<Stamp>, NodeId)> = BTreeMap::new();
         let admitted = |node| {
             let key = self.trust.door_chain(&[node]).into_iter().next_back()?;
@@ -252,7 +251,7 @@ impl Member {
         known.or_else(|| self.state.facts(id).map(|facts| facts.name.clone()))
     }
 
-    fn node_row(
+    pub(super) fn node_row(
         &self,
         now: Instant,
         id: NodeId,
@@ -287,7 +286,7 @@ impl Member {
         }
     }
 
-    fn life(&self, node: NodeId) -> Life {
+    pub(super) fn life(&self, node: NodeId) -> Life {
         if node == self.membership.me().node {
             return Life::Alive;
         }
@@ -302,7 +301,11 @@ impl Member {
         }
     }
 
-    fn service_row(&self, service: &state::Service<'_>, progress: Option<&Progress>) -> ServiceRow {
+    pub(super) fn service_row(
+        &self,
+        service: &state::Service<'_>,
+        progress: Option<&Progress>,
+    ) -> ServiceRow {
         ServiceRow {
             id: service.id,
             name: service.name.text.clone(),
@@ -319,7 +322,7 @@ impl Member {
     }
 
     /// A service that was removed, as long as anything of it is left.
-    fn removed_row(&self, id: ServiceId) -> Option<ServiceRow> {
+    pub(super) fn removed_row(&self, id: ServiceId) -> Option<ServiceRow> {
         let birth = self.birth(id)?;
         Some(ServiceRow {
             id,
@@ -335,300 +338,4 @@ impl Member {
             conflicts: Vec::new(),
         })
     }
-
-    fn progress_row(&self, now: Instant, id: ServiceId, planner: &Planner) -> Option<ProgressRow> {
-        let standing = self.state.service(id);
-        let progress = planner.progress(&id, now);
-        let service = match &standing {
-            Some(service) => self.service_row(service, progress.as_ref()),
-            None => self.removed_row(id)?,
-        };
-        let rows = self.task_rows(now, id, false);
-        let reachable = |node: NodeId| self.life(node) != Life::Down;
-        let left = rows.iter().filter(|row| !row.wanted && row.node.is_some());
-        let ending = left.clone().filter(|row| row.node.is_some_and(reachable)).count();
-        let away: BTreeSet<NodeId> =
-            left.filter_map(|row| row.node).filter(|node| !reachable(*node)).collect();
-        if service.removed {
-            return Some(ProgressRow {
-                service,
-                slots: Vec::new(),
-                ending: u32::try_from(ending).unwrap_or(u32::MAX),
-                waiting_for: away.into_iter().collect(),
-                converged: ending == 0,
-                stuck: false,
-            });
-        }
-        let progress = progress?;
-        let slots = self.slot_rows(now, &service, rows, planner, progress.desired);
-        let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
-        let unsettled = slots.iter().filter(|slot| !slot.settled).count();
-        let quiet = progress.stopping == 0 && progress.leaving == 0;
-        // Slots beyond the scale that nobody has emptied yet: the planner has not looked since.
-        let surplus = slots.len() > progress.desired as usize;
-        let converged = progress.is_converged() && !surplus;
-        Some(ProgressRow {
-            ending: progress.stopping,
-            waiting_for: progress.away.clone(),
-            converged,
-            stuck: !converged && pending > 0 && pending == unsettled && quiet,
-            service,
-            slots,
-        })
-    }
-
-    fn slot_rows(
-        &self,
-        now: Instant,
-        service: &ServiceRow,
-        rows: Vec<TaskRow>,
-        planner: &Planner,
-        desired: u32,
-    ) -> Vec<SlotRow> {
-        let mut slots: Vec<SlotRow> = Vec::new();
-        for row in rows.into_iter().filter(|row| row.wanted) {
-            let settled = self.is_settled(now, &row, service.revision);
-            slots.push(SlotRow { slot: row.slot, task: row, settled, refusals: Vec::new() });
-        }
-        // Slots that nobody has written down yet: no node took them, or no planner has looked.
-        let named: BTreeSet<SlotName> = slots.iter().map(|row| row.slot).collect();
-        let missing = (1..=desired).map(SlotName::Number).filter(|slot| !named.contains(slot));
-        let missing: Vec<SlotName> = missing.take((desired as usize).saturating_sub(slots.len())).collect();
-        if service.mode == sleep_wire::spec::Mode::Replicated {
-            for slot in missing {
-                let task = self.vacant_row(service, slot);
-                let refusals = self.refusals(planner, SlotKey { service: service.id, slot }, now);
-                slots.push(SlotRow { slot, task, settled: false, refusals });
-            }
-        }
-        slots.sort_by_key(|row| row.slot);
-        slots
-    }
-
-    fn is_settled(&self, now: Instant, row: &TaskRow, current: RevisionId) -> bool {
-        let Some(node) = row.node else { return false };
-        let key = SlotKey { service: row.service, slot: row.slot };
-        let healthy =
-            row.life == TaskLife::Told(TaskState::Running) || row.life == TaskLife::Told(TaskState::Complete);
-        let view = self.state.tasks_at(node, key).find(|view| Some(view.status.task) == row.task);
-        let since = view.map(|view| self.sightings.task_since(now, node, key, view.place));
-        let same = row.revision == current || self.same_template(row.service, row.revision, current);
-        healthy && same && since.is_some_and(|since| now >= since + super::sightings::SETTLED_AFTER)
-    }
-
-    fn same_template(&self, service: ServiceId, one: RevisionId, other: RevisionId) -> bool {
-        let revisions = self.state.revisions(service);
-        let find = |id| revisions.iter().find(|view| view.id == id).map(|view| &view.spec.template);
-        find(one).is_some() && find(one) == find(other)
-    }
-
-    fn vacant_row(&self, service: &ServiceRow, slot: SlotName) -> TaskRow {
-        TaskRow {
-            service: service.id,
-            service_name: service.name.clone(),
-            slot,
-            task: None,
-            node: None,
-            revision: service.revision,
-            image: image(&service.spec),
-            wanted: true,
-            life: TaskLife::Pending,
-            status: None,
-            history: false,
-            ports: Vec::new(),
-        }
-    }
-
-    /// A service's tasks: those that slots name, those that run unnamed, and, if asked for, those that are over.
-    fn task_rows(&self, now: Instant, service: ServiceId, history: bool) -> Vec<TaskRow> {
-        let name = self.service_name(service).unwrap_or_else(|| service.to_string());
-        let revisions = self.state.revisions(service);
-        let removed = self.state.is_removed(service);
-        let mut told: BTreeMap<SlotName, Vec<TaskView<'_>>> = BTreeMap::new();
-        for (node, _) in self.trust.standings() {
-            for task in self.state.tasks_for(node, service) {
-                told.entry(task.slot.slot).or_default().push(task);
-            }
-        }
-        let mut rows = Vec::new();
-        let mut slots: BTreeSet<SlotName> = self.state.slots_of(service).map(|view| view.key.slot).collect();
-        slots.extend(told.keys().copied());
-        for slot in slots {
-            let tasks = told.remove(&slot).unwrap_or_default();
-            let key = SlotKey { service, slot };
-            let record = self.slot_record(key).map(|(_, slot)| slot);
-            let current = record.and_then(|slot| slot.current.as_ref()).filter(|_| !removed);
-            let newest = |assignment: Stamp, node: NodeId| {
-                tasks
-                    .iter()
-                    .filter(|task| task.node == node && task.status.task.assignment == assignment)
-                    .max_by_key(|task| task.status.task.attempt)
-            };
-            let mut shown: BTreeSet<sleep_wire::task::TaskId> = BTreeSet::new();
-            let base =
-                |revision: RevisionId| Base { service, name: &name, slot, revisions: &revisions, revision };
-            if let Some(current) = current {
-                let task = newest(current.assignment, current.node);
-                shown.extend(task.map(|task| task.status.task));
-                rows.push(self.task_row(now, &base(current.revision), Some(current.node), task, true, false));
-            }
-            for task in &tasks {
-                if shown.contains(&task.status.task) {
-                    continue;
-                }
-                let over = task.status.state.is_over();
-                let superseded = newest(task.status.task.assignment, task.node)
-                    .is_some_and(|newest| newest.status.task != task.status.task);
-                let past = over || superseded;
-                if !past || history {
-                    let base = base(task.status.revision);
-                    rows.push(self.task_row(now, &base, Some(task.node), Some(task), false, past));
-                }
-            }
-        }
-        rows
-    }
-
-    fn task_row(
-        &self,
-        _now: Instant,
-        base: &Base<'_>,
-        node: Option<NodeId>,
-        told: Option<&TaskView<'_>>,
-        wanted: bool,
-        history: bool,
-    ) -> TaskRow {
-        let spec = base.revisions.iter().find(|view| view.id == base.revision).map(|view| view.spec);
-        let gone = node.is_some_and(|node| self.life(node) == Life::Down && !history);
-        let life = match told {
-            Some(task) if !gone || task.status.state.is_over() => TaskLife::Told(task.status.state),
-            Some(_) => TaskLife::Lost,
-            None if gone => TaskLife::Lost,
-            None => TaskLife::Told(TaskState::Assigned),
-        };
-        TaskRow {
-            service: base.service,
-            service_name: base.name.to_owned(),
-            slot: base.slot,
-            task: told.map(|task| task.status.task),
-            node,
-            revision: base.revision,
-            image: spec.map(image).unwrap_or_default(),
-            wanted,
-            life,
-            status: told.map(|task| task.status.clone()),
-            history,
-            ports: spec.map(|spec| spec.template.ports.iter().map(port).collect()).unwrap_or_default(),
-        }
-    }
-
-    fn refusals(&self, planner: &Planner, key: SlotKey, now: Instant) -> Vec<RefusalRow> {
-        let answers = planner.why(key, now).into_iter();
-        answers
-            .filter_map(|(node, answer)| match answer {
-                Answer::Refuses(refused) => {
-                    let (filter, reason) = self.explain(&refused);
-                    Some(RefusalRow { node, filter, reason })
-                }
-                Answer::Runs | Answer::Fits(_) => None,
-            })
-            .collect()
-    }
-
-    /// A refusal's facts in a few words.
-    fn explain(&self, refused: &Refused) -> (&'static str, String) {
-        match refused {
-            Refused::Down => ("down", "down".to_owned()),
-            Refused::Held => ("restarting", "restarting".to_owned()),
-            Refused::Draining => ("draining", "drained".to_owned()),
-            Refused::Paused => ("paused", "paused".to_owned()),
-            Refused::NoRuntime { runtime } => {
-                ("runtime", format!("has no runtime `{}`", runtime_name(*runtime)))
-            }
-            Refused::Ill { runtime, reason } => {
-                ("runtime", format!("{} is ill: {reason}", runtime_name(*runtime)))
-            }
-            Refused::Constraint { text } => ("constraint", format!("constraint `{text}` does not hold")),
-            Refused::Memory { needs, free } => {
-                ("memory", format!("needs {}, {} free", mebibytes(*needs), mebibytes(*free)))
-            }
-            Refused::Cpu { needs, free } => {
-                ("cpu", format!("needs {} cores, {} free", cores(*needs), cores(*free)))
-            }
-            Refused::PortTaken { port, protocol, by } => {
-                let by = self.service_name(*by).unwrap_or_else(|| by.to_string());
-                ("port", format!("port {port}/{} is taken by `{by}`", protocol_name(*protocol)))
-            }
-            Refused::MaxPerNode { max } => ("max-per-node", format!("max-replicas-per-node {max} reached")),
-            Refused::RecentFailures { attempts } => {
-                ("failures", format!("{attempts} attempts could not be started there lately"))
-            }
-        }
-    }
-}
-
-/// What the rows of one slot share.
-struct Base<'a> {
-    service: ServiceId,
-    name: &'a str,
-    slot: SlotName,
-    revisions: &'a [state::RevisionView<'a>],
-    revision: RevisionId,
-}
-
-fn update_row(status: &RolloutStatus) -> Option<UpdateRow> {
-    match status {
-        RolloutStatus::Idle => None,
-        RolloutStatus::Updating { updated, of } => {
-            Some(UpdateRow { done: *updated, total: *of, paused: None })
-        }
-        RolloutStatus::Paused { updated, of, failed } => {
-            let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
-            let paused = Some(format!("tasks of the new revision failed in slots {}", failed.join(", ")));
-            Some(UpdateRow { done: *updated, total: *of, paused })
-        }
-    }
-}
-
-fn image(spec: &Revision) -> String {
-    match spec.template.runtime {
-        Runtime::Docker => spec.template.image.clone(),
-        Runtime::Process => {
-            let words: Vec<&str> =
-                spec.template.entrypoint.iter().chain(&spec.template.command).map(String::as_str).collect();
-            words.join(" ")
-        }
-    }
-}
-
-/// As Docker writes it: `8080->80/tcp`.
-fn port(port: &Port) -> String {
-    let protocol = protocol_name(port.protocol);
-    match port.host_ip.as_str() {
-        "" => format!("{}->{}/{protocol}", port.published, port.target),
-        ip if ip.contains(':') => format!("[{ip}]:{}->{}/{protocol}", port.published, port.target),
-        ip => format!("{ip}:{}->{}/{protocol}", port.published, port.target),
-    }
-}
-
-const fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    }
-}
-
-const fn runtime_name(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Docker => "docker",
-        Runtime::Process => "process",
-    }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
-}
-
-fn cores(milli: u64) -> String {
-    format!("{}.{:03}", milli / 1000, milli % 1000)
 }

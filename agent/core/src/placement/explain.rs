@@ -47,14 +47,15 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Planner {
-    /// What every node answers to a task of this slot, in the order of their ids; empty if the service is not known.
+    /// What every node answers to a task of this slot, in the order of their ids; empty if the service is not
+    /// known.
     pub fn why(&self, key: SlotKey, now: Instant) -> Vec<(NodeId, Answer)> {
         let Some(reading) = self.reading(&key.service, now) else { return Vec::new() };
         let Reading { service, seats, failures } = &reading;
         let Some(spec) = service.spec() else { return Vec::new() };
         let pool = self.fleet.pool(spec.pool);
         let mut tally = Tally::default();
-        tally.clear(self.fleet.entries.len(), pool.domains.len());
+        tally.clear(self.fleet.len(), pool.domains.len());
         for place in seats.iter().filter(|seat| seat.is_placed()).filter_map(|seat| seat.place) {
             tally.add(pool, place);
         }
@@ -63,7 +64,8 @@ impl Planner {
             Mode::Global => 0,
         };
         let failures = Some(failures);
-        let want = Want { service: key.service, spec, pool, max_per_node, frees: None, failures };
+        let holders = self.fleet.holders(spec);
+        let want = Want { service: key.service, spec, pool, holders, max_per_node, frees: None, failures };
         let here = seats.iter().find(|seat| seat.name == key.slot).and_then(|seat| seat.place);
         let mut answers = Vec::new();
         for place in self.fleet.in_order() {

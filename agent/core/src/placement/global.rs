@@ -57,7 +57,7 @@ impl<'a> Pass<'a> {
             let name = SlotName::Node(self.fleet.entry(place).id);
             let at = seats.binary_search_by_key(&name, |seat| seat.name);
             let (fence, retire) = match at {
-                Ok(at) if seats[at].is_active() || seats[at].acted => continue,
+                Ok(at) if seats[at].acted || !seats[at].is_empty() => continue,
                 Ok(at) => (seats[at].fact.slot.fence, seats[at].retire.clone()),
                 Err(_) => (0, Vec::new()),
             };

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::key::SlotKey;
 use sleep_wire::node::Availability;
-use sleep_wire::slot::{Cause, Retired, Slot};
+use sleep_wire::slot::{Cause, Retired};
 use sleep_wire::spec::{Mode, Order};
 use sleep_wire::{NodeId, RevisionId, Stamp};
 
@@ -73,7 +73,7 @@ impl<'a> Lint<'a> {
         if !self.is_eligible(service, new) {
             self.found.push(LintError::NotEligible(write.key, new.node));
         }
-        if !self.is_needed(service, &fact.slot, new) {
+        if !self.is_needed(service, fact, new) {
             self.found.push(LintError::NeedlessMove(write.key, new.cause.clone()));
         }
     }
@@ -125,11 +125,12 @@ impl<'a> Lint<'a> {
             && rules.map(|text| parse_constraint(text)).all(|rule| rule.is_ok_and(|rule| rule.holds(node)))
     }
 
-    fn is_needed(&self, service: &ServiceFact, old: &Slot, new: &NewAssignment) -> bool {
-        let Some(old) = &old.current else { return new.cause == Cause::Wanted };
+    fn is_needed(&self, service: &ServiceFact, fact: &SlotFact, new: &NewAssignment) -> bool {
+        let Some(old) = &fact.slot.current else { return new.cause == Cause::Wanted };
         let node = self.nodes.get(&old.node);
         match &new.cause {
-            Cause::Wanted | Cause::Adopted | Cause::Commanded => false,
+            Cause::Adopted | Cause::Commanded => false,
+            Cause::Wanted => fact.latest(&old.assignment).is_some_and(|task| task.state.is_over()),
             Cause::NodeDown(id) | Cause::NodeRemoved(id) => *id == old.node && self.is_gone(id),
             Cause::Drained(id) => {
                 *id == old.node && node.is_some_and(|node| node.availability == Availability::Drained)
@@ -210,7 +211,8 @@ fn book(
     }
 }
 
-/// What a slot's old tasks take while its new one runs: all of them, but where the new one waits for them to end.
+/// What a slot's old tasks take while its new one runs: all of them, but where the new one waits for them to
+/// end.
 fn occupants(service: &ServiceFact, fact: &SlotFact, write: Option<&SlotWrite>) -> Vec<(NodeId, RevisionId)> {
     let waits_at = write
         .filter(|write| write.order == Order::StopFirst)

@@ -97,15 +97,19 @@ impl Load {
         cpu.max(memory)
     }
 
+    /// What is left of cores and memory.
+    pub(crate) fn free(&self, node: &NodeFact) -> (u64, u64) {
+        (node.cpu_milli.saturating_sub(self.cpu), node.memory.saturating_sub(self.memory))
+    }
+
     /// Whether a task fits into what is left. What it does not reserve, it need not find.
     pub(crate) fn refuse(&self, node: &NodeFact, needs: &Needs) -> Result<(), Refused> {
-        let free = node.memory.saturating_sub(self.memory);
-        if needs.memory > free {
-            return Err(Refused::Memory { needs: needs.memory, free });
+        let (cpu, memory) = self.free(node);
+        if needs.memory > memory {
+            return Err(Refused::Memory { needs: needs.memory, free: memory });
         }
-        let free = node.cpu_milli.saturating_sub(self.cpu);
-        if needs.cpu > free {
-            return Err(Refused::Cpu { needs: needs.cpu, free });
+        if needs.cpu > cpu {
+            return Err(Refused::Cpu { needs: needs.cpu, free: cpu });
         }
         for port in &needs.ports {
             let clashes = |used: &&PortUse| {

@@ -1,7 +1,7 @@
 //! One look at one service: what its slots want, in the order in which they get it.
 //!
-//! Settle slots with two tasks · let surplus go · place work that lost its node, then what is missing · move what cannot
-//! stay, update what is old · let work return · forget what has ended.
+//! Settle slots with two tasks · let surplus go · place work that lost its node, then what is missing · move
+//! what cannot stay, update what is old · let work return · forget what has ended.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
 
     fn count(&mut self, seats: &[Seat<'_>]) {
         let pool = self.fleet.pool(self.spec.pool);
-        self.tally.clear(self.fleet.entries.len(), pool.domains.len());
+        self.tally.clear(self.fleet.len(), pool.domains.len());
         for place in seats.iter().filter(|seat| seat.is_placed()).filter_map(|seat| seat.place) {
             self.tally.add(pool, place);
         }
@@ -355,16 +355,18 @@ impl<'a> Pass<'a> {
     ) -> NewAssignment {
         let service = self.service.fact.id;
         let spec = self.service.spec_of(revision).unwrap_or(self.spec);
-        self.fleet.entries[place as usize].load.add(service, &spec.needs);
+        self.fleet.charge(place, service, &spec.needs, true);
         self.booked.push(Booking { place, service, revision });
         self.tally.add(self.fleet.pool(self.spec.pool), place);
         NewAssignment { node: self.fleet.entry(place).id, revision, cause, choice }
     }
 
     pub(crate) fn want<'w>(&'w self, revision: RevisionId, frees: Option<(u32, &'w Needs)>) -> Want<'w> {
+        let spec = self.service.spec_of(revision).unwrap_or(self.spec);
         Want {
             service: self.service.fact.id,
-            spec: self.service.spec_of(revision).unwrap_or(self.spec),
+            spec,
+            holders: self.fleet.holders(spec),
             pool: self.fleet.pool(self.spec.pool),
             max_per_node: match self.service.fact.mode {
                 Mode::Replicated => self.spec.revision.placement.max_per_node,

@@ -28,6 +28,7 @@ pub struct Planner {
     pub(crate) services: BTreeMap<ServiceId, Service>,
     pub(crate) brake: bool,
     dirty: BTreeSet<ServiceId>,
+    globals: BTreeSet<ServiceId>,
     /// Services that have slots which no node takes.
     pending: BTreeSet<ServiceId>,
     /// Services that would do something if there were room.
@@ -64,7 +65,8 @@ impl Planner {
         planner
     }
 
-    /// Takes in what is now known of a node. Nodes are never forgotten: one that left is [`Liveness::Removed`].
+    /// Takes in what is now known of a node. Nodes are never forgotten: one that left is
+    /// [`Liveness::Removed`].
     pub fn set_node(&mut self, fact: NodeFact) {
         let id = fact.id;
         let (is_loss, since) = match fact.liveness {
@@ -81,8 +83,7 @@ impl Planner {
         self.node_timers.extend(since.map(|since| (since + RETURNS_AFTER, id)));
         let place = self.fleet.place_or_new(id);
         self.dirty.extend(self.fleet.entry(place).services.keys().copied());
-        let global = |(_, service): &(&ServiceId, &Service)| service.fact.mode == Mode::Global;
-        self.dirty.extend(self.services.iter().filter(global).map(|(id, _)| *id));
+        self.dirty.extend(&self.globals);
         self.gained |= !is_loss;
     }
 
@@ -99,11 +100,15 @@ impl Planner {
             note_return(&mut self.returned, SlotKey { service: id, slot: *name }, slot, true);
             charge(&mut self.fleet, &service, slot, true);
         }
+        if service.fact.mode == Mode::Global {
+            self.globals.insert(id);
+        }
         self.services.insert(id, service);
         self.dirty.insert(id);
     }
 
-    /// Takes in what is now known of one slot of a known service; `None` if it has neither record nor tasks any more.
+    /// Takes in what is now known of one slot of a known service; `None` if it has neither record nor tasks
+    /// any more.
     pub fn set_slot(&mut self, key: SlotKey, fact: Option<SlotFact>) {
         let Some(service) = self.services.get_mut(&key.service) else { return };
         let old = match fact {
@@ -145,6 +150,7 @@ impl Planner {
         }
         self.eased = true;
         self.dirty.remove(&id);
+        self.globals.remove(&id);
         self.pending.remove(&id);
         self.restless.remove(&id);
     }
@@ -169,11 +175,11 @@ impl Planner {
 
     /// How many tasks take something on a node: none once a drain is through.
     pub fn tasks_on(&self, node: &NodeId) -> u32 {
-        self.fleet.place(node).map_or(0, |place| self.fleet.entry(place).load.tasks())
+        self.fleet.place(node).map_or(0, |place| self.fleet.entry(place).tasks())
     }
 
-    /// What is to be written now. Looks at the services that may be concerned by what changed since the last time;
-    /// the others want nothing.
+    /// What is to be written now. Looks at the services that may be concerned by what changed since the last
+    /// time; the others want nothing.
     pub fn step(&mut self, now: Instant) -> Plan {
         self.wake(now);
         let mut returns = self.returns(now);
@@ -189,7 +195,7 @@ impl Planner {
         }
         for Booking { place, service, revision } in booked {
             let spec = self.services[&service].spec_of(revision).expect("only known revisions are booked");
-            self.fleet.entries[place as usize].load.take(service, &spec.needs);
+            self.fleet.charge(place, service, &spec.needs, false);
         }
         let looks = self.pending.iter().map(|id| &self.services[id].last);
         let pending: Vec<Pending> = looks.flat_map(|look| look.pending.iter().cloned()).collect();
@@ -224,7 +230,8 @@ impl Planner {
 
     fn returns(&self, now: Instant) -> Returns {
         let limit = RETURN_LIMIT.max(self.active / 100);
-        // What returned exactly a window ago no longer counts; so does nobody need to look again at that instant.
+        // What returned exactly a window ago no longer counts; so does nobody need to look again at that
+        // instant.
         let lately = || self.returned.iter().rev().take_while(|(at, _)| *at + RETURN_WINDOW > now);
         let (count, first) = (lately().count() as u64, lately().last());
         Returns { left: limit.saturating_sub(count), more_at: first.map(|(at, _)| *at + RETURN_WINDOW) }
@@ -274,18 +281,13 @@ fn charge(fleet: &mut Fleet, service: &Service, slot: &SlotFact, on: bool) {
     let id = service.fact.id;
     for node in Service::named_nodes(slot) {
         let place = fleet.place_or_new(node);
-        let services = &mut fleet.entries[place as usize].services;
-        let count = services.entry(id).or_insert(0);
-        *count = if on { *count + 1 } else { count.saturating_sub(1) };
-        if *count == 0 {
-            services.remove(&id);
-        }
+        fleet.mention(place, id, on);
     }
     for (_, node, revision) in service.occupants(slot) {
         let place = fleet.place_or_new(node);
-        let Some(spec) = service.spec_of(revision) else { continue };
-        let load = &mut fleet.entries[place as usize].load;
-        if on { load.add(id, &spec.needs) } else { load.take(id, &spec.needs) }
+        if let Some(spec) = service.spec_of(revision) {
+            fleet.charge(place, id, &spec.needs, on);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use sleep_wire::spec::{Runtime, TaskTemplate};
 use sleep_wire::task::{Health, TaskId, TaskState, TaskStatus};
 use sleep_wire::{RevisionId, Stamp};
 
-use super::desired::{Local, StopCause};
+use super::desired::{Local, SlotRecord, StopCause};
 use super::engine::{RuntimeHealth, words};
 use super::fence::Verdict;
 use super::restart::Past;
@@ -121,7 +121,7 @@ impl Reconcile {
     fn take_up(&mut self, now: Now, slot: SlotKey, assigned: &Assigned) {
         let Some(state) = self.slots.get_mut(&slot) else { return };
         let record = state.desired.as_ref().and_then(|desired| desired.record.as_ref());
-        let Some(epoch) = record.and_then(|record| record.epoch()) else { return };
+        let Some(epoch) = record.and_then(SlotRecord::epoch) else { return };
         let Some(place) = state.history.take() else { return };
         let task = Task {
             slot,

@@ -83,6 +83,11 @@ impl<'a> Seat<'a> {
         self.standing != Standing::Vacant
     }
 
+    /// Whether it has no task, or one that its node has stopped for good.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.standing, Standing::Vacant | Standing::Lost(Cause::Wanted))
+    }
+
     /// Whether its task is where it is looked for: counts for spread.
     pub(crate) fn is_placed(&self) -> bool {
         match self.standing {
@@ -152,6 +157,9 @@ impl Reader<'_> {
         let failed =
             |task: &TaskFact| task.task.assignment == current.assignment && task.state == TaskState::Failed;
         match task {
+            // Its node will not start it again, and no record says that nothing is to run: it must be
+            // another.
+            Some(task) if task.state == TaskState::Stopped => Standing::Lost(Cause::Wanted),
             Some(task) if task.is_healthy() => Standing::Healthy,
             Some(task) if is_unwell(task) || seat.fact.tasks.iter().any(failed) => Standing::Failing,
             Some(_) | None => Standing::Starting,

@@ -1,8 +1,8 @@
 //! Which commands were carried out already, so that one sent twice is carried out once.
 //!
-//! A command's id fixes the ids of what it makes, so that retries anywhere give the same keys. What a command said is
-//! remembered for 24 hours of cluster time, since a register forgets its command at the next write; after a restart
-//! only what still stands in a record is.
+//! A command's id fixes the ids of what it makes, so that retries anywhere give the same keys. What a command
+//! said is remembered for 24 hours of cluster time, since a register forgets its command at the next write;
+//! after a restart only what still stands in a record is.
 //!
 //! # Not here
 //! Which records a command becomes, and what a client is told: the composer.
@@ -144,7 +144,8 @@ struct Remembered {
 }
 
 impl Commands {
-    /// Remembers what a record says that was written at `at_ms`; forgets what is older than a day before `now_ms`.
+    /// Remembers what a record says that was written at `at_ms`; forgets what is older than a day before
+    /// `now_ms`.
     pub(crate) fn remember(&mut self, used: &Used, at_ms: u64, now_ms: u64) {
         let known =
             self.known.entry(used.command).or_insert_with(|| Remembered { at_ms, contents: Vec::new() });

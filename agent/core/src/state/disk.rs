@@ -1,7 +1,8 @@
 //! What is on its way to the local disk, and who waits for it.
 //!
 //! # Invariants
-//! - `durable_before_it_leaves`: a record of this node leaves it only after the write that holds it is durable.
+//! - `durable_before_it_leaves`: a record of this node leaves it only after the write that holds it is
+//!   durable.
 //! - `acked_is_durable`: a push is acknowledged only after every record of it, or a newer one, is durable.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -43,8 +44,8 @@ struct Batch {
 }
 
 impl Disk {
-    /// Names a write. `leaving` are those of its records that may leave this node once it is durable; `quiet` if they
-    /// are offered to peers in another way than by [`Disk::finish`].
+    /// Names a write. `leaving` are those of its records that may leave this node once it is durable; `quiet`
+    /// if they are offered to peers in another way than by [`Disk::finish`].
     pub(crate) fn begin(&mut self, entries: &[Arc<Entry>], leaving: Vec<Arc<Entry>>, quiet: bool) -> u64 {
         self.last += 1;
         let hashes: Vec<Digest> = entries.iter().map(|entry| entry.hash()).collect();

@@ -71,8 +71,8 @@ pub enum Fact {
     Task(Box<TaskStatus>),
     /// Images.
     Images(NodeImages),
-    /// Something of a later release: a family, a key or a body that this one cannot read. Kept, hashed and handed
-    /// on; left out of every view.
+    /// Something of a later release: a family, a key or a body that this one cannot read. Kept, hashed and
+    /// handed on; left out of every view.
     Sealed,
 }
 
@@ -96,7 +96,8 @@ impl Entry {
     /// What is wrong with them, in this room's vocabulary: the same on every node, whatever it knows.
     pub fn read(bytes: &[u8], crypto: &(impl Crypto + ?Sized)) -> Result<Self, &'static str> {
         let record: Record = decode(bytes).map_err(|_| "not a record")?;
-        // One record, one encoding: else the same signature would cover many byte strings, and each would hash anew.
+        // One record, one encoding: else the same signature would cover many byte strings, and each would
+        // hash anew.
         if encode(&record) != bytes {
             return Err("the record has another encoding than its author's");
         }
@@ -122,6 +123,28 @@ impl Entry {
             author: record.author,
             fact,
         })
+    }
+
+    /// An entry under another label and with another hash, but with the same bytes: a store is filled with
+    /// these where only hashes count.
+    #[cfg(test)]
+    pub(crate) fn resembling(&self, number: u32, crypto: &impl Crypto) -> Self {
+        let Some(Key::Desired(DesiredKey::NodeLabel { node, .. })) = self.key() else {
+            unreachable!("only labels are resembled");
+        };
+        let label = alloc::format!("{number}");
+        let place = Place::Known(Key::Desired(DesiredKey::NodeLabel { node: *node, label }));
+        let hash = crypto.hash(&number.to_le_bytes());
+        Self {
+            bytes: self.bytes.clone(),
+            hash,
+            bucket: bucket_of(&place, &hash),
+            place,
+            stamp: self.stamp,
+            author: self.author,
+            fact: Fact::Sealed,
+            used: None,
+        }
     }
 
     /// The record's bytes, as received.

@@ -1,22 +1,23 @@
 //! How deleted things stay deleted, although the marks of deletion are thrown away after a week.
 //!
-//! Only the lease holder moves the horizon. A node that has not synced with the holder's side since is *stale*: the
-//! marks of what was deleted meanwhile may be gone everywhere else. It then drops a record iff a whole peer lacks it,
-//! it was stamped before the horizon, and not after the node's last full sync: the peer had it once. All else merges.
+//! Only the lease holder moves the horizon. A node that has not synced with the holder's side since is
+//! *stale*: the marks of what was deleted meanwhile may be gone everywhere else. It then drops a record iff a
+//! whole peer lacks it, it was stamped before the horizon, and not after the node's last full sync: the peer
+//! had it once. All else merges.
 //!
 //! # Invariants
 //! - `no_resurrection`: what was deleted is never shown again at a version that the deletion had seen.
 //! - `equal_horizons_equal_sets`: what is thrown away is a function of the records that stand.
 //!
-//! The mark of a service's removal outlives what it removed by another week, so that a straggler's records of that
-//! service are recognised as they come in.
+//! The mark of a service's removal outlives what it removed by another week, so that a straggler's records of
+//! that service are recognised as they come in.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::durable::Horizons;
-use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
+use sleep_wire::key::{DesiredKey, IslandKey, MembershipKey, ObservedKey, SlotKey};
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Key, NodeId, ServiceId, SlotName};
 
@@ -29,7 +30,7 @@ use crate::Instant;
 pub const HORIZON_STEP_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How long a node waits at least before it notes its last full sync on disk again.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// How far this node has synced.
 #[derive(Debug)]
@@ -85,8 +86,8 @@ impl Progress {
         self.full_sync.hlc != 0 && !self.is_stale()
     }
 
-    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node. A slot has no
-    /// time of its own, and is suspect with its service's birth.
+    /// Whether a record of a stale node may have been deleted elsewhere: it does not leave the node. A slot
+    /// has no time of its own, and is suspect with its service's birth.
     pub(crate) fn is_suspect(&self, store: &Store, entry: &Entry) -> bool {
         if !self.is_stale() || entry.is_foundation() {
             return false;
@@ -103,8 +104,8 @@ impl Progress {
         store.get(&Key::Desired(DesiredKey::ServiceBirth { service })).is_some_and(|birth| is_old(birth))
     }
 
-    /// This node and the holder's side have the same records. Returns what to note on disk, if it is worth a write:
-    /// an idle cluster makes none.
+    /// This node and the holder's side have the same records. Returns what to note on disk, if it is worth a
+    /// write: an idle cluster makes none.
     pub(crate) fn synced(&mut self, now: Instant, time: ClusterTime, sum: Sum) -> Option<Horizons> {
         self.full_sync = self.full_sync.max(time);
         let due = self.noted.is_none_or(|(noted, at)| noted != sum && now.since(at) >= NOTE_EVERY);
@@ -115,7 +116,8 @@ impl Progress {
     }
 }
 
-/// Whether a record is gone for good under this horizon: a function of it, the horizon, and the marks that stand.
+/// Whether a record is gone for good under this horizon: a function of it, the horizon, and the marks that
+/// stand.
 pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) -> bool {
     let is_old = |entry: &Entry| entry.time().is_some_and(|time| time.ms() < gc_before_ms);
     let is_gone = |service| removal(store, service).is_some_and(|removal| is_old(removal));
@@ -153,6 +155,28 @@ pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) ->
             ObservedKey::Facts { node } | ObservedKey::Images { node } => has_left(*node),
         },
     }
+}
+
+/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what
+/// they hang on is looked at.
+pub(crate) fn any_collectable(store: &Store, gc_before_ms: u64) -> bool {
+    let first = Key::Desired(DesiredKey::ServiceBirth { service: ServiceId([0; 16]) });
+    let desired = store.range(first..=Key::Desired(DesiredKey::Horizon));
+    let slot = |id| SlotKey {
+        service: ServiceId([id; 16]),
+        slot: if id == 0 { SlotName::FIRST } else { SlotName::LAST },
+    };
+    let island = |id| Key::Island(IslandKey { slot: slot(id), author: NodeId([id; 16]) });
+    let islands = store.range(island(0)..=island(255));
+    let removal = |id| Key::Membership(MembershipKey::Removal { node: NodeId([id; 16]), entry: [id; 8] });
+    let observed = store.range(removal(0)..=removal(255)).filter_map(|(key, _)| match key {
+        Key::Membership(MembershipKey::Removal { node, .. }) => {
+            let facts = Key::Observed(ObservedKey::Facts { node: *node });
+            store.get(&facts).map(|entry| (key, entry))
+        }
+        _other => None,
+    });
+    desired.chain(islands).chain(observed).any(|(_, entry)| is_collectable(store, gc_before_ms, entry))
 }
 
 /// Whether other records may be collectable now that this one stands.

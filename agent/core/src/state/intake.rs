@@ -15,14 +15,14 @@ use super::store::{Merge, Receipt};
 use super::{Crypto, State, StateOutput};
 use crate::Instant;
 
-/// How many records of a peer may be refused a second, for long: each costs a check of a signature. Above that the
-/// peer's records are not looked at.
+/// How many records of a peer may be refused a second, for long: each costs a check of a signature. Above
+/// that the peer's records are not looked at.
 pub const REFUSALS_PER_SECOND: u32 = 100;
 
 const REFUSALS: Rate = Rate { per_second: REFUSALS_PER_SECOND, bound: 10 * REFUSALS_PER_SECOND };
 
-/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed, and what does
-/// not fit comes again with the next comparison.
+/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed, and
+/// what does not fit comes again with the next comparison.
 pub const WAITING_BYTES: usize = 256 * 1024;
 
 /// How many records are kept aside. Those before them are no longer shown, those after them not kept on disk.
@@ -119,6 +119,8 @@ impl State {
             }
             let author = entry.author();
             receipts[at] = match self.offer(&mut intake, Arc::clone(&entry), judge) {
+                // No fault of the sender's, who may know the family.
+                Receipt::Refused(NO_ROOM) => Receipt::Refused(NO_ROOM),
                 Receipt::Refused(why) => self.refuse(now, from, author, why),
                 Receipt::Unknown => {
                     self.waiting.add(entry);
@@ -141,6 +143,9 @@ impl State {
         if let Some(receipt) = self.store.compare(&entry) {
             return receipt;
         }
+        if !self.store.has_room_for(&entry) {
+            return Receipt::Refused(NO_ROOM);
+        }
         match judge.judge(&entry.record()) {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Invalid(why) => Receipt::Refused(why),
@@ -151,7 +156,7 @@ impl State {
     /// Merges a valid record that is news.
     pub(crate) fn put(&mut self, intake: &mut Intake, entry: Arc<Entry>) -> Receipt {
         match self.store.put(Arc::clone(&entry)) {
-            Merge::NoRoom => Receipt::Refused("there is no room for more records of unknown families"),
+            Merge::NoRoom => Receipt::Refused(NO_ROOM),
             Merge::Stands(gave_way) => {
                 if let Some(gave_way) = gave_way {
                     intake.writes.push(Write::DeleteRecord { key: gave_way.key_bytes() });
@@ -172,7 +177,8 @@ impl State {
         }
     }
 
-    /// Takes away what a stale node may have missed the deletion of, with all that hangs on it, and keeps it aside.
+    /// Takes away what a stale node may have missed the deletion of, with all that hangs on it, and keeps it
+    /// aside.
     pub(crate) fn drop_stale(&mut self, intake: &mut Intake, dropped: Vec<Arc<Entry>>) {
         for entry in dropped {
             let hanging = match entry.fact() {
@@ -217,11 +223,9 @@ impl State {
         }
     }
 
-    /// Judges what stands by these authors again, and then what waits for an author.
-    pub(crate) fn judge_again(&mut self, of: impl Fn(&NodeId) -> bool, judge: &impl Judge) -> Intake {
+    /// Judges these again, which stand, and then what waits for an author.
+    pub(crate) fn judge_again(&mut self, theirs: Vec<Arc<Entry>>, judge: &impl Judge) -> Intake {
         let mut intake = Intake::default();
-        let theirs: Vec<Arc<Entry>> =
-            self.store.iter().filter(|entry| of(&entry.author())).map(Arc::clone).collect();
         for entry in theirs {
             let why = match judge.judge(&entry.record()) {
                 Verdict::Valid => continue,
@@ -247,8 +251,8 @@ impl State {
         intake
     }
 
-    /// Ends a batch: what is gone for good goes, and the rest is written. `leaving` may leave this node then. Returns
-    /// the write's token, if there is anything to write.
+    /// Ends a batch: what is gone for good goes, and the rest is written. `leaving` may leave this node then.
+    /// Returns the write's token, if there is anything to write.
     pub(crate) fn close(
         &mut self,
         mut intake: Intake,
@@ -284,6 +288,8 @@ impl State {
         intake.merged.retain(|entry| !gone.contains(&entry.hash()));
     }
 }
+
+const NO_ROOM: &str = "there is no room for more records of unknown families";
 
 const STALE: &str = "deleted elsewhere, as far as can be told, while this node was away";
 

@@ -15,8 +15,9 @@ pub enum Verdict {
 
 /// Judges records by signature and key space.
 ///
-/// The verdict is a pure function of the record and of the set of membership records: never of a clock, of what else
-/// is stored, or of the order in which things arrived. So every honest node refuses the same records.
+/// The verdict is a pure function of the record and of the set of membership records: never of a clock, of
+/// what else is stored, or of the order in which things arrived. So every honest node refuses the same
+/// records.
 pub trait Judge {
     /// The verdict on a record.
     fn judge(&self, record: &Record) -> Verdict;

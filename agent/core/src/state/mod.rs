@@ -7,20 +7,21 @@
 //!
 //!  every 5 s, and on every connection: compare sums with a peer, exchange what differs (sync)
 //! ```
-//! A record is a fact under a key, signed by its author, ordered by its stamp. Nodes merge them in any order and any
-//! number of times, and end up with the same: no log, no leader, no sequence numbers.
+//! A record is a fact under a key, signed by its author, ordered by its stamp. Nodes merge them in any order
+//! and any number of times, and end up with the same: no log, no leader, no sequence numbers.
 //!
 //! # Invariants
 //! - `merge_is_a_semilattice` and `equal_sets_equal_sums`: see [`store`].
 //! - `authorship`: nothing is merged or passed on that the [`Judge`] has not called valid.
 //! - `durable_before_it_leaves` and `acked_is_durable`: see [`disk`].
 //! - `no_resurrection`: see [`horizon`].
-//! - `nothing_lost_silently`: every record taken in has a [`Receipt`]; what is dropped is kept aside and shown.
+//! - `nothing_lost_silently`: every record taken in has a [`Receipt`]; what is dropped is kept aside and
+//!   shown.
 //! - `idle_writes_nothing`: what merges nothing new writes nothing.
 //!
 //! # Not here
-//! Who may write what: the trust room, behind [`Judge`]. What the time is, who is alive, who holds the lease: told by
-//! the composer. What a view's reader decides: placement, rollout, reconcile.
+//! Who may write what: the trust room, behind [`Judge`]. What the time is, who is alive, who holds the lease:
+//! told by the composer. What a view's reader decides: placement, rollout, reconcile.
 
 mod acks;
 mod budget;
@@ -106,8 +107,8 @@ pub enum StateInput {
         message: SyncMessage,
         /// Cluster time now.
         time: ClusterTime,
-        /// Whether the quorum's holder gives fresh signs of life here: being equal with a peer then counts as a full
-        /// sync with the holder's side.
+        /// Whether the quorum's holder gives fresh signs of life here: being equal with a peer then counts as
+        /// a full sync with the holder's side.
         holder_side: bool,
     },
     /// A connection to a member stands.
@@ -217,8 +218,9 @@ impl State {
         }
     }
 
-    /// Takes over what the local store holds. What cannot be read is kept aside: see [`State::aside`]. Nothing is
-    /// judged yet, as the judge rests on [`State::membership_records`]: see [`State::rejudge_all`].
+    /// Takes over what the local store holds. What cannot be read is kept aside: see [`State::aside`].
+    /// Nothing is judged yet, as the judge rests on [`State::membership_records`]: see
+    /// [`State::rejudge_all`].
     pub fn load<'a>(
         &mut self,
         records: impl IntoIterator<Item = &'a [u8]>,
@@ -322,7 +324,8 @@ impl State {
         encode(&record)
     }
 
-    /// Takes records in that came with a join or an answer to a roll call: as a push, but they are not passed on.
+    /// Takes records in that came with a join or an answer to a roll call: as a push, but they are not passed
+    /// on.
     pub fn receive_records(
         &mut self,
         now: Instant,
@@ -337,17 +340,20 @@ impl State {
         receipts
     }
 
-    /// The membership set has grown: what these nodes and operators wrote is judged again, and so is what waits for
-    /// its author.
+    /// The membership set has grown: what these nodes and operators wrote is judged again, and so is what
+    /// waits for its author.
     pub fn rejudge(&mut self, now: Instant, authors: &BTreeSet<NodeId>, judge: &impl Judge) {
-        let any = authors.iter().any(|author| self.store.has_records_of(author));
-        let intake = self.judge_again(|author| any && authors.contains(author), judge);
+        // A newcomer has written nothing yet that stands here: the common case is no scan.
+        let of: BTreeSet<NodeId> =
+            authors.iter().filter(|author| self.store.has_records_of(author)).copied().collect();
+        let theirs = if of.is_empty() { Vec::new() } else { self.store.by(|author| of.contains(author)) };
+        let intake = self.judge_again(theirs, judge);
         self.spread(now, intake);
     }
 
     /// Judges everything: after [`State::load`], in case the disk has changed what was written.
     pub fn rejudge_all(&mut self, now: Instant, judge: &impl Judge) {
-        let intake = self.judge_again(|_| true, judge);
+        let intake = self.judge_again(self.store.by(|_| true), judge);
         self.spread(now, intake);
     }
 
@@ -370,14 +376,14 @@ impl State {
         wakes.into_iter().flatten().min()
     }
 
-    /// Keys under which something changed since the last call, in order. Sealed records have no part in it if their
-    /// family is unknown.
+    /// Keys under which something changed since the last call, in order. Sealed records have no part in it if
+    /// their family is unknown.
     pub fn take_changes(&mut self) -> Vec<Key> {
         self.store.take_changes().into_iter().collect()
     }
 
-    /// Whether anybody sent this command before. `drafts` are the records that it would become, had it never been:
-    /// their stamps, and the parents of revisions, do not matter.
+    /// Whether anybody sent this command before. `drafts` are the records that it would become, had it never
+    /// been: their stamps, and the parents of revisions, do not matter.
     pub fn replay(&self, command: &CommandId, drafts: &[Draft], crypto: &impl Crypto) -> Replay {
         let mut contents = Vec::new();
         for draft in drafts {
@@ -392,16 +398,17 @@ impl State {
         self.store.commands().replay(command, &contents)
     }
 
-    /// The horizon that the lease holder should write now, if the one that stands is a day behind and there is
-    /// anything that it would take away.
+    /// The horizon that the lease holder should write now, if the one that stands is a day behind and there
+    /// is anything that it would take away.
     pub fn horizon_due(&self, time: ClusterTime) -> Option<Horizon> {
         let gc_before_ms = time.ms().saturating_sub(TOMBSTONES_MS);
         let due = gc_before_ms >= self.progress.gc_before_ms().saturating_add(HORIZON_STEP_MS)
-            && self.store.iter().any(|entry| horizon::is_collectable(&self.store, gc_before_ms, entry));
+            && horizon::any_collectable(&self.store, gc_before_ms);
         due.then_some(Horizon { gc_before_ms })
     }
 
-    /// The greatest cluster time that was ever seen here in a record, or synced at: the clock starts above it.
+    /// The greatest cluster time that was ever seen here in a record, or synced at: the clock starts above
+    /// it.
     pub fn greatest_time(&self) -> ClusterTime {
         self.store.time().max(self.progress.full_sync())
     }

@@ -1,7 +1,7 @@
 //! How new records spread unasked: each node passes each record on once, to three peers.
 //!
-//! The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way, or reaches
-//! nobody, is found by the next comparison ([`super::sync`]).
+//! The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way, or
+//! reaches nobody, is found by the next comparison ([`super::sync`]).
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;

@@ -6,8 +6,8 @@
 //! ```
 //! # Invariants
 //! - `causal_wins`: a revision that had seen another always beats it, as the other is no leaf.
-//! - Of two services that claim one name, the one born first has it, by the stamps of their births; the other goes on
-//!   as `name~id4`. Removed services claim nothing.
+//! - Of two services that claim one name, the one born first has it, by the stamps of their births; the other
+//!   goes on as `name~id4`. Removed services claim nothing.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -36,14 +36,15 @@ pub struct Service<'a> {
     pub author: NodeId,
     /// What it is to be now.
     pub current: RevisionView<'a>,
-    /// Revisions that nobody has seen who wrote the current one, nor the other way round; greatest stamp first.
+    /// Revisions that nobody has seen who wrote the current one, nor the other way round; greatest stamp
+    /// first.
     pub conflicts: Vec<RevisionView<'a>>,
     /// How many replicas it is to have.
     pub replicas: u32,
     /// When that was last said apart from its birth.
     pub scaled: Option<Stamp>,
-    /// Whether a later release has written something of it that this one cannot read: what this view says is not all,
-    /// and no plan may rest on it.
+    /// Whether a later release has written something of it that this one cannot read: what this view says is
+    /// not all, and no plan may rest on it.
     pub sealed: bool,
 }
 
@@ -90,31 +91,27 @@ impl State {
     /// A service, unless it was removed or its birth has not come yet.
     pub fn service(&self, id: ServiceId) -> Option<Service<'_>> {
         let (entry, birth) = self.birth(id)?;
-        let first = self.claims_of(&birth.name).min().map(|(_, first)| first);
+        let first = self.claims_of(&birth.name).next().map(|(_, first)| first);
         self.view_service(id, entry, birth, first == Some(id))
     }
 
     /// Every service that was not removed, by id.
     pub fn services(&self) -> Vec<Service<'_>> {
-        let mut first = BTreeMap::<&str, (Stamp, ServiceId)>::new();
-        for (id, entry, birth) in self.births() {
-            let claim = (entry.stamp(), id);
-            first.entry(&birth.name).and_modify(|held| *held = claim.min(*held)).or_insert(claim);
-        }
-        let has_name =
-            |id, birth: &ServiceBirth| first.get(birth.name.as_str()).is_some_and(|(_, owner)| *owner == id);
         self.births()
-            .filter_map(|(id, entry, birth)| self.view_service(id, entry, birth, has_name(id, birth)))
+            .filter_map(|(id, entry, birth)| {
+                let first = self.claims_of(&birth.name).next();
+                self.view_service(id, entry, birth, first.is_some_and(|(_, first)| first == id))
+            })
             .collect()
     }
 
     /// The service of this name, `name~id4` included.
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
-        if let Some((_, id)) = self.claims_of(name).min() {
+        if let Some((_, id)) = self.claims_of(name).next() {
             return Some(id);
         }
         let (claimed, short) = name.rsplit_once('~')?;
-        let first = self.claims_of(claimed).min()?;
+        let first = self.claims_of(claimed).next()?;
         self.claims_of(claimed)
             .filter(|claim| *claim != first)
             .map(|(_, id)| id)
@@ -232,10 +229,9 @@ impl State {
         })
     }
 
+    /// Services that claim a name and were not removed, oldest first.
     fn claims_of(&self, name: &str) -> impl Iterator<Item = (Stamp, ServiceId)> {
-        self.births()
-            .filter(move |(_, _, birth)| birth.name == name)
-            .map(|(id, entry, _)| (entry.stamp(), id))
+        self.store.births_named(name).filter(|(_, service)| !self.is_removed(*service))
     }
 
     fn revision_entries(&self, service: ServiceId) -> impl Iterator<Item = (RevisionId, &Entry)> {
@@ -258,8 +254,8 @@ fn first_revision<'a>(entry: &Entry, birth: &'a ServiceBirth) -> RevisionView<'a
     }
 }
 
-/// Revisions that none names as a parent, in the order of stamps. Should they name each other in a circle, which no
-/// author does, all of them are.
+/// Revisions that none names as a parent, in the order of stamps. Should they name each other in a circle,
+/// which no author does, all of them are.
 fn leaves(revisions: Vec<RevisionView<'_>>) -> Vec<RevisionView<'_>> {
     let parents: BTreeSet<RevisionId> = revisions
         .iter()

@@ -10,26 +10,29 @@
 //!                            Merged: stands under its key, counted in the trie, named in the changes
 //! ```
 //! # Invariants
-//! - `merge_is_a_semilattice`: of two records of a key the one with the greater stamp stands, of equal stamps the one
-//!   with the greater bytes; so merging is commutative, associative and idempotent.
+//! - `merge_is_a_semilattice`: of two records of a key the one with the greater stamp stands, of equal stamps
+//!   the one with the greater bytes; so merging is commutative, associative and idempotent.
 //! - `equal_sets_equal_sums`: the trie's sums are a function of the records that stand.
 //!
 //! # Not here
 //! Disk, peers, timers. Whether a record is valid: [`super::Judge`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
+use sleep_wire::key::DesiredKey;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::{Digest, Epoch, Key, NodeId, Stamp};
+use sleep_wire::{Digest, Epoch, Key, NodeId, ServiceId, Stamp};
 
 use super::commands::Commands;
-use super::entry::{Entry, Place};
+use super::entry::{Entry, Fact, Place};
 use super::trie::Trie;
 
-/// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash keeps
-/// merging a semilattice: whichever order they come in, the same ones stay.
+/// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash
+/// keeps merging a semilattice: whichever order they come in, the same ones stay.
 pub const FOREIGN_QUOTA: usize = 1_024;
 
 /// What became of one record.
@@ -71,6 +74,7 @@ pub(crate) struct Store {
     trie: Trie,
     authors: BTreeMap<NodeId, u32>,
     commands: Commands,
+    names: BTreeMap<String, BTreeSet<(Stamp, ServiceId)>>,
     changes: BTreeSet<Key>,
     time: ClusterTime,
     epoch: Epoch,
@@ -84,6 +88,7 @@ impl Store {
             trie: Trie::new(),
             authors: BTreeMap::new(),
             commands: Commands::default(),
+            names: BTreeMap::new(),
             changes: BTreeSet::new(),
             time: ClusterTime::ZERO,
             epoch: Epoch::ZERO,
@@ -156,6 +161,27 @@ impl Store {
         }
     }
 
+    /// Whether a record that [`Store::compare`] let pass would stay.
+    pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
+        match entry.place() {
+            Place::Known(_) => true,
+            Place::Foreign(key) => {
+                self.foreign.len() < FOREIGN_QUOTA
+                    || self.foreign.last_key_value().is_some_and(|(last, _)| key <= last)
+            }
+        }
+    }
+
+    /// What stands by some authors.
+    pub(crate) fn by(&self, of: impl Fn(&NodeId) -> bool) -> Vec<Arc<Entry>> {
+        self.iter().filter(|entry| of(&entry.author())).map(Arc::clone).collect()
+    }
+
+    /// The births that claim a name, oldest first, removed services included.
+    pub(crate) fn births_named(&self, name: &str) -> impl Iterator<Item = (Stamp, ServiceId)> {
+        self.names.get(name).into_iter().flatten().copied()
+    }
+
     /// Puts a record that [`Store::compare`] let pass, and that is valid, in its place.
     pub(crate) fn put(&mut self, entry: Arc<Entry>) -> Merge {
         let given_way = match entry.place().clone() {
@@ -211,6 +237,9 @@ impl Store {
             Stamp::Lease { epoch, .. } => self.epoch = self.epoch.max(epoch),
             Stamp::Boot { .. } => {}
         }
+        if let Some((service, name)) = named(entry) {
+            self.names.entry(name.into()).or_default().insert((entry.stamp(), service));
+        }
         if let (Some(used), Some(at)) = (entry.used(), entry.time()) {
             self.commands.remember(used, at.ms(), self.time.ms());
         }
@@ -218,11 +247,29 @@ impl Store {
 
     fn forget(&mut self, entry: &Entry) {
         self.trie.remove(entry);
+        if let Some((service, name)) = named(entry)
+            && let Some(claims) = self.names.get_mut(name)
+        {
+            claims.remove(&(entry.stamp(), service));
+            if claims.is_empty() {
+                self.names.remove(name);
+            }
+        }
         if let Some(count) = self.authors.get_mut(&entry.author()) {
             *count -= 1;
             if *count == 0 {
                 self.authors.remove(&entry.author());
             }
         }
+    }
+}
+
+/// The name that a birth claims.
+fn named(entry: &Entry) -> Option<(ServiceId, &str)> {
+    match (entry.key(), entry.fact()) {
+        (Some(Key::Desired(DesiredKey::ServiceBirth { service })), Fact::Birth(birth)) => {
+            Some((*service, birth.name.as_str()))
+        }
+        _other => None,
     }
 }

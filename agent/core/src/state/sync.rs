@@ -1,13 +1,16 @@
 //! How two nodes find out what the other lacks: see [`sleep_wire::sync`] for the exchange.
 //!
-//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that this
-//! node itself began, one at a time, so that it can go on with the next round or the next peer.
+//! Answers are functions of the message and of what stands here. All that is remembered is the exchange that
+//! this node itself began, one at a time, so that it can go on with the next round or the next peer.
 //!
 //! # Invariants
-//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB of hashes,
-//!   and no peer more than [`PER_SECOND`] bytes a second for long.
-//! - `foundation_first`: while the foundations differ nothing else is compared, sent or asked for.
-//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`] times.
+//! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB
+//!   of hashes, and no peer more than [`PER_SECOND`] bytes a second for long.
+//! - `foundation_first`: while the foundations differ nothing else is compared, until a round has shown that
+//!   two nodes will not agree on it.
+//! - `horizon_known`: to a peer whose horizon is further on, nothing but the foundation is given.
+//! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`]
+//!   times.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -16,7 +19,7 @@ use core::time::Duration;
 
 use sleep_wire::NodeId;
 use sleep_wire::record::Batch;
-use sleep_wire::sync::{Branch, BucketList, Prefix, Standing, SyncMessage, TriePath};
+use sleep_wire::sync::{Branch, BucketLists, Prefix, Standing, SyncMessage, TriePath};
 
 use super::budget::{Budget, Rate};
 use super::disk::Disk;
@@ -70,12 +73,8 @@ pub(crate) struct Answer {
 }
 
 impl View<'_> {
-    fn foundation(&self) -> Sum {
-        self.store.trie().sum(TriePath::FOUNDATION)
-    }
-
     pub(crate) fn standing(&self) -> Standing {
-        Standing { foundation: self.foundation().digest(), whole: self.progress.is_whole() }
+        Standing { gc_before_ms: self.progress.gc_before_ms(), whole: self.progress.is_whole() }
     }
 
     /// Answers the sum of all that a peer has.
@@ -87,12 +86,13 @@ impl View<'_> {
         SyncMessage::Branches { round, branches: Vec::from([trie.branch(TriePath::ROOT)]) }
     }
 
-    /// Answers the sums below some nodes with this node's, one level deeper, where they differ.
-    pub(crate) fn compare(&self, round: u32, branches: &[Branch]) -> Option<SyncMessage> {
+    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if
+    /// a round has dealt with the foundation already.
+    pub(crate) fn compare(&self, round: u32, branches: &[Branch], further: bool) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
-        let (mut lists, mut hashes) = (Vec::<BucketList>::new(), 0);
-        for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch)) {
+        let mut lists = BucketLists::default();
+        for path in branches.iter().take(SUMS).flat_map(|branch| self.differing(branch, further)) {
             if path.depth < TriePath::BUCKET_DEPTH {
                 let branch = trie.branch(path);
                 sums += branch.sums.len();
@@ -100,13 +100,12 @@ impl View<'_> {
                     break;
                 }
                 deeper.push(branch);
-            } else if lists.last().is_none_or(|last| last.index < path.index) {
-                let list = trie.list(path.index);
-                hashes += list.records.len();
-                if hashes > HASHES && !lists.is_empty() {
+            } else if lists.buckets.last().is_none_or(|(last, _)| *last < path.index) {
+                let here = trie.bucket(path.index);
+                if lists.records.len() + here.len() > HASHES && !lists.is_empty() {
                     break;
                 }
-                lists.push(list);
+                lists.push(path.index, here.iter().map(|entry| entry.prefix()));
             }
         }
         if !deeper.is_empty() {
@@ -119,73 +118,64 @@ impl View<'_> {
     }
 
     /// The children of a node whose sums are not the same here.
-    fn differing(&self, branch: &Branch) -> Vec<TriePath> {
+    fn differing(&self, branch: &Branch, further: bool) -> Vec<TriePath> {
         let Some(theirs) = branch.children() else { return Vec::new() };
         let children = (0..16).filter_map(|nibble| branch.path.child(nibble)).zip(theirs);
         let mut differing: Vec<TriePath> = children
             .filter(|(path, theirs)| self.store.trie().sum(*path) != Sum::of(theirs))
             .map(|(path, _)| path)
             .collect();
-        if differing.first() == Some(&TriePath::FOUNDATION) {
+        if !further && differing.first() == Some(&TriePath::FOUNDATION) {
             differing.truncate(1);
         }
         differing
     }
 
     /// Answers what a peer has in some buckets with what it lacks, and what this node does.
-    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &[BucketList]) -> Answer {
-        let (mut surplus, mut want, mut wanted) = (Vec::new(), Vec::<BucketList>::new(), 0);
-        for list in self.comparable(theirs, lists) {
-            let have: BTreeSet<&Prefix> = list.records.iter().collect();
-            let here = self.store.trie().bucket(list.index);
+    pub(crate) fn buckets(&self, round: u32, theirs: Standing, lists: &BucketLists) -> Answer {
+        let (mut surplus, mut want) = (Vec::new(), BucketLists::default());
+        for (index, records) in self.comparable(theirs, lists) {
+            let have: BTreeSet<&Prefix> = records.iter().collect();
+            let here = self.store.trie().bucket(index);
             surplus.extend(here.iter().filter(|entry| !have.contains(&entry.prefix())).map(Arc::clone));
-            let missing =
-                have.into_iter().filter(|prefix| self.store.trie().find(list.index, prefix).is_none());
-            let missing: Vec<Prefix> = missing.take(HASHES - wanted).copied().collect();
-            wanted += missing.len();
+            let missing = have.into_iter().filter(|prefix| self.store.trie().find(index, prefix).is_none());
+            let missing: Vec<Prefix> = missing.take(HASHES - want.records.len()).copied().collect();
             if !missing.is_empty() {
-                want.push(BucketList { index: list.index, records: missing });
+                want.push(index, missing);
             }
         }
         self.pack(round, theirs, surplus, want)
     }
 
     /// Answers what a peer wants.
-    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &[BucketList]) -> Answer {
+    pub(crate) fn wanted(&self, round: u32, theirs: Standing, want: &BucketLists) -> Answer {
         let mut entries = Vec::new();
-        for list in self.comparable(theirs, want) {
-            let prefixes: BTreeSet<&Prefix> = list.records.iter().collect();
-            entries
-                .extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(list.index, prefix)));
+        for (index, records) in self.comparable(theirs, want) {
+            let prefixes: BTreeSet<&Prefix> = records.iter().collect();
+            entries.extend(prefixes.into_iter().filter_map(|prefix| self.store.trie().find(index, prefix)));
         }
-        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), Vec::new())
+        self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: ascending, and no more than the foundation's while that is
-    /// not the same on both sides.
+    /// The buckets of a message that may be talked about: the foundation's alone with a peer whose horizon
+    /// this node has not heard of.
     fn comparable<'a>(
         &self,
         theirs: Standing,
-        lists: &'a [BucketList],
-    ) -> impl Iterator<Item = &'a BucketList> {
-        let equal = Sum::of(&theirs.foundation) == self.foundation();
-        let end = if equal { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
-        let mut next = 0;
-        lists.iter().take_while(move |list| {
-            let index = usize::from(list.index);
-            let ascends = (next..end).contains(&index);
-            next = index + 1;
-            ascends
-        })
+        lists: &'a BucketLists,
+    ) -> impl Iterator<Item = (u16, &'a [Prefix])> {
+        let knows = theirs.gc_before_ms <= self.progress.gc_before_ms();
+        let end = if knows { TriePath::BUCKETS } else { TriePath::FOUNDATION_BUCKETS };
+        lists.iter().take_while(move |(index, _)| usize::from(*index) < end)
     }
 
     /// Packs records that the peer lacks.
-    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, want: Vec<BucketList>) -> Answer {
+    fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, mut want: BucketLists) -> Answer {
         let mut answer = Answer::default();
         let (mut batches, mut total, mut filled, mut more) = (Vec::from([Batch::default()]), 0, 0, false);
         for entry in entries {
             if self.progress.is_suspect(self.store, &entry) {
-                if theirs.whole && Sum::of(&theirs.foundation) == self.foundation() {
+                if theirs.whole && theirs.gc_before_ms == self.progress.gc_before_ms() {
                     answer.dropped.push(entry);
                 }
                 continue;
@@ -210,7 +200,7 @@ impl View<'_> {
         let (standing, last) = (self.standing(), batches.len() - 1);
         for (at, batch) in batches.into_iter().enumerate() {
             let end = at == last;
-            let want = if end { want.clone() } else { Vec::new() };
+            let want = if end { core::mem::take(&mut want) } else { BucketLists::default() };
             answer.messages.push(SyncMessage::Records {
                 round,
                 standing,
@@ -260,7 +250,8 @@ impl Exchanges {
         }
     }
 
-    /// Whether this node was once equal to another since it started: what it then learns by comparison is news.
+    /// Whether this node was once equal to another since it started: what it then learns by comparison is
+    /// news.
     pub(crate) const fn is_settled(&self) -> bool {
         self.settled
     }
@@ -313,9 +304,9 @@ impl Exchanges {
         }
     }
 
-    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes on, or
-    /// else the one with the smaller id; a node that has much less asks by itself, one peer after the other, lest all
-    /// bring it the same; and while one brings much, no other is answered.
+    /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes
+    /// on, or else the one with the smaller id; a node that has much less asks by itself, one peer after the
+    /// other, lest all bring it the same; and while one brings much, no other is answered.
     pub(crate) fn yields_to(
         &mut self,
         now: Instant,
@@ -353,6 +344,13 @@ impl Exchanges {
         }
     }
 
+    /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on
+    /// to.
+    pub(crate) fn is_further(&self, peer: NodeId, round: u32) -> bool {
+        let theirs = |exchange: &&Exchange| exchange.peer == peer && exchange.round == round;
+        self.current.as_ref().filter(theirs).is_some_and(|exchange| exchange.confirmations > 0)
+    }
+
     /// Both have the same, as far as the exchange goes.
     pub(crate) fn equal(&mut self, peer: NodeId, round: u32) {
         if self.of(peer, round).is_some() {
@@ -361,7 +359,8 @@ impl Exchanges {
         self.settled = true;
     }
 
-    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be one.
+    /// An answer of the exchange has come in whole. Returns the number of the next round if there is to be
+    /// one.
     pub(crate) fn ended(&mut self, now: Instant, peer: NodeId, round: u32) -> Option<u32> {
         let next = self.round.wrapping_add(1);
         let exchange = self.of(peer, round)?;
@@ -409,8 +408,8 @@ impl Exchange {
     }
 }
 
-/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth more or
-/// less so that nodes do not march in step.
+/// How long until the next comparison with a random peer: 5 s, in large clusters 10 to 30 s, up to a fifth
+/// more or less so that nodes do not march in step.
 fn pause(live: usize, dice: &mut Dice) -> Duration {
     let base = match live {
         0..64 => 5_000,
@@ -422,7 +421,7 @@ fn pause(live: usize, dice: &mut Dice) -> Duration {
 
 /// About how many bytes a message has.
 pub(crate) fn size(message: &SyncMessage) -> usize {
-    let hashes = |lists: &[BucketList]| lists.iter().map(|list| 4 + 16 * list.records.len()).sum::<usize>();
+    let hashes = |lists: &BucketLists| 5 * lists.buckets.len() + 16 * lists.records.len();
     64 + match message {
         SyncMessage::Root { .. } | SyncMessage::Equal { .. } => 0,
         SyncMessage::Branches { branches, .. } => {

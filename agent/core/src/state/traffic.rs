@@ -8,7 +8,7 @@ use sleep_wire::encode;
 use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::record::Batch;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::sync::{BucketList, Standing, SyncMessage};
+use sleep_wire::sync::{BucketLists, Standing, SyncMessage};
 
 use super::acks::Step;
 use super::disk::Owed;
@@ -164,7 +164,8 @@ impl State {
             SyncMessage::Branches { round, branches } => {
                 self.exchanges.heard(now, from, round, 0);
                 if self.exchanges.may_answer(now, from) {
-                    let message = self.view().compare(round, &branches);
+                    let further = self.exchanges.is_further(from, round);
+                    let message = self.view().compare(round, &branches, further);
                     self.reply(from, message.into_iter().collect());
                 }
             }
@@ -214,8 +215,8 @@ impl State {
         }
     }
 
-    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node was
-    /// away.
+    /// Takes in what an answer brought. A little of it is news to others too; much of it means that this node
+    /// was away.
     fn brought(
         &mut self,
         now: Instant,
@@ -235,7 +236,7 @@ impl State {
         fresh
     }
 
-    fn give(&mut self, now: Instant, to: NodeId, round: u32, standing: Standing, want: &[BucketList]) {
+    fn give(&mut self, now: Instant, to: NodeId, round: u32, standing: Standing, want: &BucketLists) {
         if !want.is_empty() && self.exchanges.may_answer(now, to) {
             let answer = self.view().wanted(round, standing, want);
             self.answer(to, answer);

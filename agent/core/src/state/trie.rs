@@ -1,15 +1,15 @@
 //! Where two stores differ, in a few hashes: a trie of sums over 4,096 buckets.
 //!
-//! A bucket's sum is the sum modulo 2²⁵⁶ of the hashes of its records, a node's is that of its children. Adding and
-//! taking away a record costs four additions; the order of arrival leaves no trace. (Clarke et al., "Incremental
-//! multiset hash functions", 2003: the additive construction.)
+//! A bucket's sum is the sum modulo 2²⁵⁶ of the hashes of its records, a node's is that of its children.
+//! Adding and taking away a record costs four additions; the order of arrival leaves no trace. (Clarke et
+//! al., "Incremental multiset hash functions", 2003: the additive construction.)
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::Digest;
-use sleep_wire::sync::{Branch, BucketList, Prefix, TriePath};
+use sleep_wire::sync::{Branch, Prefix, TriePath};
 
 use super::entry::Entry;
 
@@ -136,11 +136,6 @@ impl Trie {
     /// The records of a bucket, by hash.
     pub(crate) fn bucket(&self, index: u16) -> &[Arc<Entry>] {
         self.buckets.get(&index).map_or(&[], |bucket| &bucket.entries)
-    }
-
-    /// What a message says of a bucket.
-    pub(crate) fn list(&self, index: u16) -> BucketList {
-        BucketList { index, records: self.bucket(index).iter().map(|entry| entry.prefix()).collect() }
     }
 
     /// The record of a bucket whose hash begins so.

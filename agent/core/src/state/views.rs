@@ -1,4 +1,5 @@
-//! Everything else that stands, typed: slots, tasks, nodes, tokens. Each view is a scan over the keys concerned.
+//! Everything else that stands, typed: slots, tasks, nodes, tokens. Each view is a scan over the keys
+//! concerned.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -186,7 +187,8 @@ impl State {
         })
     }
 
-    /// The greatest boot of a node that any of its reports names: its disk is old if it believes in a lower one.
+    /// The greatest boot of a node that any of its reports names: its disk is old if it believes in a lower
+    /// one.
     pub fn highest_boot(&self, node: NodeId) -> Option<u64> {
         let facts = Key::Observed(ObservedKey::Facts { node });
         let images = Key::Observed(ObservedKey::Images { node });

@@ -123,7 +123,8 @@ impl Trust {
             (None, Stamp::Lease { .. } | Stamp::Boot { .. }) => Need::EverControl,
             (Some(_), _) => return Err(Verdict::Invalid("stamp")),
         };
-        // Only an operator's record is stamped by somebody else's clock: that of the node that took the command.
+        // Only an operator's record is stamped by somebody else's clock: that of the node that took the
+        // command.
         if let Stamp::Time { node, .. } = record.stamp
             && node != record.author
             && !matches!(need, Need::Author(moment) if self.ledger.operator_at(record.author, moment))
@@ -183,7 +184,8 @@ impl Claim {
     }
 }
 
-/// Reads a membership record: all that is right or wrong about it whatever else is known, but for its signature.
+/// Reads a membership record: all that is right or wrong about it whatever else is known, but for its
+/// signature.
 pub(super) fn read_membership(
     cluster: &ClusterId,
     record: &Record,

@@ -1,7 +1,7 @@
 //! The append-only set of membership records, and which of them count.
 //!
-//! A record counts or not by what was said earlier, by stamp, about its author. So the set is judged in the order of
-//! stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
+//! A record counts or not by what was said earlier, by stamp, about its author. So the set is judged in the
+//! order of stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -157,8 +157,8 @@ impl Ledger {
         touched
     }
 
-    /// Judges an entry anew, and all that rests on it. What an entry rests on is stamped earlier, so in the order of
-    /// stamps each is judged once.
+    /// Judges an entry anew, and all that rests on it. What an entry rests on is stamped earlier, so in the
+    /// order of stamps each is judged once.
     fn settle(&mut self, first: u32, touched: &mut BTreeSet<NodeId>) {
         let mut open = BTreeSet::from([(self.entries[first as usize].entry.place(), first)]);
         while let Some((place, index)) = open.pop_first() {
@@ -195,8 +195,8 @@ impl Ledger {
         }
     }
 
-    /// A removed node removes nobody, but for the one who removed it: of two that remove each other neither is
-    /// believed more. If its key is said to be in other hands, only the same claim stands against that.
+    /// A removed node removes nobody, but for the one who removed it: of two that remove each other neither
+    /// is believed more. If its key is said to be in other hands, only the same claim stands against that.
     fn may_remove(&self, removal: &Entry, compromised: bool) -> bool {
         let mut mutual = true;
         let mut answered = false;
@@ -263,7 +263,8 @@ impl Ledger {
         self.entries.iter().filter(|held| held.counts).filter(on).count()
     }
 
-    /// What shows to a stranger that these nodes are members: each record's author is shown to be one before it.
+    /// What shows to a stranger that these nodes are members: each record's author is shown to be one before
+    /// it.
     pub(super) fn chain(&self, nodes: &[NodeId]) -> Vec<MembershipKey> {
         let mut chain = BTreeSet::new();
         let mut open: Vec<(NodeId, Moment)> = nodes.iter().map(|node| (*node, LAST)).collect();

@@ -8,9 +8,9 @@
 //!                                                              │ ▲
 //!                                                     role: control ⇄ worker
 //! ```
-//! Admissions, role changes and removals form an append-only set. Whether a record is valid is a pure function of the
-//! record and that set: its author's role *at the record's stamp* must allow its key. By present roles a newcomer
-//! would refuse what a departed first node wrote.
+//! Admissions, role changes and removals form an append-only set. Whether a record is valid is a pure
+//! function of the record and that set: its author's role *at the record's stamp* must allow its key. By
+//! present roles a newcomer would refuse what a departed first node wrote.
 //!
 //! # Invariants
 //! - `authorship`: a valid record carries the signature of a key whose role at its stamp allows its key.
@@ -19,8 +19,8 @@
 //! - Refusal rests on signature and key space alone, so it is the same on every honest node.
 //!
 //! # Not here
-//! Storing, merging and re-authoring records: `state`. Closing a removed node's connections: whoever owns them.
-//! Remembering which signatures were checked: an implementation of [`Crypto`] may.
+//! Storing, merging and re-authoring records: `state`. Closing a removed node's connections: whoever owns
+//! them. Remembering which signatures were checked: an implementation of [`Crypto`] may.
 
 mod judge;
 mod ledger;
@@ -51,8 +51,8 @@ pub use token::{ForeignDoor, Newcomer, join_request, new_token, verify_chain};
 pub struct Trust {
     cluster: ClusterId,
     ledger: Ledger,
-    /// Keys of everybody who was ever admitted, members and operators. An id is a hash of its key, so a key is the
-    /// right one whether or not its admission counts.
+    /// Keys of everybody who was ever admitted, members and operators. An id is a hash of its key, so a key
+    /// is the right one whether or not its admission counts.
     keys: BTreeMap<NodeId, PublicKey>,
     /// Membership records whose author's key is not known yet.
     waiting: BTreeMap<NodeId, Vec<Record>>,
@@ -69,11 +69,12 @@ impl Trust {
         self.cluster
     }
 
-    /// Adds a membership record, whatever came before it; others are none of its business. One that cannot be judged
-    /// yet is kept, so hand in what [`Trust::judge`] did not refuse, or what lies on this node's own disk.
+    /// Adds a membership record, whatever came before it; others are none of its business. One that cannot be
+    /// judged yet is kept, so hand in what [`Trust::judge`] did not refuse, or what lies on this node's own
+    /// disk.
     ///
-    /// Returns the nodes and operators whose standing changed, sorted: records that they wrote may be valid now or be
-    /// so no longer, and are to be judged again.
+    /// Returns the nodes and operators whose standing changed, sorted: records that they wrote may be valid
+    /// now or be so no longer, and are to be judged again.
     pub fn apply(&mut self, record: &Record, crypto: &dyn Crypto) -> BTreeSet<NodeId> {
         let mut touched = BTreeSet::new();
         let mut open = Vec::from([record.clone()]);
@@ -151,8 +152,8 @@ impl Trust {
         self.ledger.uses(token)
     }
 
-    /// The keys of the records that show to a stranger that these nodes are members, in an order in which each can be
-    /// judged: the least that has to be sent.
+    /// The keys of the records that show to a stranger that these nodes are members, in an order in which
+    /// each can be judged: the least that has to be sent.
     pub fn door_chain(&self, nodes: &[NodeId]) -> Vec<Key> {
         self.ledger.chain(nodes).into_iter().map(Key::Membership).collect()
     }

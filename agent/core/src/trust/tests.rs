@@ -479,7 +479,8 @@ fn record(cast: &Cast, (by, whom, act, ms): (usize, usize, u8, u64)) -> Record {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Standings and verdicts are a function of the set: order, repetition and refused records change nothing.
+    /// Standings and verdicts are a function of the set: order, repetition and refused records change
+    /// nothing.
     #[test]
     fn the_order_of_arrival_changes_nothing(acts in acts(), order in any::<u64>()) {
         let cast = Cast::new(5);

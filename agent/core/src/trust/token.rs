@@ -16,7 +16,8 @@ use sleep_wire::{ClusterId, NodeId, PublicKey, Record, TokenId, WallTime, decode
 use super::{Trust, Verdict};
 use crate::crypto::Crypto;
 
-/// The door's answer does not show that it belongs to the token's cluster and that the newcomer is a member there.
+/// The door's answer does not show that it belongs to the token's cluster and that the newcomer is a member
+/// there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignDoor;
 
@@ -64,9 +65,9 @@ pub fn join_request(crypto: &dyn Crypto, token: &JoinString) -> JoinRequest {
 }
 
 impl Trust {
-    /// Judges a newcomer's request, at a control node. `token` is the body of the token's register, if there is one;
-    /// `now` is cluster time; `holds` says whether this node holds the quorum lease, for single use is counted there.
-    /// That the newcomer has the private half of its key is for its connection to prove.
+    /// Judges a newcomer's request, at a control node. `token` is the body of the token's register, if there
+    /// is one; `now` is cluster time; `holds` says whether this node holds the quorum lease, for single use
+    /// is counted there. That the newcomer has the private half of its key is for its connection to prove.
     ///
     /// # Errors
     /// [`JoinRefusal`], to be told to the newcomer.
@@ -109,11 +110,12 @@ impl Trust {
     }
 }
 
-/// The newcomer's look at the door: do these records lead from the cluster that its token names to its own key?
+/// The newcomer's look at the door: do these records lead from the cluster that its token names to its own
+/// key?
 ///
 /// # Errors
-/// [`ForeignDoor`] if any of them is malformed or not valid after those before it, or `newcomer` is no member at
-/// their end.
+/// [`ForeignDoor`] if any of them is malformed or not valid after those before it, or `newcomer` is no member
+/// at their end.
 pub fn verify_chain(
     cluster: ClusterId,
     chain: &[Vec<u8>],

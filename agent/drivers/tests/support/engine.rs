@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+#[path = "wait.rs"]
+mod wait;
 
 /// How long an engine may take to come up.
 const COMES_UP: Duration = Duration::from_secs(60);
@@ -134,12 +137,9 @@ impl Engine {
     }
 
     fn wait_until_up(&self) {
-        let began = Instant::now();
-        while let Err(error) = self.try_docker(&["version"]) {
-            let log = fs::read_to_string(self.dir.path().join("dockerd.log")).unwrap_or_default();
-            assert!(began.elapsed() < COMES_UP, "the engine does not come up: {error}\n{log}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let up = wait::until(COMES_UP, || self.try_docker(&["version"]).ok());
+        let log = || fs::read_to_string(self.dir.path().join("dockerd.log")).unwrap_or_default();
+        assert!(up.is_some(), "the engine does not come up:\n{}", log());
     }
 
     fn import_image(&self) {

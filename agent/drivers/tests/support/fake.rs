@@ -1,4 +1,5 @@
-//! An engine made of canned answers: it says what real ones rarely say, and keeps a list of what it was asked.
+//! An engine made of canned answers: it says what real ones rarely say, and keeps a list of what it was
+//! asked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,7 +72,8 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>, log: Arc<Mutex<Vec<S
     };
     let length = if goes_on { 1 << 20 } else { body.len() };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
     );
     // Whoever asked may be gone.
     let _gone = stream.write_all((head + &body).as_bytes()).await;

@@ -133,6 +133,20 @@ async fn closing_tells_peers_and_ends_the_events() {
     assert!(matches!(b.next().await, NetEvent::Disconnected { peer } if peer == a.id));
 }
 
+/// A node that leaves its cluster goes on under a new key, at the same port.
+#[tokio::test]
+async fn a_port_is_free_again_once_its_network_is_released() {
+    let (a, b) = pair().await;
+    b.net.message(a.id, 1, frame(1, 100));
+    let address = a.net.local_addrs()[0];
+    assert!(std::net::UdpSocket::bind(address).is_err());
+    a.net.close().await;
+    let released = a.net.released();
+    drop(a);
+    released.await;
+    std::net::UdpSocket::bind(address).expect("nobody has it any more");
+}
+
 /// An address must prove that it receives before it costs a handshake, once there are many.
 #[tokio::test]
 async fn under_load_addresses_are_validated() {

@@ -27,8 +27,8 @@
 //! | `GET /v1/why/{subject}` | | [`Why`] |
 //! | `GET /v1/watch?services=&nodes=` | | server-sent events, each a [`Progress`] |
 //!
-//! `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may carry
-//! `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are [`Problem`]s.
+//! `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
+//! carry `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are [`Problem`]s.
 
 use alloc::string::String;
 use alloc::vec::Vec;

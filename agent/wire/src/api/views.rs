@@ -1,5 +1,5 @@
-//! What clients are shown. Times are RFC 3339, in UTC, and for people only. Nothing here depends on the node asked,
-//! except [`Status::seen_from`] and what follows from it.
+//! What clients are shown. Times are RFC 3339, in UTC, and for people only. Nothing here depends on the node
+//! asked, except [`Status::seen_from`] and what follows from it.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -292,8 +292,8 @@ object! {
         pub image: String,
         /// `running`, or `stopped` for one that is to end.
         pub desired: String,
-        /// `pending`, `assigned`, `preparing`, `starting`, `running`, `stopping`, `complete`, `failed`, `stopped`;
-        /// `lost` if its node is down.
+        /// `pending`, `assigned`, `preparing`, `starting`, `running`, `stopping`, `complete`, `failed`,
+        /// `stopped`; `lost` if its node is down.
         pub state: String,
         /// Since when, if known.
         pub since: Option<String>,

@@ -1,12 +1,13 @@
-//! Everything that could be asked of the protocol, in every order: three nodes, a network, disks and clocks, under
-//! stateright.
+//! Everything that could be asked of the protocol, in every order: three nodes, a network, disks and clocks,
+//! under stateright.
 //!
-//! The nodes are [`Protocol`] itself. What [`super::Lease`] would time, the model tries at any moment: standing,
-//! renewing, releasing, changing voters. A run bounds how often; within its bounds it is exhausted.
+//! The nodes are [`Protocol`] itself. What [`super::Lease`] would time, the model tries at any moment:
+//! standing, renewing, releasing, changing voters. A run bounds how often; within its bounds it is exhausted.
 //!
-//! - **Network**: a message in flight may be delivered at any time, any number of times, in any order, or never.
-//! - **Clocks**: deadlines are kept as what remains of them, so a state has no history. One tick takes a second off every
-//!   deadline of one node, and no node is ever more than `skew` ticks ahead of another.
+//! - **Network**: a message in flight may be delivered at any time, any number of times, in any order, or
+//!   never.
+//! - **Clocks**: deadlines are kept as what remains of them, so a state has no history. One tick takes a
+//!   second off every deadline of one node, and no node is ever more than `skew` ticks ahead of another.
 //! - **Disks**: a write is durable at once, or (`slow_disks`) at any later time; a crash forgets what is not.
 //!
 //! A message that can no longer change anything but bind a voter to an epoch that is over counts as lost.
@@ -42,8 +43,8 @@ const NODES: usize = 3;
 struct Run {
     rules: Rules,
     times: LeaseTimes,
-    /// The voters at the start. If it is the first node alone, that node has just founded the cluster and the others
-    /// know nothing.
+    /// The voters at the start. If it is the first node alone, that node has just founded the cluster and the
+    /// others know nothing.
     voters: Vec<Voter>,
     /// How often each node may stand.
     stands: [u8; NODES],
@@ -52,10 +53,13 @@ struct Run {
     renewals: u8,
     releases: u8,
     crashes: u8,
+    /// Who may crash.
+    fragile: [bool; NODES],
     /// The voter sets that a holder may change to, one after the other.
     changes: Vec<Vec<Voter>>,
     skew: u8,
-    slow_disks: bool,
+    /// Whose writes are durable later.
+    slow_disks: [bool; NODES],
 }
 
 /// Everything at one moment.
@@ -134,9 +138,10 @@ impl Run {
             renewals: 0,
             releases: 0,
             crashes: 0,
+            fragile: [true; NODES],
             changes: Vec::new(),
             skew: 0,
-            slow_disks: false,
+            slow_disks: [false; NODES],
         }
     }
 
@@ -203,7 +208,7 @@ impl Run {
                 }
                 Effect::Persist { token, cell } => {
                     world.disks[node].waiting.push((token, Shared::new(cell)));
-                    if !self.slow_disks {
+                    if !self.slow_disks[node] {
                         let (token, cell) = world.disks[node].waiting.remove(0);
                         world.disks[node].cell = cell;
                         protocol.durable(NOW, token);
@@ -257,7 +262,7 @@ impl Model for Run {
             if world.spent.stands[node] < self.stands[node] && protocol.may_stand(NOW) {
                 steps.push(Step::Stand(node));
             }
-            if world.spent.crashes < self.crashes {
+            if self.fragile[node] && world.spent.crashes < self.crashes {
                 steps.push(Step::Crash(node));
             }
             if !world.disks[node].waiting.is_empty() {

@@ -13,7 +13,7 @@ fn broken(rules: &[Rule], property: &'static str, run: Run) {
     let run = Run { rules: Rules::without(rules), ..run };
     let checker =
         run.checker().threads(2).finish_when(HasDiscoveries::AllOf([property].into())).spawn_bfs().join();
-    let found = checker.discovery(property).map(|path| path.into_actions());
+    let found = checker.discovery(property).map(stateright::Path::into_actions);
     println!("{rules:?}: {} states, {:?}", checker.unique_state_count(), begun.elapsed());
     for step in found.iter().flatten() {
         println!("  {step:?}");
@@ -53,6 +53,16 @@ fn model_mutant_live_grant_overwritten() {
 #[test]
 fn model_mutant_promise_not_persisted() {
     broken(&[Rule::PromiseDurable], "epochs rise", Run { crashes: 1, ..Run::fixed() });
+}
+
+#[test]
+fn model_mutant_said_before_it_is_durable() {
+    let slow_disks = [false, false, true];
+    broken(
+        &[Rule::DurableBeforeSaid],
+        "epochs rise",
+        Run { slow_disks, crashes: 1, fragile: slow_disks, ..Run::fixed() },
+    );
 }
 
 #[test]

@@ -40,7 +40,13 @@ fn model_skew() {
 }
 #[test]
 fn model_slow() {
-    exhaust("slow disks", Run { slow_disks: true, crashes: 1, ..Run::fixed() });
+    let slow_disks = [false, false, true];
+    exhaust("slow disk of a voter", Run { slow_disks, crashes: 1, fragile: slow_disks, ..Run::fixed() });
+}
+#[test]
+fn model_slow2() {
+    let slow_disks = [true, false, false];
+    exhaust("slow disk of a candidate", Run { slow_disks, crashes: 1, stands: [2, 0, 0], ..Run::fixed() });
 }
 #[test]
 fn model_polls() {

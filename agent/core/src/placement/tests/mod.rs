@@ -3,6 +3,7 @@
 extern crate std;
 
 mod lab;
+mod laws;
 mod random;
 mod rollouts;
 mod world;

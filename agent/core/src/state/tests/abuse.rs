@@ -1,3 +1,5 @@
+//! What a peer may cost that says whatever it likes.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -6,7 +8,7 @@ use sleep_wire::Digest;
 use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::record::Batch;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::sync::{Branch, BucketList, Standing, SyncMessage, TriePath};
+use sleep_wire::sync::{Branch, BucketLists, Standing, SyncMessage, TriePath};
 
 use super::kit::*;
 use crate::Instant;
@@ -35,11 +37,11 @@ fn said(state: &mut State, now: Instant, message: SyncMessage) -> usize {
 #[test]
 fn whoever_asks_for_everything_all_the_time_gets_its_share() {
     let mut state = full(8_000);
-    let foundation = Standing { foundation: Digest([0; 32]), whole: true };
+    let standing = Standing { gc_before_ms: 0, whole: true };
     let everything = SyncMessage::Buckets {
         round: 1,
-        standing: foundation,
-        buckets: (0..4096).map(|index| BucketList { index, records: Vec::new() }).collect(),
+        standing,
+        buckets: BucketLists { buckets: (0..4096).map(|index| (index, 0)).collect(), records: Vec::new() },
     };
     let mut bytes = 0;
     for n in 0..200u64 {
@@ -57,14 +59,14 @@ fn whoever_asks_for_everything_all_the_time_gets_its_share() {
 fn answers_that_nobody_asked_for_change_nothing() {
     let mut state = full(100);
     let before = state.digest();
-    let standing = Standing { foundation: Digest([0; 32]), whole: true };
+    let standing = Standing { gc_before_ms: 0, whole: true };
     let messages = [
         SyncMessage::Equal { round: 7, sum: Digest([3; 32]) },
         SyncMessage::Records {
             round: 7,
             standing,
             batch: Batch::default(),
-            want: Vec::new(),
+            want: BucketLists::default(),
             end: true,
             more: true,
         },
@@ -108,18 +110,19 @@ fn any_path() -> impl Strategy<Value = TriePath> {
     (0..5u8, any::<u16>()).prop_map(|(depth, index)| TriePath { depth, index })
 }
 
-fn any_list() -> impl Strategy<Value = BucketList> {
-    (any::<u16>(), prop::collection::vec(any::<[u8; 16]>(), 0..4))
-        .prop_map(|(index, records)| BucketList { index: index % 5000, records })
+fn any_lists() -> impl Strategy<Value = BucketLists> {
+    let buckets = prop::collection::vec((0..5000u16, 0..4u16), 0..6);
+    (buckets, prop::collection::vec(any::<[u8; 16]>(), 0..12))
+        .prop_map(|(buckets, records)| BucketLists { buckets, records })
 }
 
 fn any_message() -> impl Strategy<Value = SyncMessage> {
     let digest = any::<[u8; 32]>().prop_map(Digest);
-    let lists = || prop::collection::vec(any_list(), 0..6);
+    let lists = any_lists;
     let branch = (any_path(), any::<u16>(), prop::collection::vec(digest.clone(), 0..17))
         .prop_map(|(path, present, sums)| Branch { path, present, sums });
     let standing =
-        (digest.clone(), any::<bool>()).prop_map(|(foundation, whole)| Standing { foundation, whole });
+        (0..3u64, any::<bool>()).prop_map(|(gc_before_ms, whole)| Standing { gc_before_ms, whole });
     prop_oneof![
         (0..3u32, digest.clone(), any::<u64>()).prop_map(|(round, sum, records)| SyncMessage::Root {
             round,

@@ -1,3 +1,5 @@
+//! When a record leaves its author, and what its writer is told.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 

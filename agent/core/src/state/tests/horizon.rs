@@ -1,3 +1,5 @@
+//! What is thrown away, by whom, and what is never brought back.
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -37,8 +39,9 @@ fn names(state: &State) -> Vec<alloc::string::String> {
     state.services().into_iter().map(|service| service.name.text).collect()
 }
 
-/// What was deleted and forgotten everywhere else is not brought back by a node that slept, whoever asks first; what
-/// it wrote itself after its last sync is kept, however old; and what it drops is shown, also after a restart.
+/// What was deleted and forgotten everywhere else is not brought back by a node that slept, whoever asks
+/// first; what it wrote itself after its last sync is kept, however old; and what it drops is shown, also
+/// after a restart.
 #[test]
 fn a_stale_node_drops_what_was_deleted_while_it_was_away() {
     let old = signed(1, &birth(1, "deleted", at(DAY, 1)));
@@ -88,8 +91,8 @@ fn nothing_is_dropped_for_a_peer_that_is_not_whole() {
     assert_eq!(names(&world.states[&node(2)]), [""; 0]);
 }
 
-/// A removed service goes with all that belongs to it once the horizon has passed, its removal a week later, on every
-/// node alike; a straggler's copy is recognised.
+/// A removed service goes with all that belongs to it once the horizon has passed, its removal a week later,
+/// on every node alike; a straggler's copy is recognised.
 #[test]
 fn the_horizon_takes_away_what_was_removed() {
     let records = [

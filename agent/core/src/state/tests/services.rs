@@ -1,3 +1,5 @@
+//! What people are shown of the records of a service.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -47,7 +49,8 @@ fn scale_is_a_register_of_its_own() {
     );
 }
 
-/// The older service keeps a name that two claim, the younger is shown under another, and gets it once it is free.
+/// The older service keeps a name that two claim, the younger is shown under another, and gets it once it is
+/// free.
 #[test]
 fn a_name_claimed_twice_goes_to_the_older() {
     let mut drafts =

@@ -1,7 +1,8 @@
 //! Candidate, voter and holder of one node, and what passes between them: everything that safety rests on.
 //!
-//! It decides *whether* something may be done. *When* it is tried (backoff, renewals in time, whose seat comes next) is
-//! [`super::Lease`]'s to say, and no choice of it can make two hold: the model tries every one.
+//! It decides *whether* something may be done. *When* it is tried (backoff, renewals in time, whose seat
+//! comes next) is [`super::Lease`]'s to say, and no choice of it can make two hold: the model tries every
+//! one.
 //!
 //! # Not here
 //! Timers, randomness, hints, the electorate.
@@ -16,12 +17,15 @@ use sleep_wire::lease::{ConfigId, LeaseBody, LeaseMessage, LeaseTimes, Voter, Vo
 use sleep_wire::{Epoch, NodeId};
 
 use super::Ending;
-use super::config::{Votes, hold, is_well_formed, quorums_meet};
+use super::config::is_well_formed;
 use super::outbox::Outbox;
-use super::rules::{Rule, Rules};
-use super::tenure::{Attempt, Renewal, Role, Tenure};
+use super::rules::Rules;
+use super::tenure::{Role, Tenure};
 use super::voter::VoterState;
 use crate::time::Instant;
+
+mod candidate;
+mod holder;
 
 /// What the protocol wants done, or tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -161,8 +165,6 @@ impl Protocol {
             && self.voter.engaged_until(now, self.me).is_none()
     }
 
-    // ------------------------------------------------------------------------------------------- what is tried
-
     /// Writes the first config of all: this node alone.
     pub(super) fn found(&mut self, now: Instant, generation: u16, times: LeaseTimes) {
         let term = if generation == 0 { 0 } else { self.voter.next_epoch().term };
@@ -173,87 +175,6 @@ impl Protocol {
             self.install(now, config);
         }
         self.flush(now);
-    }
-
-    /// Asks the voters whether they would promise.
-    pub(super) fn stand(&mut self, now: Instant) {
-        self.expire(now);
-        if self.may_stand(now) {
-            let epoch = self.voter.next_epoch();
-            self.role = Role::Polling(Attempt::new(epoch));
-            self.ask(now, LeaseBody::PreVote { epoch });
-        }
-        self.flush(now);
-    }
-
-    /// Asks the voters to promise, without a poll.
-    #[cfg(test)]
-    pub(super) fn stand_unasked(&mut self, now: Instant) {
-        self.expire(now);
-        if self.may_stand(now) {
-            self.prepare(now);
-        }
-        self.flush(now);
-    }
-
-    /// Gives up standing.
-    pub(super) fn abandon(&mut self, now: Instant) {
-        if self.is_standing() {
-            self.fail_attempt();
-        }
-        self.flush(now);
-    }
-
-    /// Asks the voters to go on.
-    pub(super) fn renew(&mut self, now: Instant) {
-        self.expire(now);
-        if let (Role::Holding(tenure), Some(config)) = (&mut self.role, self.voter.config()) {
-            let seq = tenure.last_seq + 1;
-            tenure.last_seq = seq;
-            // The clock is read before the question leaves: a voter's grant begins later.
-            let until = now + hold(config.times);
-            tenure.asked = Some(Renewal { seq, until, yes: Votes::default() });
-            let epoch = tenure.epoch;
-            self.ask(now, LeaseBody::Grant { epoch, seq });
-        }
-        self.flush(now);
-    }
-
-    /// Ceases to hold, and tells the voters.
-    pub(super) fn release(&mut self, now: Instant, why: Ending) {
-        self.expire(now);
-        self.end(why);
-        self.flush(now);
-    }
-
-    /// Replaces the voters. Says whether it did: it may only while it holds under the present ones.
-    pub(super) fn change(&mut self, now: Instant, mut voters: Vec<Voter>) -> bool {
-        self.expire(now);
-        let changed = self.try_change(now, &mut voters);
-        self.flush(now);
-        changed
-    }
-
-    fn try_change(&mut self, now: Instant, voters: &mut Vec<Voter>) -> bool {
-        let (Role::Holding(tenure), Some(old)) = (&mut self.role, self.voter.config()) else { return false };
-        voters.sort_unstable();
-        let id = ConfigId { epoch: tenure.epoch, version: old.id.version + 1 };
-        let config = VoterConfig { id, voters: core::mem::take(voters), times: old.times };
-        let meet = quorums_meet(&old.voters, &config.voters) || !self.rules.hold(Rule::QuorumsMeet);
-        // A holder never removes itself: its own vote is part of every quorum it may rest on while it hands over.
-        let keeps_me = config.weight(self.me) > 0;
-        if !(tenure.may_change(self.rules, old) && is_well_formed(&config) && keeps_me && meet) {
-            return false;
-        }
-        let mut told: Vec<NodeId> = old.voters.iter().chain(&config.voters).map(|voter| voter.node).collect();
-        told.sort_unstable();
-        told.dedup();
-        told.retain(|node| *node != self.me);
-        self.write_config(now, config);
-        for to in told {
-            self.push(to, LeaseBody::Install);
-        }
-        true
     }
 
     /// Sends this node's config to one who seems to have an older one.
@@ -267,8 +188,6 @@ impl Protocol {
         self.push(holder, LeaseBody::Resign);
         self.flush(now);
     }
-
-    // ---------------------------------------------------------------------------------------- what happens to it
 
     /// Everything written up to this token is durable.
     pub(super) fn durable(&mut self, now: Instant, token: u64) {
@@ -340,8 +259,8 @@ impl Protocol {
         self.take_body(now, from, body, holder_lives);
     }
 
-    /// A message under an older config: what is true under every config is heard, a question is answered with the
-    /// newer one, an answer is too late.
+    /// A message under an older config: what is true under every config is heard, a question is answered with
+    /// the newer one, an answer is too late.
     fn take_outdated(&mut self, from: NodeId, theirs: Epoch, body: &LeaseBody) {
         match *body {
             LeaseBody::PreVote { epoch } | LeaseBody::Prepare { epoch } | LeaseBody::Grant { epoch, .. } => {
@@ -396,176 +315,6 @@ impl Protocol {
         }
     }
 
-    // ------------------------------------------------------------------------------------------- the candidate
-
-    fn polled(&mut self, now: Instant, from: NodeId, epoch: Epoch, yes: bool, highest: Epoch) {
-        if self.voter.is_plausible(highest) {
-            self.voter.note(highest);
-        }
-        let (Role::Polling(attempt), Some(config)) = (&mut self.role, self.voter.config()) else { return };
-        if attempt.epoch != epoch {
-            return;
-        }
-        let votes = if yes { &mut attempt.yes } else { &mut attempt.no };
-        votes.add(self.rules, config, from);
-        if attempt.yes.are_quorum_of(config) {
-            self.prepare(now);
-        } else if !attempt.no.leave_quorum_of(config) {
-            self.fail_attempt();
-        }
-    }
-
-    fn prepare(&mut self, now: Instant) {
-        let epoch = self.voter.next_epoch();
-        // Without its own promise on its own disk it could stand for the same epoch twice. Somebody else may have had
-        // its vote since the poll.
-        if !self.voter.would_promise(now, epoch) {
-            return self.fail_attempt();
-        }
-        self.role = Role::Preparing(Attempt::new(epoch));
-        self.ask(now, LeaseBody::Prepare { epoch });
-    }
-
-    fn promised(&mut self, now: Instant, from: NodeId, epoch: Epoch) {
-        let (Role::Preparing(attempt), Some(config)) = (&mut self.role, self.voter.config()) else { return };
-        if attempt.epoch != epoch {
-            return;
-        }
-        attempt.yes.add(self.rules, config, from);
-        if attempt.yes.are_quorum_of(config) {
-            let until = now + hold(config.times);
-            self.role = Role::Granting(Attempt::new(epoch), until);
-            self.ask(now, LeaseBody::Grant { epoch, seq: 1 });
-        }
-    }
-
-    fn granted(&mut self, now: Instant, from: NodeId, epoch: Epoch, seq: u64, under: ConfigId) {
-        let rules = self.rules;
-        let Some(config) = self.voter.config() else { return };
-        if config.id != under {
-            return;
-        }
-        let from_answer = now + hold(config.times);
-        let deadline = |from_question: Instant| {
-            if rules.hold(Rule::DeadlineFromQuestion) { from_question } else { from_answer }
-        };
-        match &mut self.role {
-            Role::Granting(attempt, until) if attempt.epoch == epoch && seq == 1 => {
-                attempt.yes.add(rules, config, from);
-                if attempt.yes.are_quorum_of(config) {
-                    let until = deadline(*until);
-                    self.acquire(now, epoch, until, under);
-                }
-            }
-            Role::Holding(tenure) if tenure.epoch == epoch => {
-                let Some(asked) = tenure.asked.as_mut().filter(|asked| asked.seq == seq) else { return };
-                asked.yes.add(rules, config, from);
-                if asked.yes.are_quorum_of(config) {
-                    tenure.until = deadline(asked.until);
-                    tenure.seq = seq;
-                    tenure.under = under;
-                    tenure.asked = None;
-                    tenure.rejected = Votes::default();
-                }
-            }
-            Role::Follower
-            | Role::Polling(_)
-            | Role::Preparing(_)
-            | Role::Granting(..)
-            | Role::Holding(_) => {}
-        }
-    }
-
-    fn acquire(&mut self, now: Instant, epoch: Epoch, until: Instant, under: ConfigId) {
-        self.role = Role::Holding(Tenure {
-            epoch,
-            until,
-            seq: 1,
-            under,
-            asked: None,
-            installed: Votes::default(),
-            rejected: Votes::default(),
-            last_seq: 1,
-        });
-        self.effects.push_back(Effect::Acquired { epoch });
-        // What a former holder wrote last may still be on its way; from here on this one's config is the greater.
-        if let Some(config) = self.voter.rewritten(epoch) {
-            self.write_config(now, config);
-        }
-    }
-
-    fn rejected(&mut self, from: NodeId, epoch: Epoch, highest: Epoch, wait_ms: u32) {
-        if self.voter.is_plausible(highest) {
-            self.voter.note(highest);
-        }
-        let Some(config) = self.voter.config() else { return };
-        match &mut self.role {
-            Role::Polling(attempt) | Role::Preparing(attempt) | Role::Granting(attempt, _)
-                if attempt.epoch == epoch =>
-            {
-                attempt.wait_ms = attempt.wait_ms.max(wait_ms);
-                attempt.no.add(self.rules, config, from);
-                if !attempt.no.leave_quorum_of(config) {
-                    self.fail_attempt();
-                }
-            }
-            Role::Holding(tenure) if tenure.epoch == epoch => {
-                tenure.rejected.add(self.rules, config, from);
-                if tenure.rejected.are_quorum_of(config) {
-                    self.end(Ending::Rejected);
-                }
-            }
-            Role::Follower
-            | Role::Polling(_)
-            | Role::Preparing(_)
-            | Role::Granting(..)
-            | Role::Holding(_) => {}
-        }
-    }
-
-    fn fail_attempt(&mut self) {
-        let (epoch, wait_ms, asked_for_grants) = match &self.role {
-            Role::Polling(attempt) | Role::Preparing(attempt) => (attempt.epoch, attempt.wait_ms, false),
-            Role::Granting(attempt, _) => (attempt.epoch, attempt.wait_ms, true),
-            Role::Follower | Role::Holding(_) => return,
-        };
-        self.role = Role::Follower;
-        if asked_for_grants {
-            self.tell_released(epoch);
-        }
-        self.effects.push_back(Effect::Failed { wait: Duration::from_millis(u64::from(wait_ms)) });
-    }
-
-    // ------------------------------------------------------------------------------------------------ the holder
-
-    fn end(&mut self, why: Ending) {
-        let Role::Holding(tenure) = &self.role else { return };
-        let epoch = tenure.epoch;
-        self.role = Role::Follower;
-        self.effects.push_back(Effect::Lost { epoch, why });
-        self.tell_released(epoch);
-    }
-
-    /// This node has ceased to hold or to want this epoch, and never will again. It rests on nothing that is written,
-    /// so a disk that hangs does not keep the others waiting.
-    fn tell_released(&mut self, epoch: Epoch) {
-        self.voter.release(epoch);
-        let Some(config) = self.voter.config() else { return };
-        for voter in config.voters.iter().filter(|voter| voter.node != self.me) {
-            let message = LeaseMessage { config: config.clone(), body: LeaseBody::Release { epoch } };
-            self.effects.push_back(Effect::Send { to: voter.node, message });
-        }
-    }
-
-    fn write_config(&mut self, now: Instant, config: VoterConfig) {
-        if let Role::Holding(tenure) = &mut self.role {
-            tenure.asked = None;
-            tenure.installed = Votes::default();
-            tenure.installed.add(self.rules, &config, self.me);
-        }
-        self.voter.install(now, config);
-    }
-
     fn released(&mut self, from: NodeId, epoch: Epoch) {
         if from == epoch.candidate && from != self.me {
             self.voter.release(epoch);
@@ -583,8 +332,6 @@ impl Protocol {
             Role::Follower | Role::Holding(_) => {}
         }
     }
-
-    // --------------------------------------------------------------------------------------------- what is said
 
     /// Asks every voter, this node first: what its own vote makes durable goes before what the others read.
     fn ask(&mut self, now: Instant, body: LeaseBody) {
@@ -620,7 +367,7 @@ impl Protocol {
     /// Lets out what may leave; what is for this node itself is handled here.
     fn flush(&mut self, now: Instant) {
         self.persist();
-        while let Some((to, message)) = self.outbox.pop() {
+        while let Some((to, message)) = self.outbox.pop(self.rules) {
             if to == self.me {
                 self.take(now, to, message, false);
                 self.persist();

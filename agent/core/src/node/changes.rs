@@ -1,0 +1,182 @@
+//! Who is told when records, members or their lives have changed.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
+use sleep_wire::{Key, NodeId, Record, ServiceId, Stamp};
+
+use super::context::Context;
+use super::member::{Court, Member};
+use crate::crypto::Crypto;
+use crate::io::{Event, Output};
+use crate::lease::{Electorate, Evidence, LeaseInput};
+use crate::membership::MembershipInput;
+use crate::reconcile::ReconcileInput;
+use crate::state::StateInput;
+
+impl Member {
+    /// The membership set has changed: whoever rests on it is told.
+    pub(super) fn membership_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let members: BTreeSet<NodeId> = self.trust.members().collect();
+        let removed: BTreeSet<NodeId> = self
+            .trust
+            .standings()
+            .filter(|(_, standing)| standing.removed.is_some())
+            .map(|(node, _)| node)
+            .collect();
+        for node in &members {
+            self.introduce(cx, *node);
+        }
+        let gone = self.sightings.newly_removed(&removed);
+        for peer in &gone {
+            cx.out.push(Output::Expel { peer: *peer });
+            cx.out.event(Event::NodeGone { node: *peer });
+        }
+        let added = self.sightings.newly_admitted(&members);
+        self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
+        self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
+        self.tell_electorate(cx);
+        if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
+            self.was_removed(cx);
+        }
+    }
+
+    pub(super) fn introduce<C: Crypto>(&mut self, cx: &mut Context<'_, C>, peer: NodeId) {
+        if peer == cx.me {
+            return;
+        }
+        let Some(key) = self.trust.key_of(peer) else { return };
+        let addresses = self.state.facts(peer).map(|facts| facts.addresses.clone()).unwrap_or_default();
+        if self.sightings.is_new_address(peer, &addresses) {
+            cx.out.push(Output::Introduce { peer, key, addresses });
+        }
+    }
+
+    pub(super) fn tell_electorate<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let now = cx.now.instant;
+        let control: BTreeSet<NodeId> = self.trust.controls().collect();
+        let mut up: BTreeMap<NodeId, Duration> = BTreeMap::from([(cx.me, now.since(self.started))]);
+        for node in self.membership.live() {
+            up.extend(self.membership.state(node).map(|state| (node, now.since(state.since))));
+        }
+        let me_control = control.contains(&cx.me) && self.leaving.is_none();
+        self.lease.handle(now, LeaseInput::Electorate(Electorate { control, up, me_control }));
+    }
+
+    /// Records have changed: each reader looks at what concerns it.
+    pub(super) fn on_changes<C: Crypto>(&mut self, cx: &mut Context<'_, C>, changes: Vec<Key>) {
+        let mut touched = BTreeSet::new();
+        let mut membership = false;
+        let (mut services, mut slots) = (BTreeSet::<ServiceId>::new(), BTreeSet::<SlotKey>::new());
+        for key in &changes {
+            match key {
+                Key::Membership(entry) => {
+                    membership = true;
+                    if let Some(record) = self.state.record(key).map(crate::state::Entry::record) {
+                        touched.extend(self.trust.apply(&record, cx.crypto));
+                        self.on_membership_record(cx, entry, &record);
+                    }
+                }
+                Key::Desired(key) => match key {
+                    DesiredKey::ServiceBirth { service }
+                    | DesiredKey::ServiceRevision { service, .. }
+                    | DesiredKey::ServiceScale { service }
+                    | DesiredKey::ServiceRemoval { service } => drop(services.insert(*service)),
+                    DesiredKey::NodeAvailability { node } | DesiredKey::NodeLabel { node, .. } => {
+                        self.node_changed(cx, *node);
+                    }
+                    DesiredKey::JoinToken { .. }
+                    | DesiredKey::Secret { .. }
+                    | DesiredKey::Config { .. }
+                    | DesiredKey::Horizon => {}
+                },
+                Key::Slot(slot) => drop(slots.insert(*slot)),
+                // Islands are of a later release.
+                Key::Island(_) => {}
+                Key::Observed(ObservedKey::Task { node, slot, place }) => {
+                    self.sightings.task(cx.now.instant, *node, *slot, *place, &self.state);
+                    slots.insert(*slot);
+                }
+                Key::Observed(ObservedKey::Facts { node } | ObservedKey::Images { node }) => {
+                    self.introduce(cx, *node);
+                    self.node_changed(cx, *node);
+                }
+            }
+        }
+        if !touched.is_empty() {
+            let court = Court { trust: &self.trust, crypto: cx.crypto };
+            self.state.rejudge(cx.now.instant, &touched, &court);
+        }
+        if membership {
+            self.membership_changed(cx);
+            for node in touched {
+                self.node_changed(cx, node);
+            }
+        }
+        for service in services {
+            self.service_changed(cx, service);
+        }
+        for slot in slots {
+            self.slot_changed(cx, slot);
+        }
+    }
+
+    pub(super) fn on_membership_record<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        key: &MembershipKey,
+        record: &Record,
+    ) {
+        if let Stamp::Time { time, .. } = record.stamp {
+            self.clock.observe(cx.now.instant, record.author, time);
+        }
+        let (MembershipKey::Operator { operator, .. } | MembershipKey::OperatorRemoval { operator, .. }) =
+            key
+        else {
+            return;
+        };
+        if let Some(key) = self.trust.key_of(*operator) {
+            let allowed = self.trust.is_operator(*operator);
+            cx.out.push(Output::Operator { key, allowed });
+        }
+    }
+
+    /// What a node is, or what is believed of it, has changed.
+    pub(super) fn node_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
+        self.sightings.node(cx.now.instant, node, self.state.availability(node));
+        self.tell_electorate(cx);
+        self.desk_node(cx, node);
+        let slots: Vec<SlotKey> = self.slots_that_wait_for(node);
+        for slot in slots {
+            self.feed(cx, slot);
+        }
+    }
+
+    pub(super) fn tell_who_lives<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let live: Vec<NodeId> = self.membership.live().collect();
+        if live != self.live {
+            self.live.clone_from(&live);
+            self.tell_state(cx, StateInput::Peers { live });
+            while let Some(output) = self.state.poll_output() {
+                self.on_state(cx, output);
+            }
+        }
+        let mut keep: Vec<NodeId> = self
+            .lease
+            .config()
+            .map(|config| config.voters.iter().map(|voter| voter.node).collect())
+            .unwrap_or_default();
+        if let Evidence::Fresh(epoch) | Evidence::Stale(epoch) = self.lease.evidence(cx.now.instant) {
+            keep.push(epoch.candidate);
+        }
+        keep.retain(|node| *node != cx.me);
+        keep.sort_unstable();
+        keep.dedup();
+        if keep != self.kept {
+            self.kept.clone_from(&keep);
+            cx.out.push(Output::KeepConnected { peers: keep });
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything that goes wrong: what is said, and with which exit code.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::fake::{self, Agent, Answer, status};
+use crate::transcript::{self, Session, sleepctl};
+
+fn said(socket: &Path, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let output = sleepctl(socket, &words).output().expect("sleepctl runs");
+    transcript::transcript(line, &output)
+}
+
+#[test]
+fn no_agent_is_exit_code_3() {
+    let folder = TempDir::new().expect("a folder");
+    let stale = folder.path().join("stale.sock");
+    drop(std::os::unix::net::UnixListener::bind(&stale).expect("a socket"));
+    let text = [
+        said(Path::new("/nonexistent/sleepd.sock"), "node ls"),
+        said(Path::new("/nonexistent/a.sock,/nonexistent/b.sock"), "node ls"),
+        said(Path::new("/nonexistent/sleepd.sock"), "version"),
+        said(&stale, "service rm web").replace(&stale.display().to_string(), "STALE"),
+    ];
+    transcript::matches(&text.concat(), "unreachable.txt");
+}
+
+#[test]
+fn what_is_no_command_is_exit_code_2() {
+    let nowhere = Path::new("/nonexistent/sleepd.sock");
+    let lines = [
+        "nod ls",
+        "node",
+        "node drain",
+        "service scale web",
+        "service scale web=-1",
+        "service scale web=4294967296",
+        "service scale web=NaN",
+        "service create --replicas -1 nginx",
+        "service create --publish 0:80 nginx",
+        "service create --publish 65536:80 nginx",
+        "service create --publish 9-8:1-2 nginx",
+        "service create --limit-memory 0 nginx",
+        "service create --limit-memory 9E nginx",
+        "service create --limit-cpu 0.0000001 nginx",
+        "service create --env =x nginx",
+        "service create --replica 3 nginx",
+        "service create",
+        "service create --replicas 3 --mode global nginx",
+        "service create ___",
+        "service create --entrypoint 'sh nginx",
+        "node label pi-1 zone",
+        "node inspect ",
+        "-H tcp://x ls",
+        "-o yaml ls",
+        "--timeout soon ls",
+    ];
+    let text: String = lines.map(|line| said(nowhere, line)).concat();
+    transcript::matches(&text, "usage.txt");
+}
+
+#[test]
+fn a_name_that_nobody_has_gets_the_line_that_was_meant() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "GET /v1/nodes/pi" => Answer::Problem(
+            409,
+            json!({"code": "ambiguous", "status": 409,
+                   "title": "several nodes have an id that begins with `pi`",
+                   "changed": false, "candidates": ["pi-1", "pi-2"]}),
+        ),
+        "GET /v1/services/nothing" => fake::problem(404, "no_such_service", "no service `nothing`"),
+        _ => Answer::Problem(
+            404,
+            json!({"code": "no_such_service", "status": 404, "title": "no service `sleep-ap`",
+                   "changed": false,
+                   "candidates": ["sleep-app"]}),
+        ),
+    });
+    let mut session = Session::with(&agent);
+    session
+        .run("service scale sleep-ap=7")
+        .run("logs sleep-ap.2")
+        .run("service rm nothing")
+        .run("node inspect pi");
+    session.matches("candidates.txt");
+}
+
+#[test]
+fn refusals_say_whether_anything_changed_and_what_to_type() {
+    let cases = [
+        (409, "not_clustered", "this node is in no cluster"),
+        (409, "already_clustered", "this node is already a member of cluster abc"),
+        (409, "busy", "the agent is busy joining or leaving a cluster"),
+        (403, "not_control", "this node is a worker: it may not write desired state"),
+        (409, "name_taken", "a service named `web` exists already"),
+        (412, "stale", "the service has a newer revision, r2"),
+        (422, "invalid", "`name` has a character that is not allowed"),
+        (422, "bad_token", "the join token has expired"),
+        (502, "no_door", "no member of the cluster could be reached"),
+        (409, "last_control", "it would leave the cluster without a control node"),
+        (500, "storage", "the agent's own store failed"),
+        (501, "unsupported", "this release cannot do that"),
+        (403, "forbidden", "this key may not do that"),
+        (418, "a_code_of_a_later_release", "something new"),
+    ];
+    let mut text = String::new();
+    for (status, code, title) in cases {
+        let agent = Agent::start(move |_| fake::problem(status, code, title));
+        text += &said(agent.socket(), "cluster join --token x pi-1");
+    }
+    let agent = Agent::start(|_| Answer::Problem(500, json!("no problem at all")));
+    text += &said(agent.socket(), "node ls");
+    let agent = Agent::start(|_| Answer::Json(json!({"unexpected": true})));
+    text += &said(agent.socket(), "node ls");
+    transcript::matches(&text, "refusals.txt");
+}
+
+#[test]
+fn danger_wants_a_yes() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "POST /v1/cluster/leave" => Answer::Json(json!({"changed": true, "durability": "alone"})),
+        _ => fake::problem(404, "no_such_node", "no node `x`"),
+    });
+    let mut session = Session::with(&agent);
+    session.run("cluster leave").run("cluster leave -y").run("cluster leave --yes --force").run("node rm x");
+    session.matches("danger.txt");
+    assert_eq!(
+        agent.changes(),
+        [r#"POST /v1/cluster/leave {"force":false}"#, r#"POST /v1/cluster/leave {"force":true}"#]
+    );
+}
+
+#[test]
+fn founding_and_joining_say_what_to_paste() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        "POST /v1/cluster/init" => Answer::Json(json!({
+            "cluster": "c1", "node": "n1aaaaaaaaaaaaaaaaaaaaaaaa", "name": "node1",
+            "token": "sleepd-join-1-abc",
+            "addresses": ["192.168.1.11:7533"],
+        })),
+        "POST /v1/cluster/join" => {
+            Answer::Json(json!({"cluster": "c1", "node": "n2", "name": "node2", "role": "control"}))
+        }
+        "POST /v1/tokens" => Answer::Json(
+            json!({"token": "sleepd-join-1-def", "id": "k9", "addresses": ["a:1", "b:1", "c:1", "d:1"]}),
+        ),
+        _ => Answer::Json(json!({"changed": true, "durability": "shared"})),
+    });
+    let mut session = Session::with(&agent);
+    session
+        .run("cluster init")
+        .run("cluster init -q")
+        .run("cluster join --token sleepd-join-1-abc 192.168.1.11:7533");
+    session.run("cluster token create").run("cluster token create -q --ttl 0 --role worker --single-use");
+    session.run("cluster token rotate -o json").run("cluster token rm k9").matches("found.txt");
+    let last = &agent.changes()[4];
+    assert_eq!(last, r#"POST /v1/tokens {"role":"worker","rotate":false,"single_use":true,"ttl_ms":null}"#);
+}
+
+#[test]
+fn an_operator_s_key_is_its_owner_s_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("deep/operator.key");
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        _ if asked.body["name"] == "eve" => fake::problem(422, "invalid", "`name` is taken"),
+        _ => Answer::Json(json!({"changed": true, "durability": "alone"})),
+    });
+    let shown = path.display().to_string();
+    let run = |name: &str| {
+        said(agent.socket(), &format!("operator create {name} --key {shown}")).replace(&shown, "KEY")
+    };
+    let refused = run("eve");
+    assert!(!path.exists(), "a key that nobody admitted is not kept");
+    let text = refused + &run("ada") + &run("ada");
+    transcript::matches(&text, "operator.txt");
+    assert_eq!(fs::metadata(&path).expect("a key").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&path).expect("a key").trim().len(), 64);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its owner may");
+    let open = said(agent.socket(), &format!("--operator-key {shown} -H quic://127.0.0.1:1 ls"));
+    let none = said(agent.socket(), "--operator-key /nonexistent/key -H quic://127.0.0.1:1 ls");
+    transcript::matches(&(open.replace(&shown, "KEY") + &none), "keys.txt");
+}

@@ -1,0 +1,175 @@
+//! Every table, in every form.
+
+use serde_json::{Value, json};
+
+use crate::fake::{self, Agent, Answer, node, service, status, task};
+use crate::transcript::Session;
+
+fn cluster() -> Agent {
+    Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "GET /v1/nodes" => Answer::Json(json!([
+            node(1, "ready", "active", "control", false),
+            node(2, "ready", "drained", "control", true),
+            node(3, "down", "active", "worker", false),
+        ])),
+        "GET /v1/nodes/pi-1" => Answer::Json(detail()),
+        "GET /v1/services" => Answer::Json(json!([
+            service("sleep-app", 3, 3, "busybox:1.36", &[]),
+            service(
+                "web",
+                1,
+                2,
+                "ghcr.io/somebody/a-rather-long-name-of-an-image:1.27.3-alpine",
+                &["8080->80/tcp"]
+            ),
+        ])),
+        "GET /v1/services/web" => Answer::Json(service_detail()),
+        "GET /v1/services/s-sleep-app-zzzzzzzzzzzzzzzzzz/tasks?history=true"
+        | "GET /v1/services/sleep-app/tasks?history=true"
+        | "GET /v1/nodes/n1aaaaaaaaaaaaaaaaaaaaaaaa/tasks" => Answer::Json(tasks()),
+        "GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks?history=true" => {
+            Answer::Json(json!([task("web", 1, "pi-2", "running", 7200)]))
+        }
+        "GET /v1/services/web/history" => Answer::Json(revisions()),
+        "GET /v1/tokens" => Answer::Json(tokens()),
+        "GET /v1/why/web.2" => Answer::Json(why()),
+        _ => fake::problem(404, "bad_request", "no such path in this API"),
+    })
+}
+
+fn detail() -> Value {
+    json!({
+        "node": node(1, "ready", "active", "control", true), "labels": {"disk": "ssd"},
+        "architecture": "aarch64",
+        "os": "linux", "cpu_milli": 4000, "memory": 1 << 30,
+        "runtimes": [{"runtime": "docker", "version": "28.1", "ill": ""}],
+        "wall_clock_off_ms": -12, "running": 4,
+    })
+}
+
+fn service_detail() -> Value {
+    let template = json!({"image": "nginx", "ports": [
+        {"host_ip": "", "published": 8080, "target": 80, "protocol": "tcp"},
+    ]});
+    json!({
+        "service": service("web", 1, 2, "nginx", &["8080->80/tcp"]), "spec": {"template": template},
+        "created_at": "2026-01-02T03:04:05.678Z", "updated_at": "2026-01-02T03:04:05.678Z", "update": "",
+        "conflicts": [],
+    })
+}
+
+fn tasks() -> Value {
+    let mut failed = task("sleep-app", 2, "pi-3", "failed", 400);
+    failed["history"] = true.into();
+    failed["exit_code"] = 137.into();
+    let mut stopped = task("sleep-app", 2, "pi-2", "stopped", 200);
+    stopped["history"] = true.into();
+    stopped["error"] = "pi-2 drains".into();
+    let mut gone = task("sleep-app", 11, "pi-2", "stopped", 100);
+    gone["history"] = true.into();
+    let mut pending = task("sleep-app", 10, "", "pending", 5);
+    pending["since"] = Value::Null;
+    pending["id"] = "".into();
+    pending["desired"] = "running".into();
+    let running = |slot, node| task("sleep-app", slot, node, "running", 180);
+    json!([failed, running(2, "pi-1"), pending, stopped, gone, running(1, "pi-1")])
+}
+
+fn revisions() -> Value {
+    let at = (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(7201)).to_string();
+    json!([
+        {"id": "r2", "at": at, "author": "pi-2", "image": "nginx:1.27", "current": true, "parents": ["r1"],
+         "changes": ["image nginx:1.26 → nginx:1.27", "env"]},
+        {"id": "r1", "at": at, "author": "pi-1", "image": "nginx:1.26", "current": false, "parents": [],
+         "changes": []},
+    ])
+}
+
+fn tokens() -> Value {
+    let at = (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(601)).to_string();
+    let token = |id: &str, left: Value, revoked: bool| {
+        json!({"id": id, "role": "control", "single_use": revoked, "expires_in_ms": left, "revoked": revoked,
+               "created_at": at, "creator": "pi-1"})
+    };
+    json!([
+        token("k1", json!(3_000_000), false),
+        token("k2", json!(0), false),
+        token("k3", Value::Null, true)
+    ])
+}
+
+fn why() -> Value {
+    json!({
+        "subject": "web.2", "summary": "web.2 is pending: no node can take it",
+        "story": [{"at": "2026-01-02T14:02:03.100Z", "text": "running on pi-1"},
+                  {"at": "2026-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
+        "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
+                     {"node": "nuc", "filter": "draining", "reason": "drained 12m ago"}],
+    })
+}
+
+#[test]
+fn tables_of_nodes() {
+    let agent = cluster();
+    let mut session = Session::with(&agent);
+    for line in [
+        "node ls",
+        "node ls -o wide",
+        "node ls -q",
+        "node ls -o name",
+        "node ls -o json",
+        "node inspect pi-1",
+    ] {
+        session.run(line);
+    }
+    session.matches("nodes.txt");
+}
+
+#[test]
+fn tables_of_services() {
+    let agent = cluster();
+    let mut session = Session::with(&agent);
+    for line in
+        ["service ls", "ls -o wide", "ls -q", "ls -o name", "ls -o json", "service history web", "why web.2"]
+    {
+        session.run(line);
+    }
+    session.run("service inspect web").matches("services.txt");
+}
+
+#[test]
+fn tables_of_tasks() {
+    let agent = cluster();
+    let mut session = Session::with(&agent);
+    for line in [
+        "service ps sleep-app",
+        "ps -o wide sleep-app",
+        "ps",
+        "ps -o json sleep-app",
+        "node ps",
+        "ps -q sleep-app",
+    ] {
+        session.run(line);
+    }
+    session.matches("tasks.txt");
+}
+
+#[test]
+fn what_an_agent_says_of_its_cluster() {
+    let agent = cluster();
+    let mut session = Session::with(&agent);
+    for line in ["cluster status", "cluster info -q", "cluster token ls", "version", "version -o json"] {
+        session.run(line);
+    }
+    session.matches("cluster.txt");
+}
+
+#[test]
+fn a_minority_says_so_first() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(2, 5)),
+        _ => Answer::Json(json!([service("web", 1, 1, "nginx", &[])])),
+    });
+    Session::with(&agent).run("ls").matches("minority.txt");
+}

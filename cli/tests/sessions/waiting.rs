@@ -1,0 +1,291 @@
+//! Changes, and waiting until they are carried out.
+
+use std::process::{Command, Stdio};
+use std::slice::from_ref;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::fake::{self, Agent, Answer, node, progress, service, snapshot, status, task};
+use crate::transcript::{self, Session, sleepctl};
+
+/// An agent whose watch shows this, and which accepts every change.
+fn agent(watch: Answer) -> Agent {
+    Agent::start(move |asked| answer(&asked.line, &watch))
+}
+
+fn answer(line: &str, watch: &Answer) -> Answer {
+    let changed = json!({"changed": true, "durability": "shared"});
+    match line {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "GET /v1/services" => Answer::Json(json!([service("web", 3, 3, "nginx", &[])])),
+        "GET /v1/nodes/pi-2" => {
+            let mut detail = json!({"labels": {}, "architecture": "", "os": "", "cpu_milli": 0, "memory": 0,
+                "runtimes": [], "wall_clock_off_ms": null, "running": 1});
+            detail["node"] = node(2, "ready", "active", "control", false);
+            Answer::Json(detail)
+        }
+        "GET /v1/nodes/n2bbbbbbbbbbbbbbbbbbbbbbbb/tasks" => {
+            Answer::Json(json!([task("web", 2, "pi-2", "running", 9)]))
+        }
+        "POST /v1/services" | "PUT /v1/services/s-web-zzzzzzzzzzzzzzzzzz" => Answer::Json(json!({
+            "id": "s-web-zzzzzzzzzzzzzzzzzz", "name": "web", "revision": "r2",
+            "changed": true, "durability": "shared",
+        })),
+        _ if line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") => Answer::Json(json!([])),
+        _ if line.starts_with("GET /v1/services/") => Answer::Json(json!({
+            "service": service("web", 3, 3, "nginx", &[]),
+            "spec": {"template": {"image": "nginx", "env": ["A=1"]}},
+            "created_at": "", "updated_at": "", "update": "", "conflicts": [],
+        })),
+        _ if line.starts_with("GET /v1/watch") => watch.clone(),
+        _ => Answer::Json(changed),
+    }
+}
+
+fn crashed() -> Value {
+    let mut task = task("web", 1, "pi-1", "failed", 1);
+    task["exit_code"] = 3.into();
+    task["last_lines"] = json!(["one", "two", "three", "four", "five", "no such \u{1b}[2Jfile"]);
+    task
+}
+
+/// The first change, a line a part.
+fn sent(agent: &Agent) -> String {
+    agent.changes()[0].replace(',', ",\n") + "\n"
+}
+
+fn services(services: &[Value]) -> Value {
+    snapshot(services, &[])
+}
+
+#[test]
+fn a_service_is_created_and_waited_for() {
+    let agent = agent(Answer::Events(vec![
+        services(&[progress("web", 2, &[("", "pending", false), ("", "pending", false)])]),
+        services(&[progress("web", 2, &[("pi-1", "preparing", false), ("pi-2", "preparing", false)])]),
+        services(&[progress("web", 2, &[("pi-1", "running", false), ("pi-2", "preparing", false)])]),
+        services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)])]),
+    ]));
+    let mut session = Session::with(&agent);
+    session.run("service create --name web --replicas 2 -e A=1 -p 8080:80 nginx nginx -g daemon");
+    session.run("run -q -n web --replicas 2 nginx").run("run -o name -n web --replicas 2 nginx");
+    session.run("run --detach -n web --replicas 2 nginx").run("run -o json -n web --replicas 2 nginx");
+    session.matches("create.txt");
+    transcript::matches(&sent(&agent), "create.request.txt");
+}
+
+#[test]
+fn a_scale_is_not_done_while_the_agent_has_not_heard_of_it() {
+    let agent = agent(Answer::Events(vec![
+        services(&[progress("web", 1, &[("pi-1", "running", true)])]),
+        services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "starting", false)])]),
+        services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)])]),
+    ]));
+    let mut session = Session::with(&agent);
+    session.run("service scale web=2").run("scale web=2 web=3").matches("scale.txt");
+    assert_eq!(agent.changes(), [r#"PUT /v1/scale {"services":{"s-web-zzzzzzzzzzzzzzzzzz":2}}"#]);
+}
+
+#[test]
+fn an_update_changes_what_was_typed_and_nothing_else() {
+    let agent = agent(Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "running", true)])])]));
+    let mut session = Session::with(&agent);
+    session.run("service update --image nginx:2 --env-rm A --env B=2 --update-order start-first web");
+    session.run("service update --env-rm NONE web").matches("update.txt");
+    transcript::matches(&sent(&agent), "update.request.txt");
+}
+
+#[test]
+fn a_removal_waits_for_the_last_task_and_names_nodes_that_are_down() {
+    let ending = |ending: u32, down: &[&str]| {
+        let mut progress = progress("web", 0, &[]);
+        progress["removed"] = true.into();
+        progress["ending"] = ending.into();
+        progress["converged"] = (ending == 0).into();
+        progress["waiting_for_down"] = json!(down);
+        progress
+    };
+    let not_heard = progress("web", 1, &[("pi-1", "running", true)]);
+    let agent = agent(Answer::Events(vec![
+        services(&[not_heard]),
+        services(&[ending(2, &["pi-3"])]),
+        services(&[ending(0, &["pi-3"])]),
+    ]));
+    Session::with(&agent).run("service rm web").matches("rm.txt");
+}
+
+#[test]
+fn a_drain_waits_for_the_node_and_for_what_ran_there() {
+    let node = |availability: &str, tasks: u32| {
+        json!({"id": "n2bbbbbbbbbbbbbbbbbbbbbbbb", "name": "pi-2", "status": "ready",
+               "availability": availability,
+               "tasks": tasks, "converged": availability == "active" || tasks == 0})
+    };
+    let well = progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)]);
+    let moving = progress("web", 2, &[("pi-1", "running", true), ("pi-1", "starting", false)]);
+    let moved = progress("web", 2, &[("pi-1", "running", true), ("pi-1", "running", true)]);
+    let glances = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        let first =
+            glances.fetch_add(u32::from(asked.line.starts_with("GET /v1/watch")), Ordering::Relaxed) == 0;
+        let drain = vec![
+            snapshot(from_ref(&well), &[node("active", 1)]),
+            snapshot(from_ref(&well), &[node("drained", 1)]),
+            snapshot(from_ref(&moving), &[node("drained", 0)]),
+            snapshot(from_ref(&moved), &[node("drained", 0)]),
+        ];
+        let watch = if first { vec![services(from_ref(&well))] } else { drain };
+        answer(&asked.line, &Answer::Events(watch))
+    });
+    let mut session = Session::with(&agent);
+    session.run("node drain pi-2").matches("drain.txt");
+    assert_eq!(
+        agent.changes(),
+        [r#"PUT /v1/nodes/n2bbbbbbbbbbbbbbbbbbbbbbbb/availability {"availability":"drained"}"#]
+    );
+}
+
+#[test]
+fn what_cannot_be_placed_is_told_with_every_node_s_reason() {
+    let mut stuck =
+        progress("web", 3, &[("pi-1", "running", true), ("", "pending", false), ("", "pending", false)]);
+    for slot in [1, 2] {
+        stuck["slots"][slot]["refusals"] = json!([
+            {"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
+            {"node": "nuc", "filter": "draining", "reason": "drained 12m ago"},
+        ]);
+    }
+    let mut stuck = services(&[stuck]);
+    stuck["stuck"] = true.into();
+    let agent = agent(Answer::Events(vec![stuck]));
+    Session::with(&agent).run("scale web=3").matches("stuck.txt");
+}
+
+#[test]
+fn time_is_bounded_and_the_work_goes_on() {
+    let agent = agent(Answer::Events(vec![services(&[progress(
+        "web",
+        2,
+        &[("pi-1", "running", true), ("pi-2", "preparing", false)],
+    )])]));
+    Session::with(&agent).run("scale web=2 --timeout 300ms").matches("timeout.txt");
+}
+
+#[test]
+fn a_crash_loop_shows_how_the_task_ended() {
+    let slot = |state: &str, message: &str| {
+        let mut progress = progress("web", 1, &[("pi-1", state, false)]);
+        progress["slots"][0]["message"] = message.into();
+        services(&[progress])
+    };
+    let watch = Answer::Events(vec![
+        slot("starting", ""),
+        slot("failed", "exited with code 3"),
+        slot("starting", ""),
+        slot("assigned", "attempt 3 in 10 s"),
+        slot("running", ""),
+        slot("assigned", "attempt 4 in 20 s"),
+        slot("running", ""),
+    ]);
+    let asked_for_tasks = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        if !asked.line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") {
+            return answer(&asked.line, &watch);
+        }
+        let failures = asked_for_tasks.fetch_add(1, Ordering::Relaxed);
+        let crash = |number: u32| {
+            let mut crash = crashed();
+            crash["id"] = format!("t{number}").into();
+            crash
+        };
+        Answer::Json((0..failures).map(crash).collect())
+    });
+    Session::with(&agent).run("run -n web nginx").matches("crash.txt");
+}
+
+#[test]
+fn failures_of_the_past_are_not_told_again() {
+    let watch = Answer::Events(vec![
+        services(&[progress("web", 1, &[("pi-1", "failed", false)])]),
+        services(&[progress("web", 1, &[("pi-1", "running", true)])]),
+    ]);
+    let agent = Agent::start(move |asked| {
+        let is_tasks = asked.line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks");
+        if is_tasks { Answer::Json(json!([crashed()])) } else { answer(&asked.line, &watch) }
+    });
+    Session::with(&agent).run("scale web=1").matches("past.txt");
+}
+
+#[test]
+fn an_update_that_stands_still_fails() {
+    let mut paused = progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", false)]);
+    paused["update"] = "paused, 1 of 2 updated: web.2 failed".into();
+    let agent = agent(Answer::Events(vec![services(&[paused])]));
+    Session::with(&agent).run("service update --image nginx:2 web").matches("paused.txt");
+}
+
+#[test]
+fn an_agent_that_goes_away_is_waited_for() {
+    let watches = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        let done = services(&[progress("web", 1, &[("pi-1", "running", true)])]);
+        let open = services(&[progress("web", 1, &[("pi-1", "starting", false)])]);
+        let first =
+            watches.fetch_add(u32::from(asked.line.starts_with("GET /v1/watch")), Ordering::Relaxed) == 0;
+        let watch = if first { Answer::Ending(vec![open]) } else { Answer::Events(vec![done]) };
+        answer(&asked.line, &watch)
+    });
+    Session::with(&agent).run("scale web=1").matches("away.txt");
+}
+
+#[test]
+fn the_next_host_takes_over() {
+    let open = services(&[progress("web", 2, &[("pi-1", "starting", false), ("pi-2", "starting", false)])]);
+    let done = services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)])]);
+    let first = agent(Answer::Events(vec![open]));
+    let second =
+        agent(Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "running", true)])]), done]));
+    let hosts = format!("{},{}", first.socket().display(), second.socket().display());
+    let mut child = sleepctl(hosts.as_ref(), &["scale", "web=2"]);
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sleepctl runs");
+    first.wait_until_asked("GET /v1/watch");
+    drop(first);
+    let output = child.wait_with_output().expect("sleepctl ends");
+    transcript::matches(&transcript::transcript("scale web=2", &output), "failover.txt");
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_and_not_the_work() {
+    let agent = agent(Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "starting", false)])])]));
+    let mut command = sleepctl(agent.socket(), &["scale", "web=1"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sleepctl runs");
+    agent.wait_until_asked("GET /v1/watch");
+    // What it was asked it has answered, but the client may not have read that yet.
+    let pid = child.id().to_string();
+    let interrupted = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+    assert!(interrupted.success());
+    let output = child.wait_with_output().expect("sleepctl ends");
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.ends_with(
+            "error: interrupted: the work goes on without being watched\n\nhint: sleepctl ps web\n"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_on_one_node_alone_is_a_warning() {
+    let agent = Agent::start(|asked| {
+        if asked.line == "PUT /v1/scale" {
+            return Answer::Json(json!({"changed": true, "durability": "here_only"}));
+        }
+        let done = services(&[progress("web", 1, &[("pi-1", "running", true)])]);
+        answer(&asked.line, &Answer::Events(vec![done]))
+    });
+    Session::with(&agent).run("scale web=1").matches("here_only.txt");
+    let agent = Agent::start(|_| fake::problem(503, "busy", "the agent is stopping"));
+    Session::with(&agent).run("scale web=1").matches("stopping.txt");
+}

@@ -1,0 +1,280 @@
+//! Whole agents on one machine, over real sockets: what they promise, and what they refuse in which words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sleep_tests::Result;
+use sleep_tests::agents::Agents;
+use sleep_tests::ctl::Ctl;
+use sleep_tests::wait::until;
+
+/// For what a cluster does by itself, on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+const CREATE: &str =
+    "service create --name sleep-app --stop-grace-period 1s --runtime process -- sleep infinity";
+
+#[test]
+fn a_service_is_created_scaled_drained_and_removed() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    assert_eq!(agents.ctl(2).run(CREATE)?.stdout, "sleep-app: 1/1 running");
+    assert_eq!(agents.ctl(3).run("service scale sleep-app=7")?.stdout, "sleep-app: 7/7 running");
+    assert_eq!(sorted(agents.spread()), [2, 2, 3]);
+
+    assert_eq!(agents.ctl(1).run("node drain node2")?.stdout, "node2: drained");
+    assert_eq!(agents.processes(2), BTreeMap::new());
+    assert_eq!(sorted(agents.spread()), [0, 3, 4]);
+
+    agents.ctl(3).run("node activate node2")?;
+    until("work comes back without a command", SOON, || {
+        (sorted(agents.spread()) == [2, 2, 3]).then_some(())
+    })?;
+
+    assert_eq!(agents.ctl(2).run("service rm sleep-app")?.stdout, "sleep-app: removed");
+    assert_eq!(agents.spread(), [0, 0, 0]);
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_is_killed_adopts_its_tasks() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(1).run("service scale sleep-app=6")?;
+    let before = everything(&agents);
+    let tasks = agents.ctl(1).wanted("sleep-app")?;
+    for number in 1..=3 {
+        agents.kill_agent(number)?;
+        assert_eq!(everything(&agents), before, "tasks outlive their agent");
+        agents.start_agent(number)?;
+        agents.ctl(number).run("service scale sleep-app=6")?;
+        assert_eq!(
+            (agents.ctl(number).wanted("sleep-app")?, everything(&agents)),
+            (tasks.clone(), before.clone())
+        );
+    }
+    // Told to stop, as by a service manager.
+    assert!(agents.terminate_agent(2)?.success());
+    assert_eq!(everything(&agents), before);
+    agents.start_agent(2)?;
+    agents.ctl(2).run("service scale sleep-app=6")?;
+    assert_eq!((agents.ctl(3).wanted("sleep-app")?, everything(&agents)), (tasks, before));
+    Ok(())
+}
+
+#[test]
+fn all_agents_are_killed_at_once_and_nothing_is_lost() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(1).run("service scale sleep-app=4")?;
+    let before = everything(&agents);
+    for number in 1..=3 {
+        agents.kill_agent(number)?;
+    }
+    for number in 1..=3 {
+        agents.start_agent(number)?;
+    }
+    assert_eq!(agents.ctl(2).run("service scale sleep-app=4")?.stdout, "sleep-app: 4/4 running");
+    assert_eq!(everything(&agents), before);
+    assert_eq!(agents.ctl(3).run("service scale sleep-app=5")?.stdout, "sleep-app: 5/5 running");
+    Ok(())
+}
+
+#[test]
+fn work_of_a_node_that_is_down_is_started_elsewhere_and_settled_when_it_is_back() -> Result<()> {
+    let mut agents = Agents::formed(5)?;
+    agents.ctl(4).run(CREATE)?;
+    agents.ctl(4).run("service scale sleep-app=5")?;
+    assert_eq!(agents.spread(), [1; 5]);
+    let start = Instant::now();
+    agents.kill_agent(5)?;
+    // What ran there runs on: nobody can know that.
+    until("the others run five", SOON, || (agents.spread()[..4].iter().sum::<usize>() == 5).then_some(()))?;
+    println!("replaced after {:.1?}", start.elapsed());
+    until("node5 is seen down", SOON, || {
+        let nodes = agents.ctl(2).nodes().ok()?;
+        nodes.iter().any(|node| (node.name.as_str(), node.status.as_str()) == ("node5", "down")).then_some(())
+    })?;
+
+    let start = Instant::now();
+    agents.start_agent(5)?;
+    until("five run again", SOON, || (agents.spread().iter().sum::<usize>() == 5).then_some(()))?;
+    println!("settled after {:.1?}", start.elapsed());
+    until("all nodes tell the same five", SOON, || {
+        let running = |number| {
+            let tasks = agents.ctl(number).wanted("sleep-app").ok()?;
+            (tasks.len() == 5 && tasks.iter().all(|task| task.state == "running")).then_some(tasks)
+        };
+        (running(1)? == running(5)?).then_some(())
+    })
+}
+
+#[test]
+fn a_token_that_is_not_good_admits_nobody_and_says_why() -> Result<()> {
+    let agents = Agents::start(3)?;
+    let (one, two, three) = (agents.ctl(1), agents.ctl(2), agents.ctl(3));
+    one.run("cluster init")?;
+    two.run("cluster init")?;
+    let good = one.run("cluster token create -q")?.stdout;
+    let foreign = two.run("cluster token create -q")?.stdout;
+    let short = one.run("cluster token create -q --ttl 1s")?.stdout;
+    let before = token_ids(&one)?;
+    let revoked = one.run("cluster token create -q")?.stdout;
+    let id = token_ids(&one)?.difference(&before).next().cloned().expect("one was made");
+    let refused = |token: &str, words| {
+        three.refused(&format!("cluster join --token {token} {}", agents.address(1)), 1, words)
+    };
+
+    refused("SWMTKN-1-abc", "a join token begins with `sleepd-join-1-`")?;
+    refused(&good[..good.len() - 3], "the join token is not complete")?;
+    refused(&format!("{}!", &good[..good.len() - 1]), "has a character that no token has")?;
+    let mistyped = if good.contains("4") { good.replacen('4', "5", 1) } else { good.replacen('6', "7", 1) };
+    refused(&mistyped, "the join token has a mistyped character")?;
+    refused(&foreign, "the cluster does not know this join token")?;
+    until("the token has expired", SOON, || {
+        let tokens = one.list::<Value>("cluster token ls").ok()?;
+        tokens.iter().any(|token| token["expires_in_ms"] == 0).then_some(())
+    })?;
+    refused(&short, "the join token has expired")?;
+    one.run(&format!("cluster token rm {id}"))?;
+    refused(&revoked, "the join token was revoked")?;
+
+    three.refused("node ls", 1, "this node is in no cluster")?;
+    assert_eq!(one.nodes()?.len(), 1, "nobody was admitted");
+    assert_eq!(
+        three.run(&format!("cluster join --token {good} {}", agents.address(1)))?.stdout,
+        "joined as node3"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_join_that_reaches_nobody_says_so_and_changes_nothing() -> Result<()> {
+    let agents = Agents::start(2)?;
+    let (one, two) = (agents.ctl(1), agents.ctl(2));
+    one.run("cluster init")?;
+    let token = one.run("cluster token create -q")?.stdout;
+    // Nobody listens on the port of discarded bytes; and node2 itself is in no cluster.
+    two.refused(
+        &format!("cluster join --token {token} 127.0.0.1:9"),
+        1,
+        "no member of the cluster could be reached",
+    )?;
+    two.refused("cluster token ls", 1, "this node is in no cluster")?;
+    let line = format!("cluster join --token {token} 127.0.0.1:9 {}", agents.address(1));
+    assert_eq!(two.run(&line)?.stdout, "joined as node2", "one of several addresses is enough");
+    Ok(())
+}
+
+#[test]
+fn a_member_neither_joins_nor_founds_a_cluster() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let two = agents.ctl(2);
+    let token = agents.ctl(1).run("cluster token create -q")?.stdout;
+    let member = "this node is already a member of cluster";
+    two.refused("cluster init", 1, member)?;
+    two.refused(&format!("cluster join --token {token} {}", agents.address(1)), 1, member)?;
+    two.refused("cluster leave", 2, "this wants to be confirmed, and there is no terminal to ask on")?;
+    assert_eq!(agents.ctl(3).nodes()?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn a_node_in_no_cluster_refuses_what_needs_one() -> Result<()> {
+    let agents = Agents::start(1)?;
+    let one = agents.ctl(1);
+    let lines = [
+        "node ls",
+        "node drain node1",
+        "service ls",
+        "service ps sleep-app",
+        CREATE,
+        "service scale sleep-app=3",
+        "service rm sleep-app",
+        "cluster token create",
+        "cluster leave -y",
+    ];
+    for line in lines {
+        one.refused(line, 1, "this node is in no cluster")?;
+    }
+    assert_eq!(one.run("cluster status -o name")?.stdout, "node1");
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_does_not_run_is_exit_code_3() -> Result<()> {
+    let mut agents = Agents::start(1)?;
+    agents.kill_agent(1)?;
+    agents.ctl(1).refused("node ls", 3, "no agent answers at")?;
+    // The socket of a killed agent stays; it is no obstacle to the next one.
+    agents.start_agent(1)
+}
+
+#[test]
+fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(1).run("service scale sleep-app=3")?;
+    let before = everything(&agents);
+
+    let fails = |instead: &[(&str, &Path)], words: &str| -> Result<()> {
+        let (code, said) = agents.fails(&mut agents.command(1, instead)?)?;
+        assert!(code == 1 && said.contains(words), "{instead:?}: exit code {code}: {said}");
+        Ok(())
+    };
+    let (other, elsewhere) = (agents.data_dir(4), agents.socket(4));
+    // The same directory, whatever else differs.
+    let free = [("--listen", Path::new("127.0.0.1:0")), ("--socket", &elsewhere)];
+    fails(&free, "another agent is running: process ")?;
+    // Another directory, the same socket; then the same port.
+    fails(&[("--data-dir", &other)], "another agent listens on ")?;
+    fails(&[("--data-dir", &other), ("--socket", &elsewhere)], &agents.address(1).to_string())?;
+    // Nobody may write there, not even root.
+    fails(&[("--data-dir", Path::new("/sys/sleepd"))], "/sys/sleepd")?;
+
+    assert_eq!(agents.ctl(1).run("service scale sleep-app=3")?.stdout, "sleep-app: 3/3 running");
+    assert_eq!(everything(&agents), before);
+    Ok(())
+}
+
+#[test]
+fn nodes_leave_in_any_order_the_first_included() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(1).run("service scale sleep-app=3")?;
+    assert_eq!(agents.ctl(1).run("cluster leave -y")?.stdout, "node1 left the cluster");
+    until("the two that are left run three", SOON, || {
+        (agents.spread()[0] == 0 && agents.spread()[1..].iter().sum::<usize>() == 3).then_some(())
+    })?;
+    until("node1 is no node of theirs", SOON, || {
+        (agents.ctl(2).nodes().ok()?.len() == 2 && agents.ctl(3).nodes().ok()?.len() == 2).then_some(())
+    })?;
+    agents.ctl(1).refused("node ls", 1, "this node is in no cluster")?;
+    agents.ctl(3).run("service scale sleep-app=5")?;
+    agents.ctl(2).run("cluster leave -y")?;
+    until("the last runs five", SOON, || (agents.spread() == [0, 0, 5]).then_some(()))?;
+    agents.ctl(3).run("cluster leave -y")?;
+    until("nothing runs", SOON, || (agents.spread() == [0; 3]).then_some(()))?;
+    for number in 1..=3 {
+        agents.ctl(number).run("cluster init")?;
+        assert_eq!(agents.ctl(number).nodes()?.len(), 1);
+        assert_eq!(agents.ctl(number).services()?, []);
+    }
+    Ok(())
+}
+
+fn sorted(mut spread: Vec<usize>) -> Vec<usize> {
+    spread.sort_unstable();
+    spread
+}
+
+/// Every process of every node.
+fn everything(agents: &Agents) -> Vec<BTreeMap<String, i32>> {
+    (1..=3).map(|number| agents.processes(number)).collect()
+}
+
+fn token_ids(ctl: &Ctl) -> Result<BTreeSet<String>> {
+    let tokens = ctl.list::<Value>("cluster token ls")?;
+    Ok(tokens.iter().filter_map(|token| Some(token["id"].as_str()?.to_owned())).collect())
+}
