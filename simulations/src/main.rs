@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use sleep_core::node::Tuning;
 use sleep_sim::chaos::Chaos;
+use sleep_sim::report;
 use sleep_sim::run::{Failure, run};
 use sleep_sim::story;
 use sleep_sim::sweep::{Plan, nodes_of, sweep};
@@ -81,6 +82,9 @@ fn one(nodes: usize, seed: u64, verbose: bool) -> ExitCode {
         for (at, host, event) in &world.events {
             println!("{:>10.6} node{} {event:?}", seconds(*at), host + 1);
         }
+    }
+    if verbose && outcome.verdict.is_err() {
+        println!("{}", report::page(&world));
     }
     let speed = seconds(outcome.world) / outcome.real.as_secs_f64();
     println!(

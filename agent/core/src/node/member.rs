@@ -283,6 +283,11 @@ impl Member {
                 quiet = false;
                 self.on_changes(cx, changes);
             }
+            if !self.synced && self.state.has_met() {
+                quiet = false;
+                self.synced = true;
+                self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Synced));
+            }
             if quiet && !self.plan(cx) {
                 break;
             }
