@@ -55,7 +55,7 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
         }
         Event::RecordRefused { from, author, why } => {
             counter!("sleepd_records_refused_total").increment(1);
-            warn!(%from, %author, why, "a record was refused");
+            debug!(%from, %author, why, "a record was refused");
         }
         Event::BadFrame { from } => {
             counter!("sleepd_bad_frames_total").increment(1);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
+use sleep_wire::{Wire, decode};
 
 /// A disk, and the writes that are on their way to it.
 #[derive(Debug, Default)]
@@ -34,6 +35,34 @@ impl Disk {
     /// The host loses power, or its agent dies: what was on its way is lost.
     pub fn crash(&mut self) {
         self.pending.clear();
+    }
+
+    /// The durable record of a key.
+    pub fn record(&self, key: &[u8]) -> Option<&[u8]> {
+        self.records.get(key).map(Vec::as_slice)
+    }
+
+    /// The record of a key as its agent last wrote it, durable or not.
+    pub fn latest(&self, wanted: &[u8]) -> Option<&[u8]> {
+        for write in self.pending.iter().rev().flat_map(|(_, writes)| writes.iter().rev()) {
+            match write {
+                Write::PutRecord { key, record } if key == wanted => return Some(record),
+                Write::DeleteRecord { key } if key == wanted => return None,
+                Write::Wipe => return None,
+                Write::PutRecord { .. } | Write::DeleteRecord { .. } | Write::PutCell { .. } => {}
+            }
+        }
+        self.record(wanted)
+    }
+
+    /// Every durable record.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.records.iter().map(|(key, record)| (key.as_slice(), record.as_slice()))
+    }
+
+    /// A cell's durable value.
+    pub fn cell<T: Wire>(&self, cell: Cell) -> Option<T> {
+        decode(self.cells.get(&cell)?).ok()
     }
 
     /// All that is durable.

@@ -30,6 +30,10 @@ pub struct Host {
     pub life: u64,
     /// When its agent asked to be woken: only the last wish counts.
     pub wake: Option<u64>,
+    /// Whether the host went down since its agent last ran.
+    pub rebooted: bool,
+    /// By how much its boot clock is too fast, in millionths.
+    pub rate_ppm: i32,
     number: usize,
     seed: u64,
     /// How many keys it has had: a new one after each leave.
@@ -38,6 +42,8 @@ pub struct Host {
     wall_off: i64,
     tuning: Tuning,
 }
+
+const MILLION: u128 = 1_000_000;
 
 /// 2026-01-01, in milliseconds since 1970: when every world begins.
 const BIRTH_MS: i64 = 1_767_225_600_000;
@@ -53,6 +59,8 @@ impl Host {
             cluster: None,
             life: 0,
             wake: None,
+            rebooted: false,
+            rate_ppm: 0,
             number,
             seed,
             keys: 0,
@@ -70,14 +78,36 @@ impl Host {
 
     /// What its clocks show at a moment of the world, in microseconds since it began.
     pub fn now(&self, at: u64) -> Now {
-        let boot = at + 1_000_000 * (self.number as u64 + 1);
+        let boot = self.boot_clock(at);
         let wall = BIRTH_MS + i64::try_from(at / 1000).unwrap_or(i64::MAX) + self.wall_off;
         Now { instant: Instant(boot), wall: WallTime(wall) }
     }
 
     /// The world's moment at which its boot clock shows this.
     pub fn world_time(&self, instant: Instant) -> u64 {
-        instant.0.saturating_sub(1_000_000 * (self.number as u64 + 1))
+        let shown = u128::from(instant.0.saturating_sub(self.head_start()));
+        let at = (shown * MILLION).div_ceil(self.rate());
+        u64::try_from(at).unwrap_or(u64::MAX)
+    }
+
+    /// Its boot clock, in microseconds.
+    fn boot_clock(&self, at: u64) -> u64 {
+        let shown = u128::from(at) * self.rate() / MILLION;
+        self.head_start() + u64::try_from(shown).unwrap_or(u64::MAX)
+    }
+
+    /// How far its boot clock shows the world's millionths of a second in a million.
+    fn rate(&self) -> u128 {
+        u128::try_from(1_000_000 + i64::from(self.rate_ppm)).expect("no clock runs backwards")
+    }
+
+    const fn head_start(&self) -> u64 {
+        1_000_000 * (self.number as u64 + 1)
+    }
+
+    /// Somebody sets its wall clock.
+    pub const fn step_wall(&mut self, by_ms: i64) {
+        self.wall_off += by_ms;
     }
 
     /// What people call it.

@@ -5,11 +5,17 @@
 //! Rules of the cluster: they are `sleep-core`'s, and there is no second implementation of any.
 #![forbid(unsafe_code)]
 
+pub mod chaos;
 pub mod crypto;
 pub mod disk;
 pub mod engine;
 pub mod host;
+pub mod invariants;
+pub mod liveness;
 pub mod random;
+pub mod report;
+pub mod run;
 pub mod story;
+pub mod sweep;
 pub mod trace;
 pub mod world;

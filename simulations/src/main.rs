@@ -2,14 +2,20 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use sleep_core::node::Tuning;
+use sleep_sim::chaos::Chaos;
+use sleep_sim::report;
+use sleep_sim::run::{Failure, run};
 use sleep_sim::story;
+use sleep_sim::sweep::{Plan, nodes_of, sweep};
 use sleep_sim::world::{Network, SECOND, World};
 
 /// Deterministic simulations of whole sleepd clusters.
+///
+/// Exit codes: 0 well, 3 something did not come about in time, 4 a law was broken, 5 the core failed.
 #[derive(Parser)]
 #[command(name = "sleep-sim", version)]
 struct Cli {
@@ -19,8 +25,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Runs the story of one seed, and prints its trace
+    /// Runs one seed with all that it draws
     Run {
+        /// How many nodes [default: 3 to 9, by the seed]
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// Which world
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Print what was drawn, and what agents told
+        #[arg(short, long)]
+        verbose: bool,
+    },
+    /// Runs many seeds, and prints those that fail
+    Sweep {
+        /// From the first to before the last, as `1..200`
+        #[arg(long, value_parser = range)]
+        seeds: (u64, u64),
+        /// How many nodes [default: 3 to 9, by the seed]
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// After this time no further seed is begun: `90s`, `5m`
+        #[arg(long, value_parser = duration, default_value = "24h")]
+        budget: Duration,
+        /// Run each twice and compare the traces
+        #[arg(long)]
+        twice: bool,
+    },
+    /// Lets a cluster form, and nothing else
+    Form {
         /// How many nodes
         #[arg(long, default_value_t = 9)]
         nodes: usize,
@@ -31,49 +64,108 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    let Action::Run { nodes, seed } = Cli::parse().command;
-    let began = Instant::now();
-    let mut world = World::new(nodes, seed, Network::default(), &Tuning::default());
-    let outcome = tell(&mut world);
-    for (at, host, event) in &world.events {
-        println!("{:>10.6} node{} {event:?}", *at as f64 / SECOND as f64, host + 1);
+    match Cli::parse().command {
+        Action::Run { nodes, seed, verbose } => one(nodes.unwrap_or(nodes_of(seed)), seed, verbose),
+        Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
+            many(&Plan { from, to, nodes, budget, twice })
+        }
+        Action::Form { nodes, seed } => form(nodes, seed),
     }
+}
+
+fn one(nodes: usize, seed: u64, verbose: bool) -> ExitCode {
+    if verbose {
+        println!("{:#?}", Chaos::draw(seed, nodes));
+    }
+    let (outcome, world) = run(nodes, seed);
+    if verbose {
+        for (at, host, event) in &world.events {
+            println!("{:>10.6} node{} {event:?}", seconds(*at), host + 1);
+        }
+    }
+    if verbose && outcome.verdict.is_err() {
+        println!("{}", report::page(&world));
+    }
+    let speed = seconds(outcome.world) / outcome.real.as_secs_f64();
     println!(
-        "trace {:016x}, {} events, {:.1} s of virtual time in {:?}",
-        world.trace.digest(),
-        world.trace.events(),
-        world.now as f64 / SECOND as f64,
-        began.elapsed()
+        "trace {:016x}, {} events, {:.1} s of virtual time in {:.3?} ({speed:.0} times as fast)",
+        outcome.trace,
+        outcome.events,
+        seconds(outcome.world),
+        outcome.real,
     );
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match &outcome.verdict {
+        Ok(times) => {
+            println!(
+                "after the faults: leader {:.1} s, all seen {:.1} s, equal {:.1} s, running {:.1} s",
+                seconds(times.leader),
+                seconds(times.seen),
+                seconds(times.equal),
+                seconds(times.running)
+            );
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             eprintln!("error: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
     }
 }
 
-fn tell(world: &mut World) -> Result<(), String> {
-    story::form(world)?;
-    println!("formed at {}", world.now);
-    let service = story::create(world, world.hosts.len() - 1, "sleep-app", 1)?;
-    story::running(world, 30 * SECOND, service, 1)?;
-    println!("created at {}", world.now);
-    story::scale(world, 0, service, 7)?;
-    story::running(world, 30 * SECOND, service, 7)?;
-    println!("scaled at {}", world.now);
-    world.until(world.now + 40 * SECOND, |_| false);
-    let holder = story::holder(world, 30 * SECOND)?;
-    world.kill(holder);
-    println!("killed {holder} at {}", world.now);
-    story::holder(world, 30 * SECOND)?;
-    println!("new holder at {}", world.now);
-    story::running(world, 30 * SECOND, service, 7)?;
-    println!("7 again at {}", world.now);
-    world.start(holder);
-    story::running(world, 60 * SECOND, service, 7)?;
-    story::equal(world, 10 * SECOND)?;
-    println!("healed at {}", world.now);
-    Ok(())
+fn many(plan: &Plan) -> ExitCode {
+    let began = Instant::now();
+    let summary = sweep(plan, |seed, nodes, failure: &Failure| {
+        println!("seed {seed}: {failure}\n  sleep-sim run --nodes {nodes} --seed {seed} -v");
+    });
+    let (slowest, seed) = summary.slowest;
+    println!(
+        "{} of {} seeds run, {} failed; {:.0} s of virtual time, {:.0} times as fast; \
+         slowest to be well: {:.1} s \
+         (seed {seed}); {:.0} s in all",
+        summary.seeds,
+        summary.of,
+        summary.failures.len(),
+        seconds(summary.world),
+        seconds(summary.world) / summary.real.as_secs_f64(),
+        seconds(slowest),
+        began.elapsed().as_secs_f64(),
+    );
+    ExitCode::from(summary.code())
+}
+
+fn form(nodes: usize, seed: u64) -> ExitCode {
+    let began = Instant::now();
+    let mut world = World::new(nodes, seed, Network::default(), &Tuning::default());
+    let outcome = story::form(&mut world);
+    println!("{nodes} nodes: {:.1} s of virtual time in {:.1?}", seconds(world.now), began.elapsed());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(Failure::Liveness(failure).code())
+        }
+    }
+}
+
+fn seconds(time: u64) -> f64 {
+    time as f64 / SECOND as f64
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").ok_or("write it as `1..200`")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("`{text}`: {error}"));
+    Ok((number(from)?, number(to)?))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|sign: char| !sign.is_ascii_digit()).ok_or("write it as `90s` or `5m`")?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|error| format!("`{text}`: {error}"))?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        other => return Err(format!("`{other}` is not s, m or h")),
+    };
+    Ok(Duration::from_secs(number * unit))
 }

@@ -3,37 +3,30 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use sleep_core::Now;
 use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
+use sleep_wire::engine::{EngineAction, EngineReport};
 
 use crate::crypto::Mint;
+use crate::engine::Engine;
 use crate::host::{Host, SimNode};
+use crate::invariants::{Checks, Violation};
 use crate::random::Stream;
 use crate::trace::Trace;
+
+mod network;
+mod seen;
+
+pub use network::Network;
+pub use seen::{Observation, Seen};
 
 /// Microseconds of virtual time since the world began.
 pub type Time = u64;
 
 /// A second of it.
 pub const SECOND: Time = 1_000_000;
-
-/// What the network between two hosts is like.
-#[derive(Clone, Copy, Debug)]
-pub struct Network {
-    /// The least time that a frame takes, in microseconds.
-    pub least: Time,
-    /// The most.
-    pub most: Time,
-    /// How many datagrams of a thousand are lost; streams repeat what is lost, and take longer.
-    pub loss_permille: u32,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self { least: 200, most: 2_000, loss_permille: 0 }
-    }
-}
 
 /// Something that is to happen at a host.
 #[derive(Debug)]
@@ -46,12 +39,30 @@ enum Due {
     Sync { life: u64 },
     /// Its engine has something to report.
     Engine,
+    /// Its agent, which was paused, hears of it.
+    Report { report: Box<EngineReport>, life: u64 },
     /// A newcomer asks at its door.
     Knock { newcomer: usize, newcomer_life: u64, ticket: Ticket, bytes: Vec<u8> },
     /// A door answers.
     Answer { ticket: Ticket, answer: Result<Vec<u8>, String>, life: u64 },
     /// Its agent asked to be woken.
     Wake { life: u64 },
+}
+
+impl Due {
+    /// Whether it waits while the agent is paused; engine and disk go on without it.
+    const fn is_for_the_agent(&self) -> bool {
+        match self {
+            Self::Engine => false,
+            Self::Frame { .. }
+            | Self::Connected { .. }
+            | Self::Sync { .. }
+            | Self::Report { .. }
+            | Self::Knock { .. }
+            | Self::Answer { .. }
+            | Self::Wake { .. } => true,
+        }
+    }
 }
 
 struct Item {
@@ -95,8 +106,19 @@ pub struct World {
     pub events: Vec<(Time, usize, Told)>,
     /// Bytes that each host has sent.
     pub sent: Vec<u64>,
-    network: Network,
-    seed: u64,
+    /// What the network is like now.
+    pub network: Network,
+    /// What is checked after every event, if anything is.
+    pub checks: Option<Checks>,
+    /// The first law that was broken: nothing happens after it.
+    pub broken: Option<Violation>,
+    /// Which world.
+    pub seed: u64,
+    seen: Vec<Observation>,
+    /// Until when each host's agent gets nothing to do.
+    paused: Vec<Time>,
+    /// When each host's engine is looked at next.
+    engines: Vec<Option<Time>>,
     mint: Mint,
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
@@ -104,11 +126,11 @@ pub struct World {
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
     places: BTreeMap<NodeId, usize>,
-    links: BTreeMap<(usize, usize), Stream>,
+    links: BTreeMap<(usize, usize), network::Link>,
     /// Pairs of agents, by host and life, between whom a connection stands.
     connected: BTreeSet<(usize, u64, usize, u64)>,
     /// Directions in which nothing arrives.
-    cut: BTreeSet<(usize, usize)>,
+    cut: BTreeMap<(usize, usize), Time>,
     disks: Vec<Stream>,
     keys: Stream,
 }
@@ -125,7 +147,12 @@ impl World {
             events: Vec::new(),
             sent: vec![0; hosts],
             network,
+            checks: None,
+            broken: None,
             seed,
+            seen: Vec::new(),
+            paused: vec![0; hosts],
+            engines: vec![None; hosts],
             mint: mint.clone(),
             queue: BinaryHeap::new(),
             order: 0,
@@ -134,7 +161,7 @@ impl World {
             places: BTreeMap::new(),
             links: BTreeMap::new(),
             connected: BTreeSet::new(),
-            cut: BTreeSet::new(),
+            cut: BTreeMap::new(),
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
             keys: Stream::new(seed, "keys", 0),
         };
@@ -148,42 +175,77 @@ impl World {
         world
     }
 
+    /// What makes the keys of this world.
+    pub const fn mint(&self) -> &Mint {
+        &self.mint
+    }
+
     /// Random bytes of a client: seeds of keys and names of commands.
     pub fn draw<const N: usize>(&mut self) -> [u8; N] {
         self.keys.bytes()
     }
 
-    /// Starts a host's agent.
+    /// Starts a host's agent, if it does not run.
     pub fn start(&mut self, host: usize) {
-        self.hosts[host].start(&self.mint, false);
+        if self.hosts[host].node.is_some() {
+            return;
+        }
+        let rebooted = std::mem::take(&mut self.hosts[host].rebooted);
+        self.hosts[host].start(&self.mint, rebooted);
         let now = self.hosts[host].now(self.now);
         self.hosts[host].engine.start_agent(now);
         self.arm_engine(host);
         self.places.insert(self.hosts[host].id, host);
+        self.trace.add(self.now, host, b"start");
+        self.saw(host, || Seen::Started);
         self.drain(host);
+        self.check(host);
     }
 
-    /// Kills a host's agent; its containers go on.
+    /// Kills a host's agent, if it runs; its containers go on.
     pub fn kill(&mut self, host: usize) {
+        if self.hosts[host].node.is_none() {
+            return;
+        }
+        self.trace.add(self.now, host, b"kill");
         self.hosts[host].kill();
         self.hosts[host].engine.crash_agent();
+        self.paused[host] = 0;
+        self.saw(host, || Seen::Killed);
+        self.check(host);
     }
 
-    /// Nothing goes from one host to another any more.
-    pub fn cut(&mut self, from: usize, to: usize) {
-        self.cut.insert((from, to));
+    /// A host goes down at once, its containers with it.
+    pub fn power_off(&mut self, host: usize) {
+        self.kill(host);
+        self.trace.add(self.now, host, b"power off");
+        self.hosts[host].rebooted = true;
+        self.hosts[host].engine.reboot();
+        self.check(host);
     }
 
-    /// Everything goes everywhere again.
-    pub fn heal(&mut self) {
-        self.cut.clear();
+    /// A host's agent gets nothing to do for a while: what comes for it waits.
+    pub fn pause(&mut self, host: usize, time: Time) {
+        self.paused[host] = self.paused[host].max(self.now + time);
+    }
+
+    /// Something happens to a host's engine.
+    pub fn with_engine(&mut self, host: usize, change: impl FnOnce(&mut Engine, Now)) {
+        let now = self.hosts[host].now(self.now);
+        change(&mut self.hosts[host].engine, now);
+        self.arm_engine(host);
+        self.check(host);
     }
 
     /// Gives a command to a host's agent.
     pub fn command(&mut self, host: usize, command: Command) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
+        self.trace.add(self.now, host, format!("{command:?}").as_bytes());
+        self.saw(host, || Seen::Command { ticket });
         self.input(host, Input::Command { ticket, command: Box::new(command) });
+        self.saw(host, || Seen::CommandTaken { ticket });
+        self.check(host);
         ticket
     }
 
@@ -200,15 +262,37 @@ impl World {
         }
     }
 
-    /// Lets the next thing happen, unless that is later than `end`. False if nothing did.
+    /// Lets the next thing happen, unless that is later than `end` or a law was broken. False if nothing did.
     pub fn step(&mut self, end: Time) -> bool {
-        if self.queue.peek().is_none_or(|Reverse(item)| item.order.0 > end) {
+        if self.broken.is_some() || self.queue.peek().is_none_or(|Reverse(item)| item.order.0 > end) {
             return false;
         }
         let Some(Reverse(item)) = self.queue.pop() else { return false };
         self.now = item.order.0;
+        let until = self.paused[item.host];
+        if until > self.now && item.due.is_for_the_agent() {
+            self.at(until, item.host, item.due);
+            return true;
+        }
         self.happen(item.host, item.due);
+        self.check(item.host);
         true
+    }
+
+    /// Notes something for the laws.
+    fn saw(&mut self, host: usize, what: impl FnOnce() -> Seen) {
+        if self.checks.is_some() {
+            self.seen.push(Observation { at: self.now, host, what: what() });
+        }
+    }
+
+    fn check(&mut self, host: usize) {
+        let Some(mut checks) = self.checks.take() else { return };
+        let seen = std::mem::take(&mut self.seen);
+        if self.broken.is_none() {
+            self.broken = checks.after(self, host, &seen).err();
+        }
+        self.checks = Some(checks);
     }
 
     fn happen(&mut self, host: usize, due: Due) {
@@ -236,16 +320,32 @@ impl World {
                 if alive(life)
                     && let Some(token) = self.hosts[host].disk.sync()
                 {
+                    self.saw(host, || Seen::Synced);
                     self.input(host, Input::Durable { token, outcome: Ok(()) });
                 }
             }
             Due::Engine => {
+                if self.engines[host] != Some(self.now) {
+                    return;
+                }
+                self.engines[host] = None;
                 let now = self.hosts[host].now(self.now);
+                let paused = self.paused[host];
                 while let Some(report) = self.hosts[host].engine.poll(now) {
                     self.trace.add(self.now, host, b"engine");
-                    self.input(host, Input::Engine(report));
+                    let life = self.hosts[host].life;
+                    if paused > self.now {
+                        self.at(paused, host, Due::Report { report: Box::new(report), life });
+                    } else {
+                        self.input(host, Input::Engine(report));
+                    }
                 }
                 self.arm_engine(host);
+            }
+            Due::Report { report, life } => {
+                if alive(life) {
+                    self.input(host, Input::Engine(*report));
+                }
             }
             Due::Knock { newcomer, newcomer_life, ticket, bytes } => {
                 self.knock(host, newcomer, newcomer_life, ticket, bytes);
@@ -256,7 +356,7 @@ impl World {
                 }
             }
             Due::Wake { life } => {
-                if alive(life) && self.hosts[host].wake == Some(self.now) {
+                if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {
                     self.hosts[host].wake = None;
                     self.trace.add(self.now, host, b"tick");
                     self.input(host, Input::Tick);
@@ -298,17 +398,29 @@ impl World {
                 }
             }
             Output::Persist { token, writes } => {
+                self.saw(host, || Seen::Persist(writes.clone()));
                 self.hosts[host].disk.write(token, writes);
                 let after = self.disks[host].between(200, 4_000);
                 let life = self.hosts[host].life;
                 self.at(self.now + after, host, Due::Sync { life });
             }
             Output::Engine(action) => {
+                match &action {
+                    EngineAction::Start(launch) => self.saw(host, || Seen::Launch(launch.label.clone())),
+                    EngineAction::Stop { task, container, .. } => {
+                        let container = container.clone();
+                        self.saw(host, || Seen::Stop { task: *task, container });
+                    }
+                    EngineAction::Remove { .. } | EngineAction::List { .. } => {}
+                }
                 let now = self.hosts[host].now(self.now);
                 self.hosts[host].engine.apply(now, action);
                 self.arm_engine(host);
             }
-            Output::Reply { ticket, reply } => drop(self.answers.insert(ticket, (self.now, reply))),
+            Output::Reply { ticket, reply } => {
+                self.saw(host, || Seen::Reply { ticket, reply: reply.clone() });
+                self.answers.insert(ticket, (self.now, reply));
+            }
             Output::WakeAt(instant) => {
                 let at = self.hosts[host].world_time(instant).max(self.now);
                 if self.hosts[host].wake != Some(at) {
@@ -318,6 +430,10 @@ impl World {
                 }
             }
             Output::Event(event) => self.events.push((self.now, host, event)),
+            Output::Restart => {
+                self.kill(host);
+                self.start(host);
+            }
             Output::Reset => {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);
@@ -338,73 +454,10 @@ impl World {
     fn arm_engine(&mut self, host: usize) {
         if let Some(instant) = self.hosts[host].engine.next_at() {
             let at = self.hosts[host].world_time(instant).max(self.now);
-            self.at(at, host, Due::Engine);
-        }
-    }
-
-    fn delay(&mut self, from: usize, to: usize) -> Time {
-        let (seed, network) = (self.seed, self.network);
-        let stream = self
-            .links
-            .entry((from, to))
-            .or_insert_with(|| Stream::new(seed, "link", ((from as u64) << 32) | to as u64));
-        stream.between(network.least, network.most)
-    }
-
-    fn is_lost(&mut self, from: usize, to: usize) -> bool {
-        let loss = self.network.loss_permille;
-        self.links.get_mut(&(from, to)).is_some_and(|stream| stream.permille(loss))
-    }
-
-    fn send(&mut self, from: usize, to: NodeId, datagram: bool, bytes: Vec<u8>) {
-        self.sent[from] += bytes.len() as u64 + 60;
-        let Some(place) = self.places.get(&to).copied() else { return };
-        let (life, to_life) = (self.hosts[from].life, self.hosts[place].life);
-        let reachable = self.hosts[place].node.is_some()
-            && self.hosts[place].id == to
-            && !self.cut.contains(&(from, place))
-            && !self.cut.contains(&(place, from));
-        if !reachable {
-            return;
-        }
-        let mut delay = self.delay(from, place);
-        let pair = if from < place { (from, life, place, to_life) } else { (place, to_life, from, life) };
-        if self.connected.insert(pair) {
-            let (mine, theirs) = (self.hosts[from].id, to);
-            self.at(self.now + delay, place, Due::Connected { peer: mine, life: to_life });
-            self.at(self.now + 2 * delay, from, Due::Connected { peer: theirs, life });
-            delay += 1;
-        }
-        if self.is_lost(from, place) {
-            if datagram {
-                return;
+            if self.engines[host].is_none_or(|armed| at < armed) {
+                self.engines[host] = Some(at);
+                self.at(at, host, Due::Engine);
             }
-            delay += 4 * self.network.most + 10_000;
         }
-        let from = self.hosts[from].id;
-        self.at(self.now + delay, place, Due::Frame { from, datagram, bytes, life: to_life });
-    }
-
-    fn ask_door(&mut self, host: usize, ticket: Ticket, addresses: &[String], bytes: Vec<u8>) {
-        let life = self.hosts[host].life;
-        let door =
-            addresses.iter().find_map(|name| self.hosts.iter().position(|known| known.name() == *name));
-        let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.cut.contains(&(host, *door));
-        if let Some(door) = door.filter(reachable) {
-            let after = self.delay(host, door);
-            let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
-            self.at(self.now + after, door, knock);
-        } else {
-            let answer = Err(String::from("nobody answers there"));
-            self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
-        }
-    }
-
-    fn knock(&mut self, door: usize, newcomer: usize, life: u64, asked: Ticket, bytes: Vec<u8>) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.doors.insert(ticket, (newcomer, life, asked));
-        let key = self.hosts[newcomer].public_key(&self.mint);
-        self.input(door, Input::JoinAsked { ticket, key, bytes });
     }
 }

@@ -412,9 +412,9 @@ pub enum NodeCommand {
         nodes: Vec<String>,
     },
     /// Set labels of a node, or remove them
-    #[command(
-        after_help = "Examples:\n  sleepctl node label pi-1 zone=attic disk=ssd\n  sleepctl node label pi-1 disk-"
-    )]
+    #[command(after_help = "Examples:
+  sleepctl node label pi-1 zone=attic disk=ssd
+  sleepctl node label pi-1 disk-")]
     Label {
         /// Name or id
         #[arg(value_parser = parse::name)]

@@ -23,7 +23,8 @@ async fn init(output: &Output, global: &Global) -> Result<(), Error> {
     let client = Client::connect(global).await?;
     let made: Initialised = client.change(Method::POST, "/v1/cluster/init", &Init {}).await?;
     let words = format!(
-        "{} ({}) is now leading a cluster of 1\n\nTo add another host, run this there within the hour:\n\n  {}",
+        "{} ({}) is now leading a cluster of 1\n\n\
+         To add another host, run this there within the hour:\n\n  {}",
         made.name,
         made.node,
         token::join_line(&made.token, &made.addresses)

@@ -83,8 +83,8 @@ pub fn crash(task: &TaskView) -> Vec<String> {
     std::iter::once(first).chain(last).collect()
 }
 
-/// What there is to say that was not said before, a line each. What is well from the beginning is no news, and a
-/// failure is told elsewhere, with what the task wrote last.
+/// What there is to say that was not said before, a line each. What is well from the beginning is no news,
+/// and a failure is told elsewhere, with what the task wrote last.
 fn news(before: Option<&Progress>, now: &Progress) -> Vec<String> {
     let mut news = Vec::new();
     for node in &now.nodes {

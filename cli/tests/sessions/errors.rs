@@ -70,13 +70,15 @@ fn a_name_that_nobody_has_gets_the_line_that_was_meant() {
         "GET /v1/status" => Answer::Json(status(3, 3)),
         "GET /v1/nodes/pi" => Answer::Problem(
             409,
-            json!({"code": "ambiguous", "status": 409, "title": "several nodes have an id that begins with `pi`",
+            json!({"code": "ambiguous", "status": 409,
+                   "title": "several nodes have an id that begins with `pi`",
                    "changed": false, "candidates": ["pi-1", "pi-2"]}),
         ),
         "GET /v1/services/nothing" => fake::problem(404, "no_such_service", "no service `nothing`"),
         _ => Answer::Problem(
             404,
-            json!({"code": "no_such_service", "status": 404, "title": "no service `sleep-ap`", "changed": false,
+            json!({"code": "no_such_service", "status": 404, "title": "no service `sleep-ap`",
+                   "changed": false,
                    "candidates": ["sleep-app"]}),
         ),
     });
@@ -140,7 +142,8 @@ fn founding_and_joining_say_what_to_paste() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),
         "POST /v1/cluster/init" => Answer::Json(json!({
-            "cluster": "c1", "node": "n1aaaaaaaaaaaaaaaaaaaaaaaa", "name": "node1", "token": "sleepd-join-1-abc",
+            "cluster": "c1", "node": "n1aaaaaaaaaaaaaaaaaaaaaaaa", "name": "node1",
+            "token": "sleepd-join-1-abc",
             "addresses": ["192.168.1.11:7533"],
         })),
         "POST /v1/cluster/join" => {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -45,9 +45,16 @@ pub(crate) enum Answer {
 /// The agent; it ends with its test.
 pub(crate) struct Agent {
     socket: PathBuf,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Log>,
     runtime: Option<Runtime>,
     _folder: TempDir,
+}
+
+/// What was asked so far.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<Asked>>,
+    more: Condvar,
 }
 
 type Body = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
@@ -63,7 +70,7 @@ impl Agent {
             let _inside = runtime.enter();
             UnixListener::bind(&socket).expect("a socket")
         };
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::<Log>::default();
         runtime.spawn(serve(listener, Arc::new(script), asked.clone()));
         Self { socket, asked, runtime: Some(runtime), _folder: folder }
     }
@@ -75,7 +82,14 @@ impl Agent {
 
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("no test panics while it asks").clone()
+        self.asked.lines.lock().expect("no test panics while it asks").clone()
+    }
+
+    /// Waits until it was asked something that begins like this.
+    pub(crate) fn wait_until_asked(&self, beginning: &str) {
+        let lines = self.asked.lines.lock().expect("no test panics while it asks");
+        let missing = |lines: &mut Vec<Asked>| !lines.iter().any(|asked| asked.line.starts_with(beginning));
+        drop(self.asked.more.wait_while(lines, missing).expect("no test panics while it asks"));
     }
 
     /// What it was asked to change so far, as `METHOD PATH BODY`.
@@ -97,7 +111,7 @@ impl Drop for Agent {
 async fn serve(
     listener: UnixListener,
     script: Arc<impl Fn(&Asked) -> Answer + Send + Sync + 'static>,
-    log: Arc<Mutex<Vec<Asked>>>,
+    log: Arc<Log>,
 ) {
     while let Ok((stream, _)) = listener.accept().await {
         let (script, log) = (script.clone(), log.clone());
@@ -107,7 +121,8 @@ async fn serve(
                 let line = format!("{} {}", request.method(), request.uri());
                 let body = request.into_body().collect().await.expect("a whole request").to_bytes();
                 let asked = Asked { line, body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
-                log.lock().expect("no test panics while it asks").push(asked.clone());
+                log.lines.lock().expect("no test panics while it asks").push(asked.clone());
+                log.more.notify_all();
                 Ok::<_, Infallible>(respond(script(&asked)))
             }
         });

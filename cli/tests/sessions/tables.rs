@@ -40,9 +40,11 @@ fn cluster() -> Agent {
 
 fn detail() -> Value {
     json!({
-        "node": node(1, "ready", "active", "control", true), "labels": {"disk": "ssd"}, "architecture": "aarch64",
+        "node": node(1, "ready", "active", "control", true), "labels": {"disk": "ssd"},
+        "architecture": "aarch64",
         "os": "linux", "cpu_milli": 4000, "memory": 1 << 30,
-        "runtimes": [{"runtime": "docker", "version": "28.1", "ill": ""}], "wall_clock_off_ms": -12, "running": 4,
+        "runtimes": [{"runtime": "docker", "version": "28.1", "ill": ""}],
+        "wall_clock_off_ms": -12, "running": 4,
     })
 }
 
@@ -79,7 +81,8 @@ fn revisions() -> Value {
     json!([
         {"id": "r2", "at": at, "author": "pi-2", "image": "nginx:1.27", "current": true, "parents": ["r1"],
          "changes": ["image nginx:1.26 → nginx:1.27", "env"]},
-        {"id": "r1", "at": at, "author": "pi-1", "image": "nginx:1.26", "current": false, "parents": [], "changes": []},
+        {"id": "r1", "at": at, "author": "pi-1", "image": "nginx:1.26", "current": false, "parents": [],
+         "changes": []},
     ])
 }
 

@@ -38,7 +38,10 @@ fn cluster() -> Agent {
             Answer::Events(vec![snapshot(&[progress("web", 1, &[("pi-1", "running", true)])], &[])])
         }
         line if line.ends_with("logs?follow=false") => {
-            let line = |stream: &str, line: &str| json!({"task": "web.1", "id": "t1", "node": "pi-1", "stream": stream, "at": "", "line": line});
+            let line = |stream: &str, line: &str| {
+                json!({"task": "web.1", "id": "t1", "node": "pi-1", "stream": stream, "at": "",
+                       "line": line})
+            };
             Answer::Lines(vec![line("stdout", "one \u{1b}[31mred\u{1b}[0m \u{1b}[2J"), line("stderr", "two")])
         }
         _ => Answer::Json(json!({

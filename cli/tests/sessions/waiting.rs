@@ -3,7 +3,6 @@
 use std::process::{Command, Stdio};
 use std::slice::from_ref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -30,7 +29,8 @@ fn answer(line: &str, watch: &Answer) -> Answer {
             Answer::Json(json!([task("web", 2, "pi-2", "running", 9)]))
         }
         "POST /v1/services" | "PUT /v1/services/s-web-zzzzzzzzzzzzzzzzzz" => Answer::Json(json!({
-            "id": "s-web-zzzzzzzzzzzzzzzzzz", "name": "web", "revision": "r2", "changed": true, "durability": "shared",
+            "id": "s-web-zzzzzzzzzzzzzzzzzz", "name": "web", "revision": "r2",
+            "changed": true, "durability": "shared",
         })),
         _ if line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") => Answer::Json(json!([])),
         _ if line.starts_with("GET /v1/services/") => Answer::Json(json!({
@@ -118,7 +118,8 @@ fn a_removal_waits_for_the_last_task_and_names_nodes_that_are_down() {
 #[test]
 fn a_drain_waits_for_the_node_and_for_what_ran_there() {
     let node = |availability: &str, tasks: u32| {
-        json!({"id": "n2bbbbbbbbbbbbbbbbbbbbbbbb", "name": "pi-2", "status": "ready", "availability": availability,
+        json!({"id": "n2bbbbbbbbbbbbbbbbbbbbbbbb", "name": "pi-2", "status": "ready",
+               "availability": availability,
                "tasks": tasks, "converged": availability == "active" || tasks == 0})
     };
     let well = progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)]);
@@ -248,7 +249,7 @@ fn the_next_host_takes_over() {
     let hosts = format!("{},{}", first.socket().display(), second.socket().display());
     let mut child = sleepctl(hosts.as_ref(), &["scale", "web=2"]);
     let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sleepctl runs");
-    until(|| first.asked().iter().any(|asked| asked.line.starts_with("GET /v1/watch")));
+    first.wait_until_asked("GET /v1/watch");
     drop(first);
     let output = child.wait_with_output().expect("sleepctl ends");
     transcript::matches(&transcript::transcript("scale web=2", &output), "failover.txt");
@@ -259,7 +260,7 @@ fn ctrl_c_ends_the_waiting_and_not_the_work() {
     let agent = agent(Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "starting", false)])])]));
     let mut command = sleepctl(agent.socket(), &["scale", "web=1"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sleepctl runs");
-    until(|| agent.asked().iter().any(|asked| asked.line.starts_with("GET /v1/watch")));
+    agent.wait_until_asked("GET /v1/watch");
     // What it was asked it has answered, but the client may not have read that yet.
     let pid = child.id().to_string();
     let interrupted = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
@@ -287,10 +288,4 @@ fn what_is_on_one_node_alone_is_a_warning() {
     Session::with(&agent).run("scale web=1").matches("here_only.txt");
     let agent = Agent::start(|_| fake::problem(503, "busy", "the agent is stopping"));
     Session::with(&agent).run("scale web=1").matches("stopping.txt");
-}
-
-/// Waits until something holds that another process brings about.
-fn until(holds: impl Fn() -> bool) {
-    let came = crate::wait::until(Duration::from_secs(20), || holds().then_some(()));
-    assert!(came.is_some(), "it never came about");
 }

@@ -86,8 +86,8 @@ impl View<'_> {
         SyncMessage::Branches { round, branches: Vec::from([trie.branch(TriePath::ROOT)]) }
     }
 
-    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if a
-    /// round has dealt with the foundation already.
+    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if
+    /// a round has dealt with the foundation already.
     pub(crate) fn compare(&self, round: u32, branches: &[Branch], further: bool) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
@@ -344,8 +344,8 @@ impl Exchanges {
         }
     }
 
-    /// Whether a round of this exchange has brought nothing new: what still differs in the foundation will go
-    /// on to differ.
+    /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on
+    /// to.
     pub(crate) fn is_further(&self, peer: NodeId, round: u32) -> bool {
         let theirs = |exchange: &&Exchange| exchange.peer == peer && exchange.round == round;
         self.current.as_ref().filter(theirs).is_some_and(|exchange| exchange.confirmations > 0)

@@ -61,8 +61,9 @@ pub(super) async fn tell(output: &Output, agents: &mut Agents, dev: &Dev) -> Res
 pub(super) fn invite(output: &Output, agents: &Agents) -> Result<(), Error> {
     let program = std::env::args().next().unwrap_or_else(|| "sleepctl".to_owned());
     output.line(&format!(
-        "\nThe cluster is yours until Ctrl-C, which leaves nothing behind. Its API is a socket; in another terminal:\n\n  \
-         export SLEEPD_HOST={}\n  {program} node ls\n  {program} service scale {SERVICE}=9\n  {program} why {SERVICE}.1",
+        "\nThe cluster is yours until Ctrl-C, which leaves nothing behind. Its API is a socket; in another \
+         terminal:\n\n  export SLEEPD_HOST={}\n  {program} node ls\n  {program} service scale {SERVICE}=9\n  \
+         {program} why {SERVICE}.1",
         agents.hosts()
     ))
 }

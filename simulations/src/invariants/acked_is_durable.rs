@@ -1,0 +1,117 @@
+//! An acknowledged command survives what its answer promised.
+//!
+//! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
+//! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
+//! ones, for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sleep_core::io::{Durability, Reply, Ticket};
+use sleep_wire::durable::Write;
+use sleep_wire::{Family, NodeId, Record, Stamp, decode};
+
+use super::{Law, Verdict};
+use crate::world::{Answer, Observation, Seen, World};
+
+/// Keys, and the least stamp that must stand there.
+type Written = Vec<(Vec<u8>, Stamp)>;
+
+/// What was promised to whom.
+#[derive(Default)]
+pub struct Acked {
+    /// The command that a host is handling.
+    handling: BTreeMap<usize, Ticket>,
+    written: BTreeMap<Ticket, (usize, Written)>,
+    /// By node: what must stay on its disk.
+    kept: BTreeMap<NodeId, BTreeMap<Vec<u8>, Stamp>>,
+    /// Nodes whose disks changed since the last look.
+    changed: BTreeSet<usize>,
+}
+
+impl Law for Acked {
+    fn name(&self) -> &'static str {
+        "acked_is_durable"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        match &seen.what {
+            Seen::Command { ticket } => {
+                self.handling.insert(seen.host, *ticket);
+                self.written.insert(*ticket, (seen.host, Vec::new()));
+            }
+            Seen::CommandTaken { .. } => drop(self.handling.remove(&seen.host)),
+            Seen::Persist(writes) => {
+                let me = world.hosts[seen.host].id;
+                if let Some((_, written)) =
+                    self.handling.get(&seen.host).and_then(|ticket| self.written.get_mut(ticket))
+                {
+                    written.extend(writes.iter().filter_map(|write| asked_for(write, me)));
+                }
+            }
+            Seen::Reply { ticket, reply } => return self.answered(world, *ticket, reply),
+            Seen::Killed | Seen::Synced => drop(self.changed.insert(seen.host)),
+            Seen::Launch(_) | Seen::Stop { .. } | Seen::Started => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, world: &World) -> Verdict {
+        for number in std::mem::take(&mut self.changed) {
+            let host = &world.hosts[number];
+            for (key, least) in self.kept.get(&host.id).into_iter().flatten() {
+                if stamp_on(world, number, key).is_none_or(|stamp| stamp < *least) {
+                    return Err(format!("node{} lost {:?}", number + 1, sleep_wire::Key::from_bytes(key)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Acked {
+    fn answered(&mut self, world: &World, ticket: Ticket, reply: &Answer) -> Verdict {
+        let Some((host, written)) = self.written.remove(&ticket) else { return Ok(()) };
+        let durability = match reply {
+            Ok(Reply::Done { durability, .. } | Reply::Service { durability, .. }) => *durability,
+            Ok(Reply::Token { durability, .. }) => *durability,
+            Ok(Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left) | Err(_) => return Ok(()),
+        };
+        if written.is_empty() {
+            return Ok(());
+        }
+        let has = |number: usize| {
+            written
+                .iter()
+                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
+        };
+        if !has(host) {
+            return Err(format!("node{} answered before it was durable there", host + 1));
+        }
+        let others: Vec<usize> =
+            (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
+        if durability == Durability::Shared && others.is_empty() {
+            return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
+        }
+        for number in others.into_iter().chain([host]) {
+            let kept = self.kept.entry(world.hosts[number].id).or_default();
+            for (key, least) in &written {
+                let known = kept.entry(key.clone()).or_insert(*least);
+                *known = (*known).max(*least);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A record of what people want, by this node.
+fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
+    let Write::PutRecord { key, record } = write else { return None };
+    let asked = Family::of(key).is_some_and(|family| family == Family::Desired);
+    let record: Record = decode(record).ok().filter(|_| asked)?;
+    (record.author == me).then(|| (key.clone(), record.stamp))
+}
+
+fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {
+    let bytes = world.hosts[number].disk.record(key)?;
+    decode::<Record>(bytes).ok().map(|record| record.stamp)
+}

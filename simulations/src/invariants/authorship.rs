@@ -1,0 +1,76 @@
+//! Every record verifies under a key whose role at its stamp allows its key space.
+//!
+//! Each record that is handed to any disk is judged once. All keys of the world are known here, so the
+//! signature is checked anew; the key space is restated: what is observed is signed by the node itself, a
+//! slot by its epoch's candidate. Roles: every node of these worlds is a control node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+use sleep_core::Crypto;
+use sleep_wire::durable::Write;
+use sleep_wire::{ClusterId, Key, NodeId, PublicKey, Record, Stamp, decode};
+
+use super::{Law, Verdict};
+use crate::crypto::Mint;
+use crate::world::{Observation, Seen, World};
+
+/// Records that were judged, and the keys of all hosts so far.
+#[derive(Default)]
+pub struct Authorship {
+    judged: BTreeSet<[u8; 32]>,
+    keys: BTreeMap<NodeId, PublicKey>,
+}
+
+impl Law for Authorship {
+    fn name(&self) -> &'static str {
+        "authorship"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        let Seen::Persist(writes) = &seen.what else { return Ok(()) };
+        let Some(cluster) = world.hosts[seen.host].cluster else { return Ok(()) };
+        for write in writes {
+            if let Write::PutRecord { key, record } = write
+                && self.judged.insert(Sha256::digest(record).into())
+            {
+                self.judge(world, &cluster, key, record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Authorship {
+    fn judge(&mut self, world: &World, cluster: &ClusterId, at: &[u8], bytes: &[u8]) -> Verdict {
+        let record: Record = decode(bytes).map_err(|_| "not a record is kept".to_owned())?;
+        if record.key != at {
+            return Err("a record is kept under another's key".to_owned());
+        }
+        let author = record.author;
+        if !self.keys.contains_key(&author) {
+            let mint = world.mint();
+            self.keys.extend(world.hosts.iter().map(|host| (host.id, host.public_key(mint))));
+        }
+        let Some(public) = self.keys.get(&author) else {
+            return Err(format!("{author:?} is nobody's"));
+        };
+        if !verifies(world.mint(), public, &record, cluster) {
+            return Err(format!("a record of {author:?} bears another's signature"));
+        }
+        let key = Key::from_bytes(&record.key).map_err(|_| "a malformed key is kept".to_owned())?;
+        let allowed = match (&key, &record.stamp) {
+            (Some(Key::Observed(key)), Stamp::Boot { .. }) => key.node() == author,
+            (Some(Key::Slot(_)), Stamp::Lease { epoch, .. }) => epoch.candidate == author,
+            (Some(Key::Island(key)), Stamp::Time { .. }) => key.author == author,
+            (Some(Key::Membership(_) | Key::Desired(_)), Stamp::Time { .. }) => true,
+            (None, _) => true,
+            (Some(_), _) => false,
+        };
+        if allowed { Ok(()) } else { Err(format!("{author:?} wrote {key:?} at {:?}", record.stamp)) }
+    }
+}
+
+fn verifies(mint: &Mint, public: &PublicKey, record: &Record, cluster: &ClusterId) -> bool {
+    mint.key(0, 0).verify(public, &record.signed_bytes(cluster), &record.signature)
+}

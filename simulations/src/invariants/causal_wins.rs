@@ -1,0 +1,71 @@
+//! A write that had seen another beats it, whatever the clocks say.
+//!
+//! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
+//! that had been handed to that node's disk before: those are what it had seen.
+
+use std::collections::BTreeMap;
+
+use sleep_wire::durable::Write;
+use sleep_wire::stamp::ClusterTime;
+use sleep_wire::{NodeId, Record, Stamp, decode};
+
+use super::{Law, Verdict};
+use crate::world::{Observation, Seen, World};
+
+/// The greatest moment of cluster time that each node has seen.
+#[derive(Default)]
+pub struct CausalWins {
+    greatest: BTreeMap<NodeId, ClusterTime>,
+}
+
+impl Law for CausalWins {
+    fn name(&self) -> &'static str {
+        "causal_wins"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        let host = &world.hosts[seen.host];
+        match &seen.what {
+            Seen::Persist(writes) => {
+                let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
+                let mut greatest = before;
+                for (author, time) in writes.iter().filter_map(stamped) {
+                    if author == host.id && time <= before && self.greatest.contains_key(&host.id) {
+                        return Err(format!("a write at {time:?} had seen one at {before:?}"));
+                    }
+                    greatest = greatest.max(time);
+                }
+                self.greatest.insert(host.id, greatest);
+            }
+            // What was on its way to the disk was seen by nobody who lives.
+            Seen::Killed => {
+                let durable =
+                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
+                self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
+            }
+            Seen::Command { .. }
+            | Seen::CommandTaken { .. }
+            | Seen::Reply { .. }
+            | Seen::Synced
+            | Seen::Launch(_)
+            | Seen::Stop { .. }
+            | Seen::Started => {}
+        }
+        Ok(())
+    }
+}
+
+fn stamped(write: &Write) -> Option<(NodeId, ClusterTime)> {
+    match write {
+        Write::PutRecord { record, .. } => time_of(record),
+        Write::DeleteRecord { .. } | Write::PutCell { .. } | Write::Wipe => None,
+    }
+}
+
+fn time_of(bytes: &[u8]) -> Option<(NodeId, ClusterTime)> {
+    let record: Record = decode(bytes).ok()?;
+    match record.stamp {
+        Stamp::Time { time, .. } => Some((record.author, time)),
+        Stamp::Lease { .. } | Stamp::Boot { .. } => None,
+    }
+}

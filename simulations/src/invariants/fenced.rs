@@ -1,0 +1,77 @@
+//! No assignment of an epoch below the durable one is newly acted upon.
+//!
+//! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the
+//! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
+
+use std::collections::BTreeMap;
+
+use sleep_wire::durable::{Cell, Fence, Write};
+use sleep_wire::key::ObservedKey;
+use sleep_wire::task::TaskStatus;
+use sleep_wire::{Epoch, Key, NodeId, Record, Stamp, decode};
+
+use super::{Law, Verdict};
+use crate::world::{Observation, Seen, World};
+
+/// The fence of each node's disk, and what it was when each assignment was taken up there.
+#[derive(Default)]
+pub struct Fenced {
+    durable: BTreeMap<NodeId, Epoch>,
+    taken_up: BTreeMap<(NodeId, Stamp), Epoch>,
+}
+
+impl Law for Fenced {
+    fn name(&self) -> &'static str {
+        "fenced"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        let host = &world.hosts[seen.host];
+        match &seen.what {
+            Seen::Synced => {
+                let Some(fence) = host.disk.cell::<Fence>(Cell::Fence) else { return Ok(()) };
+                let before = self.durable.insert(host.id, fence.epoch);
+                match before.filter(|before| *before > fence.epoch) {
+                    Some(before) => Err(format!("the fence fell from {before:?} to {:?}", fence.epoch)),
+                    None => Ok(()),
+                }
+            }
+            Seen::Persist(writes) => {
+                let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
+                for assignment in writes.iter().filter_map(|write| first_status(write, host.id)) {
+                    self.taken_up.entry((host.id, assignment)).or_insert(fence);
+                }
+                Ok(())
+            }
+            Seen::Launch(label) => {
+                let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
+                let then = *self.taken_up.entry((host.id, label.task.assignment)).or_insert(fence);
+                if label.epoch >= then {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{:?} was taken up under {:?}, below the fence {then:?}",
+                    label.task, label.epoch
+                ))
+            }
+            Seen::Command { .. }
+            | Seen::CommandTaken { .. }
+            | Seen::Reply { .. }
+            | Seen::Stop { .. }
+            | Seen::Killed
+            | Seen::Started => Ok(()),
+        }
+    }
+}
+
+/// The assignment that a node's own status record is of.
+fn first_status(write: &Write, node: NodeId) -> Option<Stamp> {
+    let Write::PutRecord { key, record } = write else { return None };
+    match Key::from_bytes(key) {
+        Ok(Some(Key::Observed(ObservedKey::Task { node: whose, .. }))) if whose == node => {
+            let record: Record = decode(record).ok()?;
+            Some(decode::<TaskStatus>(&record.body).ok()?.task.assignment)
+        }
+        Ok(_) | Err(_) => None,
+    }
+}

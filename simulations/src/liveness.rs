@@ -1,0 +1,170 @@
+//! What must come about once nothing goes wrong any more, and by when.
+//!
+//! # Not here
+//! What must never happen: `invariants`.
+
+use std::collections::BTreeSet;
+
+use sleep_core::view::Life;
+use sleep_wire::node::Availability;
+use sleep_wire::{Epoch, NodeId, ServiceId};
+
+use crate::world::{SECOND, Time, World};
+
+/// By when all agents name one leader, which agrees.
+pub const LEADER_WITHIN: Time = 30 * SECOND;
+/// By when every agent believes that every other answers.
+pub const SEEN_WITHIN: Time = 60 * SECOND;
+/// By when all have the same records, from the moment when all see each other.
+pub const EQUAL_WITHIN: Time = 10 * SECOND;
+/// By when what runs is what was asked for, and drained nodes are empty.
+pub const RUNNING_WITHIN: Time = 120 * SECOND;
+/// For how long nothing changes then.
+pub const QUIET_FOR: Time = 60 * SECOND;
+/// How often is looked.
+const EVERY: Time = SECOND / 4;
+
+/// How long each step took, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Until one leader.
+    pub leader: Time,
+    /// Until all see all.
+    pub seen: Time,
+    /// Until all have the same records.
+    pub equal: Time,
+    /// Until what runs is what was asked for.
+    pub running: Time,
+}
+
+/// Waits for all of it.
+///
+/// # Errors
+/// What did not come about.
+pub fn judge(world: &mut World) -> Result<Times, String> {
+    let began = world.now;
+    await_none(world, LEADER_WITHIN, leaders)?;
+    let leader = world.now - began;
+    await_none(world, SEEN_WITHIN, unseen)?;
+    let seen = world.now - began;
+    await_none(world, EQUAL_WITHIN, unequal)?;
+    let equal = world.now - began;
+    await_none(world, RUNNING_WITHIN, unfinished)?;
+    let running = world.now - began;
+    let times = Times { leader, seen, equal, running };
+    let held = holders(world);
+    let quiet_from = world.now;
+    while world.now < quiet_from + QUIET_FOR && world.broken.is_none() {
+        world.until(world.now + SECOND, |_| false);
+        if holders(world) != held {
+            return Err(format!("the leader changed from {held:?} to {:?} for no reason", holders(world)));
+        }
+    }
+    await_none(world, EQUAL_WITHIN, unequal)?;
+    await_none(world, EVERY, unfinished)?;
+    Ok(times)
+}
+
+/// Waits until there is nothing to complain of.
+fn await_none(
+    world: &mut World,
+    within: Time,
+    complaint: fn(&World) -> Option<String>,
+) -> Result<(), String> {
+    let end = world.now + within;
+    loop {
+        let Some(complaint) = complaint(world) else { return Ok(()) };
+        if world.broken.is_some() {
+            return Ok(());
+        }
+        if world.now >= end {
+            return Err(format!("{complaint} ({} s after that was due to begin)", within / SECOND));
+        }
+        world.until((world.now + EVERY).min(end), |_| false);
+    }
+}
+
+fn holders(world: &World) -> Vec<Epoch> {
+    let holding = |host: &crate::host::Host| host.node.as_ref()?.holding(host.now(world.now));
+    world.hosts.iter().filter_map(holding).collect()
+}
+
+fn leaders(world: &World) -> Option<String> {
+    let held = holders(world);
+    let [epoch] = held.as_slice() else { return Some(format!("these hold the lease: {held:?}")) };
+    for (number, host) in world.hosts.iter().enumerate() {
+        let Some(node) = &host.node else { continue };
+        let leader = node.status(host.now(world.now)).leader;
+        if leader != Some((*epoch, true)) {
+            return Some(format!("{epoch:?} holds the lease, and node{} names {leader:?}", number + 1));
+        }
+    }
+    None
+}
+
+fn unseen(world: &World) -> Option<String> {
+    let alive = world.hosts.iter().filter(|host| host.node.is_some()).count();
+    for (number, host) in world.hosts.iter().enumerate() {
+        let Some(node) = &host.node else { continue };
+        let seen = node.live().len();
+        if seen != alive {
+            return Some(format!("node{} sees {seen} of {alive} nodes", number + 1));
+        }
+    }
+    None
+}
+
+fn unequal(world: &World) -> Option<String> {
+    let sums: BTreeSet<_> = world.hosts.iter().filter_map(|host| host.node.as_ref()?.digest()).collect();
+    (sums.len() > 1).then(|| format!("there are {} sets of records", sums.len()))
+}
+
+/// What is not as users asked for: told by each agent, and counted on the engines.
+fn unfinished(world: &World) -> Option<String> {
+    let host = world.hosts.iter().find(|host| host.node.is_some())?;
+    let (node, now) = (host.node.as_ref()?, host.now(world.now));
+    let nodes = node.nodes(now);
+    let takes = |id: NodeId, states: &[Availability]| {
+        nodes.iter().any(|row| row.id == id && row.life == Life::Alive && states.contains(&row.availability))
+    };
+    let services = node.services(now);
+    for service in &services {
+        let count = running_of(world, Some(service.id), |_| true);
+        let none_takes = !nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
+        if count != service.desired as usize && !none_takes {
+            return Some(format!("{} of {} tasks of {} run", count, service.desired, service.name));
+        }
+    }
+    let known: BTreeSet<ServiceId> = services.iter().map(|service| service.id).collect();
+    let strays = |host: &crate::host::Host| {
+        let labels = host.engine.running().filter_map(|container| container.label().cloned());
+        labels.filter(|label| !known.contains(&label.slot.service)).count()
+    };
+    let strays: usize = world.hosts.iter().map(strays).sum();
+    if strays > 0 {
+        return Some(format!("{strays} tasks of removed services run"));
+    }
+    let active = nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
+    let left = running_of(world, None, |id| takes(id, &[Availability::Drained]));
+    if active && left > 0 {
+        return Some(format!("{left} tasks run on drained nodes"));
+    }
+    for service in &services {
+        for host in &world.hosts {
+            let Some(node) = &host.node else { continue };
+            let row = node.services(host.now(world.now)).into_iter().find(|row| row.id == service.id);
+            if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired))
+            {
+                let told = row.map(|row| (row.running, row.desired));
+                return Some(format!("{} tells of {}: {told:?} run", host.name(), service.name));
+            }
+        }
+    }
+    None
+}
+
+fn running_of(world: &World, service: Option<ServiceId>, on: impl Fn(NodeId) -> bool) -> usize {
+    let hosts = world.hosts.iter().filter(|host| on(host.id));
+    let labels = hosts.flat_map(|host| host.engine.running()).filter_map(|container| container.label());
+    labels.filter(|label| service.is_none_or(|service| label.slot.service == service)).count()
+}

@@ -1,0 +1,136 @@
+//! Many seeds, and what came of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::invariants::same_seed_same_trace;
+use crate::run::{Failure, Outcome, run};
+
+/// Seeds that once failed, with the number of nodes: every sweep begins with them.
+const KEPT: &str = include_str!("../seeds.txt");
+
+/// What a sweep is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The first seed.
+    pub from: u64,
+    /// The first that is left out.
+    pub to: u64,
+    /// How many nodes; by default 3 to 9, by the seed.
+    pub nodes: Option<usize>,
+    /// After how long no further seed is begun.
+    pub budget: Duration,
+    /// Whether each is run twice.
+    pub twice: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// Of how many.
+    pub of: u64,
+    /// In the order in which they were found.
+    pub failures: Vec<(u64, usize, Failure)>,
+    /// The virtual time of all first runs, in microseconds.
+    pub world: u64,
+    /// The real time of the same.
+    pub real: Duration,
+    /// The longest that a cluster took to be well again, in microseconds, and its seed.
+    pub slowest: (u64, u64),
+}
+
+impl Summary {
+    /// The worst exit code of its failures; 0 if there are none.
+    pub fn code(&self) -> u8 {
+        self.failures.iter().map(|(_, _, failure)| failure.code()).max().unwrap_or(0)
+    }
+}
+
+/// How many nodes a seed has if nobody says.
+pub const fn nodes_of(seed: u64) -> usize {
+    3 + (seed % 7) as usize
+}
+
+/// Runs seeds, and calls back with each failure.
+pub fn sweep(plan: &Plan, mut failed: impl FnMut(u64, usize, &Failure)) -> Summary {
+    let began = Instant::now();
+    let seeds = (plan.from..plan.to).map(|seed| (seed, plan.nodes.unwrap_or(nodes_of(seed))));
+    let mut summary = Summary::default();
+    let kept = kept();
+    summary.of = kept.len() as u64 + plan.to.saturating_sub(plan.from);
+    for (seed, nodes) in kept.into_iter().chain(seeds) {
+        if began.elapsed() >= plan.budget {
+            break;
+        }
+        summary.seeds += 1;
+        match judged(nodes, seed, plan.twice) {
+            Ok(outcome) => {
+                summary.world += outcome.world;
+                summary.real += outcome.real;
+                let slow = outcome.verdict.as_ref().map_or(0, |times| times.running);
+                summary.slowest = summary.slowest.max((slow, seed));
+            }
+            Err(failure) => {
+                failed(seed, nodes, &failure);
+                summary.failures.push((seed, nodes, failure));
+            }
+        }
+    }
+    summary
+}
+
+/// Runs a seed, and once more if asked; a panic is a failure like others.
+///
+/// # Errors
+/// Why the run failed.
+pub fn judged(nodes: usize, seed: u64, twice: bool) -> Result<Outcome, Failure> {
+    let once = || {
+        let caught = catch_unwind(AssertUnwindSafe(|| run(nodes, seed).0));
+        caught.map_err(|panic| Failure::Crash(words(panic.as_ref())))
+    };
+    let outcome = once()?;
+    if let Err(failure) = &outcome.verdict {
+        return Err(failure.clone());
+    }
+    if twice {
+        let again = once()?;
+        same_seed_same_trace::compare(outcome.trace, again.trace, outcome.world).map_err(Failure::Safety)?;
+    }
+    Ok(outcome)
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn kept() -> Vec<(u64, usize)> {
+    let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let number = |words: &mut std::str::SplitWhitespace<'_>| words.next().and_then(|word| word.parse().ok());
+    let read = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (seed, nodes) = (number(&mut words)?, number(&mut words)?);
+        Some((seed, usize::try_from(nodes).ok()?))
+    };
+    lines.filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that cannot be read would be a seed that is never run again.
+    #[test]
+    fn every_kept_seed_can_be_read() {
+        let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).count();
+        assert_eq!(kept().len(), lines);
+    }
+
+    #[test]
+    fn a_seed_is_well_and_gives_one_trace() {
+        let outcome = judged(3, 1, true).map_err(|failure| failure.to_string());
+        assert_eq!(outcome.map(|_| ()), Ok(()));
+    }
+}
