@@ -6,5 +6,4 @@ mod fake;
 mod tables;
 mod terminal;
 mod transcript;
-mod wait;
 mod waiting;
