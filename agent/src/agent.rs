@@ -119,19 +119,27 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
                 session.say_goodbye(GOODBYE).await;
                 return Ok(());
             }
+            Ended::Restarts => {
+                close(session).await;
+                info!("the agent starts again: others know of a later start of this node");
+            }
             Ended::Left => {
-                session.say_goodbye(GOODBYE).await;
-                let released = session.released();
-                drop(session);
-                // The new node listens where the old one did.
-                if tokio::time::timeout(RELEASE, released).await.is_err() {
-                    warn!("the port is not free yet");
-                }
+                close(session).await;
                 Keys::replace(&config.data_dir).map_err(AgentError::Key)?;
                 info!("left the cluster; the agent goes on as a new node");
             }
             Ended::StorageFailed(message) => return Err(AgentError::StorageFailed(message)),
         }
+    }
+}
+
+/// Ends a session; the next one listens where this one did.
+async fn close(mut session: Session) {
+    session.say_goodbye(GOODBYE).await;
+    let released = session.released();
+    drop(session);
+    if tokio::time::timeout(RELEASE, released).await.is_err() {
+        warn!("the port is not free yet");
     }
 }
 

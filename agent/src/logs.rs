@@ -1,6 +1,8 @@
-//! The output of tasks, wherever they run: from this host's drivers, or from the agent of the host that has them.
+//! The output of tasks, wherever they run: from this host's drivers, or from the agent of the host that has
+//! them.
 //!
-//! A peer proves its key like an operator, and is served this one question only: see [`crate::api::peer_router`].
+//! A peer proves its key like an operator, and is served this one question only: see
+//! [`crate::api::peer_router`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

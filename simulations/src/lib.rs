@@ -13,6 +13,7 @@ pub mod host;
 pub mod invariants;
 pub mod liveness;
 pub mod random;
+pub mod report;
 pub mod run;
 pub mod story;
 pub mod sweep;

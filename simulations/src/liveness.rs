@@ -66,7 +66,11 @@ pub fn judge(world: &mut World) -> Result<Times, String> {
 }
 
 /// Waits until there is nothing to complain of.
-fn await_none(world: &mut World, within: Time, complaint: fn(&World) -> Option<String>) -> Result<(), String> {
+fn await_none(
+    world: &mut World,
+    within: Time,
+    complaint: fn(&World) -> Option<String>,
+) -> Result<(), String> {
     let end = world.now + within;
     loop {
         let Some(complaint) = complaint(world) else { return Ok(()) };
@@ -146,10 +150,11 @@ fn unfinished(world: &World) -> Option<String> {
         return Some(format!("{left} tasks run on drained nodes"));
     }
     for service in &services {
-        for host in world.hosts.iter() {
+        for host in &world.hosts {
             let Some(node) = &host.node else { continue };
             let row = node.services(host.now(world.now)).into_iter().find(|row| row.id == service.id);
-            if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired)) {
+            if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired))
+            {
                 let told = row.map(|row| (row.running, row.desired));
                 return Some(format!("{} tells of {}: {told:?} run", host.name(), service.name));
             }

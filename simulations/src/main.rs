@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use sleep_core::node::Tuning;
 use sleep_sim::chaos::Chaos;
+use sleep_sim::report;
 use sleep_sim::run::{Failure, run};
 use sleep_sim::story;
 use sleep_sim::sweep::{Plan, nodes_of, sweep};
@@ -82,6 +83,9 @@ fn one(nodes: usize, seed: u64, verbose: bool) -> ExitCode {
             println!("{:>10.6} node{} {event:?}", seconds(*at), host + 1);
         }
     }
+    if verbose && outcome.verdict.is_err() {
+        println!("{}", report::page(&world));
+    }
     let speed = seconds(outcome.world) / outcome.real.as_secs_f64();
     println!(
         "trace {:016x}, {} events, {:.1} s of virtual time in {:.3?} ({speed:.0} times as fast)",
@@ -115,7 +119,8 @@ fn many(plan: &Plan) -> ExitCode {
     });
     let (slowest, seed) = summary.slowest;
     println!(
-        "{} of {} seeds run, {} failed; {:.0} s of virtual time, {:.0} times as fast; slowest to be well: {:.1} s \
+        "{} of {} seeds run, {} failed; {:.0} s of virtual time, {:.0} times as fast; \
+         slowest to be well: {:.1} s \
          (seed {seed}); {:.0} s in all",
         summary.seeds,
         summary.of,

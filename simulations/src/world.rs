@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::Now;
+use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 use sleep_wire::engine::{EngineAction, EngineReport};
@@ -430,6 +430,10 @@ impl World {
                 }
             }
             Output::Event(event) => self.events.push((self.now, host, event)),
+            Output::Restart => {
+                self.kill(host);
+                self.start(host);
+            }
             Output::Reset => {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);

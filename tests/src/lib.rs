@@ -1,8 +1,8 @@
 //! What the tests of whole agents stand on, and the repository as data for the checks of the house itself.
 //!
 //! A test of whole agents makes its machines with [`hosts::Lab`], starts programs on them, and waits for what
-//! must come true with [`wait::until`]. [`cluster::Cluster`] has an agent on each of them, [`agents::Agents`] are many
-//! agents on this machine, and [`ctl::Ctl`] commands any of them.
+//! must come true with [`wait::until`]. [`cluster::Cluster`] has an agent on each of them, [`agents::Agents`]
+//! are many agents on this machine, and [`ctl::Ctl`] commands any of them.
 
 pub mod agents;
 pub mod cluster;

@@ -282,8 +282,8 @@ impl<'lab> Story<'lab> {
         Ok(found.map(|container| (container.name.clone(), container)).collect())
     }
 
-    /// The least number of containers that ran at any moment since then, by the engines' own books. There were
-    /// `running` of them.
+    /// The least number of containers that ran at any moment since then, by the engines' own books. There
+    /// were `running` of them.
     fn least_running(&self, since: Duration, running: usize) -> Result<usize> {
         let (since, until) = (seconds(since), seconds(now()));
         let mut events: Vec<(u128, isize)> = Vec::new();

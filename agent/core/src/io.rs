@@ -171,6 +171,8 @@ pub enum Output {
     WakeAt(Instant),
     /// Something worth telling people.
     Event(Event),
+    /// The agent is to start again, on what is on its disk now.
+    Restart,
     /// This node has left its cluster and its store is empty: it goes on under a new key, as a new node.
     Reset,
 }

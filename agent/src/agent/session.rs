@@ -39,6 +39,8 @@ pub(super) enum Ended {
     Stopped,
     /// The node left its cluster, and goes on under a new key.
     Left,
+    /// The core starts again on the same disk.
+    Restarts,
     /// The store failed.
     StorageFailed(String),
 }
@@ -278,6 +280,7 @@ impl Session {
             Output::WakeAt(instant) => self.wake = Some(instant),
             Output::Event(event) => told::tell(&event, &self.ways.alarms),
             Output::Reset => self.ended = Some(Ended::Left),
+            Output::Restart => self.ended = Some(Ended::Restarts),
         }
     }
 

@@ -12,9 +12,9 @@
 //! Every message is a statement about its sender, and is answered from what the receiver has: nobody
 //! remembers where an exchange stands, and one that stops half way did half of the work.
 //!
-//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests on:
-//! membership, and how far back tombstones go. It is compared first, and all else once it is equal or a round has shown
-//! that it cannot be.
+//! The first sixteenth of the buckets, the *foundation*, holds what the judgement of all other records rests
+//! on: membership, and how far back tombstones go. It is compared first, and all else once it is equal or a
+//! round has shown that it cannot be.
 
 use alloc::vec::Vec;
 
@@ -135,11 +135,11 @@ impl BucketLists {
 /// How far the sender's view reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Standing {
-    /// Its horizon, in milliseconds of cluster time: whoever has not heard of it yet may hold what was deleted since,
-    /// and gives away nothing but its foundation.
+    /// Its horizon, in milliseconds of cluster time: whoever has not heard of it yet may hold what was
+    /// deleted since, and gives away nothing but its foundation.
     pub gc_before_ms: u64,
-    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node lacks was
-    /// deleted, or never reached the cluster.
+    /// Whether it has synced in full with the lease holder's side, and since the horizon: what such a node
+    /// lacks was deleted, or never reached the cluster.
     pub whole: bool,
 }
 

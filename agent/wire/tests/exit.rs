@@ -4,7 +4,6 @@
 //! This crate's root stands in for bincode: the sources' `use bincode::{Decode, Encode}` finds wincode's
 //! traits, and a codec of a few lines replaces the one that names bincode. The day that bincode has to go,
 //! `codec.rs` becomes what stands here.
-#![expect(clippy::mem_forget, reason = "wincode derives its guards so")]
 #![expect(missing_docs, reason = "the sources are read for their shapes: documented and tested elsewhere")]
 #![expect(clippy::mem_forget, reason = "wincode's derive disarms its guards so")]
 

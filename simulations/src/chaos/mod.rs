@@ -1,7 +1,8 @@
 //! What goes wrong in the world of a seed: which classes of faults at all, how often, and when.
 //!
-//! Swarm style (Groce et al. 2012): each run has a random subset of the classes, so that one never hides another.
-//! Everything is drawn before the run begins, from one stream a class: a new class shifts no other's schedule.
+//! Swarm style (Groce et al. 2012): each run has a random subset of the classes, so that one never hides
+//! another. Everything is drawn before the run begins, from one stream a class: a new class shifts no other's
+//! schedule.
 //!
 //! # Not here
 //! What must hold meanwhile: `invariants`. What users do: [`users`].
@@ -35,6 +36,9 @@ pub struct Chaos {
 /// The lease's ρ, in millionths.
 const RHO_PPM: u64 = 10_000;
 
+/// Draws the faults of one class.
+type Class = fn(&mut Draw);
+
 impl Chaos {
     /// What the seed says, for so many hosts.
     pub fn draw(seed: u64, hosts: usize) -> Self {
@@ -62,7 +66,7 @@ impl Chaos {
             chaos.rates_ppm.fill_with(|| within(&mut stream, RHO_PPM));
         }
         let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
-        let classes: [(bool, fn(&mut Draw)); 8] = [
+        let classes: [(bool, Class); 8] = [
             (cuts, Draw::cuts),
             (isolation, Draw::isolation),
             (crashes, Draw::crashes),

@@ -1,7 +1,8 @@
 //! An acknowledged command survives what its answer promised.
 //!
-//! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is answered,
-//! and on another's if the answer says so; from then on each of these disks has them, or greater ones, for ever.
+//! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
+//! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
+//! ones, for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,12 +80,15 @@ impl Acked {
             return Ok(());
         }
         let has = |number: usize| {
-            written.iter().all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
+            written
+                .iter()
+                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
         };
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
         }
-        let others: Vec<usize> = (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
+        let others: Vec<usize> =
+            (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
         if durability == Durability::Shared && others.is_empty() {
             return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
         }

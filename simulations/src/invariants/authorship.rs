@@ -1,8 +1,8 @@
 //! Every record verifies under a key whose role at its stamp allows its key space.
 //!
-//! Each record that is handed to any disk is judged once. All keys of the world are known here, so the signature is
-//! checked anew; the key space is restated: what is observed is signed by the node itself, a slot by its epoch's
-//! candidate. Roles: every node of these worlds is a control node.
+//! Each record that is handed to any disk is judged once. All keys of the world are known here, so the
+//! signature is checked anew; the key space is restated: what is observed is signed by the node itself, a
+//! slot by its epoch's candidate. Roles: every node of these worlds is a control node.
 
 use std::collections::{BTreeMap, BTreeSet};
 

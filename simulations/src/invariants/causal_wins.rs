@@ -1,7 +1,7 @@
 //! A write that had seen another beats it, whatever the clocks say.
 //!
-//! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp that had
-//! been handed to that node's disk before: those are what it had seen.
+//! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
+//! that had been handed to that node's disk before: those are what it had seen.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,8 @@ impl Law for CausalWins {
             }
             // What was on its way to the disk was seen by nobody who lives.
             Seen::Killed => {
-                let durable = host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
+                let durable =
+                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
             }
             Seen::Command { .. }

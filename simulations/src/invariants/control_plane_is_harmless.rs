@@ -1,7 +1,7 @@
 //! Restart, upgrade or loss of any agent stops no container.
 //!
-//! From the moment when an agent dies until it acts again, a container of its host ends only by itself, by hand, with
-//! its engine or host, or because a stop had been asked for before.
+//! From the moment when an agent dies until it acts again, a container of its host ends only by itself, by
+//! hand, with its engine or host, or because a stop had been asked for before.
 
 use std::collections::BTreeMap;
 

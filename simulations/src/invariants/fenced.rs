@@ -1,7 +1,7 @@
 //! No assignment of an epoch below the durable one is newly acted upon.
 //!
-//! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the fence
-//! says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
+//! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the
+//! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,10 @@ impl Law for Fenced {
                 if label.epoch >= then {
                     return Ok(());
                 }
-                Err(format!("{:?} was taken up under {:?}, below the fence {then:?}", label.task, label.epoch))
+                Err(format!(
+                    "{:?} was taken up under {:?}, below the fence {then:?}",
+                    label.task, label.epoch
+                ))
             }
             Seen::Command { .. }
             | Seen::CommandTaken { .. }

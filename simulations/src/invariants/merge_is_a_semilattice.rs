@@ -1,6 +1,7 @@
 //! Equal sets of records give equal state, whatever the order.
 //!
-//! Once a second: nodes whose records are the same bytes have one digest, and nodes of one digest the same records.
+//! Once a second: nodes whose records are the same bytes have one digest, and nodes of one digest the same
+//! records.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ impl Law for Semilattice {
         let mut sums: BTreeMap<[u8; 32], (usize, [u8; 32])> = BTreeMap::new();
         let mut digests: BTreeMap<[u8; 32], (usize, [u8; 32])> = BTreeMap::new();
         for (number, host) in world.hosts.iter().enumerate() {
-            let Some((node, digest)) = host.node.as_ref().and_then(|node| Some((node, node.digest()?))) else {
+            let Some((node, digest)) = host.node.as_ref().and_then(|node| Some((node, node.digest()?)))
+            else {
                 continue;
             };
             let mut records: Vec<&[u8]> = node.records().collect();

@@ -1,7 +1,7 @@
 //! The laws, one file each: what must hold whatever goes wrong.
 //!
-//! A law sees what agents did ([`Law::see`]) and how the world stands after each event ([`Law::after`]) and once a
-//! second ([`Law::look`]). It may restate a rule; it decides nothing.
+//! A law sees what agents did ([`Law::see`]) and how the world stands after each event ([`Law::after`]) and
+//! once a second ([`Law::look`]). It may restate a rule; it decides nothing.
 //!
 //! # Not here
 //! What must hold once nothing goes wrong any more: see `liveness`.
@@ -125,12 +125,4 @@ impl Checks {
         }
         Ok(())
     }
-}
-
-/// Who believes now that they hold the lease: host and epoch.
-fn holders(world: &World) -> impl Iterator<Item = (usize, sleep_wire::Epoch)> + '_ {
-    world.hosts.iter().enumerate().filter_map(|(number, host)| {
-        let node = host.node.as_ref()?;
-        Some((number, node.holding(host.now(world.now))?))
-    })
 }

@@ -1,6 +1,7 @@
 //! At most one node believes that it holds the lease, while clock rates are within 1 ± ρ.
 //!
-//! Source: `agent/core/src/lease`, after PaxosLease (Trencseni, Gazso, Reinhardt 2012), with epochs that only rise.
+//! Source: `agent/core/src/lease`, after PaxosLease (Trencseni, Gazso, Reinhardt 2012), with epochs that only
+//! rise.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Equal facts give an equal plan on every node.
 //!
-//! Once in five seconds: nodes with one digest that believe the same of every member's life and of the lease answer
-//! alike which services there are, how many tasks each should have, and which task stands where.
+//! Once in five seconds: nodes with one digest that believe the same of every member's life and of the lease
+//! answer alike which services there are, how many tasks each should have, and which task stands where.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,8 @@ impl Law for PlanIsAFunction {
                 answer += &format!("{} {} {:?} of {}\n", row.id, row.name, row.revision, row.desired);
             }
             for row in node.tasks(now, &TaskFilter::default()) {
-                answer += &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
+                answer +=
+                    &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
             }
             let known = answers.entry(Facts { digest, lives }).or_insert_with(|| (number, answer.clone()));
             if known.1 != answer {

@@ -1,8 +1,8 @@
 //! A holder was granted by a majority of distinct voters of one config; quorums of successive configs meet.
 //!
-//! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on its disk
-//! have promised that epoch, or a greater one, durably. A node that writes a config in the place of its own last one
-//! leaves no two quorums of the two apart.
+//! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on
+//! its disk have promised that epoch, or a greater one, durably. A node that writes a config in the place of
+//! its own last one leaves no two quorums of the two apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 

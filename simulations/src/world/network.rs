@@ -134,16 +134,13 @@ impl World {
             .filter_map(|name| self.hosts.iter().position(|known| known.name() == *name))
             .next();
         let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.is_cut(host, *door);
-        match door.filter(reachable) {
-            Some(door) => {
-                let after = self.delay(host, door);
-                let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
-                self.at(self.now + after, door, knock);
-            }
-            None => {
-                let answer = Err(String::from("nobody answers there"));
-                self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
-            }
+        if let Some(door) = door.filter(reachable) {
+            let after = self.delay(host, door);
+            let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
+            self.at(self.now + after, door, knock);
+        } else {
+            let answer = Err(String::from("nobody answers there"));
+            self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Joined,
     /// This node has left its cluster.
     Wiped,
+    /// This node's disk was older than what others know of it; its boots count on from there.
+    OldDisk,
     /// Nobody waits for it.
     Nobody,
 }

@@ -1,6 +1,6 @@
 //! A node that is in a cluster: its rooms, and what flows between them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -71,7 +71,7 @@ pub(crate) struct Member {
     /// Whether peers' state has come since the start.
     pub(super) synced: bool,
     /// Writes that were asked for and have not come back, by when they were asked for.
-    pub(super) outstanding: BTreeSet<crate::Instant>,
+    pub(super) outstanding: VecDeque<crate::Instant>,
 }
 
 /// The judge that the state room asks.
@@ -149,7 +149,7 @@ impl Member {
             started: now.instant,
             last_call: now.instant,
             synced: !matches!(beginning, Beginning::Again { .. }),
-            outstanding: BTreeSet::new(),
+            outstanding: VecDeque::new(),
         };
         member.begin(cx, beginning);
         member
@@ -252,6 +252,9 @@ impl Member {
     pub(super) fn tick<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let now = cx.now;
         self.membership.handle(now.instant, MembershipInput::Tick);
+        if self.stalls_at().is_some_and(|at| now.instant >= at) {
+            self.lease.handle(now.instant, LeaseInput::StorageStalled);
+        }
         self.lease.handle(now.instant, LeaseInput::Tick);
         self.tell_state(cx, StateInput::Tick);
         self.reconcile.handle(now, ReconcileInput::Tick);
@@ -280,6 +283,11 @@ impl Member {
                 quiet = false;
                 self.on_changes(cx, changes);
             }
+            if !self.synced && self.state.has_met() {
+                quiet = false;
+                self.synced = true;
+                self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Synced));
+            }
             if quiet && !self.plan(cx) {
                 break;
             }
@@ -290,6 +298,13 @@ impl Member {
         }
     }
 
+    /// When a write that is under way has been for longer than a lease: a dead disk must not lead.
+    fn stalls_at(&self) -> Option<crate::Instant> {
+        let config = self.lease.config()?;
+        let oldest = self.outstanding.front()?;
+        Some(*oldest + Duration::from_millis(u64::from(config.times.lease_ms)))
+    }
+
     pub(super) fn next_wake(&self) -> Option<crate::Instant> {
         [
             self.membership.next_wake(),
@@ -298,6 +313,9 @@ impl Member {
             self.reconcile.next_wake(),
             self.desk.next_wake(),
             self.sightings.next_wake(),
+            self.stalls_at()
+                .filter(|_| self.lease.holding(self.last_call).is_some())
+                .filter(|at| *at > self.last_call),
             self.leaving.as_ref().and_then(Leaving::next_wake),
         ]
         .into_iter()

@@ -94,8 +94,21 @@ impl Member {
             let call = Message::RollCall(RollCallMessage::Call { epoch });
             self.send(cx, *node, Lane::Urgent, call);
         }
+        // One that was started a moment ago has heard of nobody yet: that is not to be alone.
+        let others = self.trust.members().filter(|node| *node != cx.me);
+        let waiting = others.filter(|node| self.down_since(*node).is_none()).collect();
         let until = cx.now.instant + ROLL_CALL;
-        self.desk = Desk::RollCall(RollCall { epoch, waiting: live, until });
+        self.desk = Desk::RollCall(RollCall { epoch, waiting, until });
+    }
+
+    /// A node answers only now: if the roll is being called, it is asked too.
+    pub(super) fn call_latecomer<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
+        if let Desk::RollCall(RollCall { epoch, waiting, .. }) = &self.desk
+            && waiting.contains(&node)
+        {
+            let call = Message::RollCall(RollCallMessage::Call { epoch: *epoch });
+            self.send(cx, node, Lane::Urgent, call);
+        }
     }
 
     /// A new holder asks: slot records, and this node's own tasks with how long they have been running.
@@ -150,7 +163,9 @@ impl Member {
         match &self.desk {
             Desk::Closed => false,
             Desk::RollCall(call) => {
-                let due = call.epoch == held && (call.waiting.is_empty() || now >= call.until);
+                // Its own host answers like any other: until then it would seem to be ill.
+                let answered = call.waiting.is_empty() && self.reconcile.has_looked();
+                let due = call.epoch == held && (answered || now >= call.until);
                 if due {
                     self.take_over(cx, held);
                 }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sleep_wire::durable::{Cell, Fence, Write};
+use sleep_wire::durable::{Boots, Cell, Fence, Write};
 use sleep_wire::engine::EngineReport;
 use sleep_wire::key::ObservedKey;
 use sleep_wire::message::{BadFrame, Carried, Frame, Message, RollCallMessage};
@@ -100,6 +100,7 @@ impl Member {
                     self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Found));
                 }
                 self.node_changed(cx, node);
+                self.call_latecomer(cx, node);
             }
             MembershipOutput::Suspect { node, by } => {
                 cx.out.event(Event::NodeSuspect { node, by });
@@ -119,6 +120,9 @@ impl Member {
             }
             MembershipOutput::OldDisk { known } => {
                 cx.out.event(Event::Alarm(Alarm::OldDisk { here: cx.boot, known }));
+                // The next start counts on from what others have seen.
+                let value = encode(&Boots { boot: known });
+                cx.out.persist(Purpose::OldDisk, Vec::from([Write::PutCell { cell: Cell::Boots, value }]));
             }
             MembershipOutput::Clone { node } => cx.out.event(Event::Alarm(Alarm::Clone { node })),
             MembershipOutput::BadFrame { from } => cx.out.event(Event::BadFrame { from }),

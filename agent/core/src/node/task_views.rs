@@ -48,6 +48,8 @@ impl Member {
         let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
         let unsettled = slots.iter().filter(|slot| !slot.settled).count();
         let quiet = progress.stopping == 0 && progress.leaving == 0;
+        // What some node would take is not stuck: the holder has not planned yet.
+        let homeless = progress.pending as usize == pending;
         // Slots beyond the scale that nobody has emptied yet: the planner has not looked since.
         let surplus = slots.len() > progress.desired as usize;
         let converged = progress.is_converged() && !surplus;
@@ -55,7 +57,7 @@ impl Member {
             ending: progress.stopping,
             waiting_for: progress.away.clone(),
             converged,
-            stuck: !converged && pending > 0 && pending == unsettled && quiet,
+            stuck: !converged && pending > 0 && homeless && pending == unsettled && quiet,
             service,
             slots,
         })

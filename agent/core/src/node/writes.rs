@@ -11,7 +11,7 @@ use sleep_wire::{Key, Stamp, Wire, encode};
 use super::context::{Context, Purpose};
 use super::member::{Court, Member};
 use crate::crypto::Crypto;
-use crate::io::{Event, Refusal, Reply, Ticket};
+use crate::io::{Event, Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
 use crate::reconcile::{ReconcileInput, RuntimeHealth};
 use crate::state::{BODY_VERSION, Draft, StateInput, StateOutput};
@@ -22,8 +22,8 @@ impl Member {
         cx: &mut Context<'_, C>,
         purpose: Option<Purpose>,
     ) -> bool {
-        if let Some(first) = self.outstanding.first().copied() {
-            self.outstanding.remove(&first);
+        if let Some(Purpose::State(_) | Purpose::Lease(_) | Purpose::Fence(_)) = purpose {
+            self.outstanding.pop_front();
         }
         match purpose {
             Some(Purpose::State(token)) => self.tell_state(cx, StateInput::Durable { token }),
@@ -34,6 +34,7 @@ impl Member {
                 return true;
             }
             Some(Purpose::Joined) => self.join_is_durable(cx),
+            Some(Purpose::OldDisk) => cx.out.push(Output::Restart),
             Some(Purpose::Boots | Purpose::Nobody) | None => {}
         }
         false
@@ -60,7 +61,7 @@ impl Member {
         purpose: Purpose,
         writes: Vec<Write>,
     ) {
-        self.outstanding.insert(cx.now.instant);
+        self.outstanding.push_back(cx.now.instant);
         cx.out.persist(purpose, writes);
     }
 

@@ -150,9 +150,9 @@ impl Fleet {
     pub(crate) fn charge(&mut self, place: u32, service: ServiceId, needs: &Needs, on: bool) {
         let load = &mut self.entries[place as usize].load;
         if on {
-            load.add(service, needs)
+            load.add(service, needs);
         } else {
-            load.take(service, needs)
+            load.take(service, needs);
         }
         self.glance(place);
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::Stamp;
 use sleep_wire::slot::{RetireReason, Retired};
+use sleep_wire::task::TaskState;
 
 use super::pass::Pass;
 use super::plan::{SlotWrite, Why};
@@ -94,9 +95,13 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// How little a task would be missed; `None` if it serves where it is.
+/// How little a task would be missed; `None` if it serves where it is, or did when it was last told of: its
+/// agent has just been restarted, and will say.
 fn uselessness(seat: &Seat<'_>) -> Option<u8> {
+    let ran = seat.current().and_then(|current| seat.fact.latest(&current.assignment));
+    let ran = ran.is_some_and(|task| !task.fresh && task.state == TaskState::Running);
     match seat.standing {
+        Standing::Starting if ran => None,
         Standing::Lost(_) => Some(0),
         Standing::Away => Some(1),
         Standing::Failing => Some(2),

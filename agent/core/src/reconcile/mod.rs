@@ -223,6 +223,11 @@ impl Reconcile {
         })
     }
 
+    /// Whether each runtime has said what it has since the agent's start, or that it cannot.
+    pub fn has_looked(&self) -> bool {
+        self.engines.values().all(|engine| engine.listed || matches!(engine.health, RuntimeHealth::Ill(_)))
+    }
+
     /// The newest attempt of every assignment that this node has anything of.
     pub fn tasks(&self, now: Now) -> impl Iterator<Item = TaskView> {
         self.tasks.values().map(move |task| TaskView {
@@ -385,13 +390,15 @@ fn publish_one(
     let place = task.attempt.place;
     let known = history.at(place).filter(|known| known.task == task.id());
     let moved = known.is_none_or(|known| known.state != task.attempt.state());
-    let told = task.attempt.told || known.is_some_and(|known| task.attempt.is_told_by(known));
+    let renewed = task.attempt.inherited && !task.attempt.is_doubtful();
+    let told = task.attempt.told || (!renewed && known.is_some_and(|known| task.attempt.is_told_by(known)));
     let older = known.is_some_and(|known| known.running_for_ms != task.attempt.ran_ms(now.instant));
     if told && (!older || novelty == Novelty::State) {
         return;
     }
     let status = task.status(now);
     task.attempt.told = task.is_over();
+    task.attempt.inherited &= !renewed;
     history.put(place, status.clone());
     if moved {
         outputs.push_back(ReconcileOutput::Event(Event::Task {

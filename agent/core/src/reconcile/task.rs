@@ -68,6 +68,8 @@ pub(crate) struct Attempt {
     pub(crate) step: Step,
     /// Whether a try that one list lacked may have come to something all the same.
     pub(crate) unsure: bool,
+    /// Whether what is published of it is an earlier boot's word, which nobody takes for the present.
+    pub(crate) inherited: bool,
     /// Whether its end is published: from then on its place may be another's.
     pub(crate) told: bool,
     /// The turn in which this node last learned or did something: a list asked for earlier says nothing about
@@ -252,6 +254,7 @@ impl Attempt {
             last_lines: Vec::new(),
             step: Step::Waiting { until, tries: 0 },
             unsure: false,
+            inherited: false,
             told: false,
             changed: 0,
         }
@@ -279,6 +282,7 @@ impl Attempt {
             last_lines: status.last_lines.clone(),
             step,
             unsure: status.state > TaskState::Assigned,
+            inherited: true,
             told: status.state.is_over(),
             changed: 0,
         }
@@ -309,6 +313,11 @@ impl Attempt {
     }
 
     /// Whether a status that was published says what there is to say, its task left aside.
+    /// Whether only a list can tell how it stands.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        matches!(self.step, Step::Doubtful { .. })
+    }
+
     pub(crate) fn is_told_by(&self, status: &TaskStatus) -> bool {
         status.state == self.state
             && status.health == self.health

@@ -38,15 +38,25 @@ pub(crate) struct Progress {
     full_sync: ClusterTime,
     gc_before_ms: u64,
     noted: Option<(Sum, Instant)>,
+    met: bool,
 }
 
 impl Progress {
     pub(crate) const fn new() -> Self {
-        Self { full_sync: ClusterTime::ZERO, gc_before_ms: 0, noted: None }
+        Self { full_sync: ClusterTime::ZERO, gc_before_ms: 0, noted: None, met: false }
     }
 
     pub(crate) const fn restore(&mut self, stored: Horizons) {
         self.full_sync = stored.last_full_sync;
+    }
+
+    /// Everything that some peer had is here.
+    pub(crate) const fn meet(&mut self) {
+        self.met = true;
+    }
+
+    pub(crate) const fn has_met(&self) -> bool {
+        self.met
     }
 
     pub(crate) const fn full_sync(&self) -> ClusterTime {
@@ -147,8 +157,8 @@ pub(crate) fn is_collectable(store: &Store, gc_before_ms: u64, entry: &Entry) ->
     }
 }
 
-/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what they hang on
-/// is looked at.
+/// Whether this horizon would take anything away. Slots and tasks go with services and nodes, so only what
+/// they hang on is looked at.
 pub(crate) fn any_collectable(store: &Store, gc_before_ms: u64) -> bool {
     let first = Key::Desired(DesiredKey::ServiceBirth { service: ServiceId([0; 16]) });
     let desired = store.range(first..=Key::Desired(DesiredKey::Horizon));

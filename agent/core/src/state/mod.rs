@@ -418,6 +418,11 @@ impl State {
         self.store.epoch()
     }
 
+    /// Whether everything that some peer had has come here since the start.
+    pub const fn has_met(&self) -> bool {
+        self.progress.has_met()
+    }
+
     /// The sum of all records: equal on two nodes iff they have the same.
     pub fn digest(&self) -> Digest {
         self.store.trie().root().digest()

@@ -6,8 +6,8 @@
 //! # Invariants
 //! - `bounded_answer`: no message draws an answer of more than [`ANSWER_LIMIT`] bytes of records and 64 KiB
 //!   of hashes, and no peer more than [`PER_SECOND`] bytes a second for long.
-//! - `foundation_first`: while the foundations differ nothing else is compared, until a round has shown that two nodes
-//!   will not agree on it.
+//! - `foundation_first`: while the foundations differ nothing else is compared, until a round has shown that
+//!   two nodes will not agree on it.
 //! - `horizon_known`: to a peer whose horizon is further on, nothing but the foundation is given.
 //! - `rounds_end`: a round follows another only if that one brought something new, or for [`CONFIRMATIONS`]
 //!   times.
@@ -86,8 +86,8 @@ impl View<'_> {
         SyncMessage::Branches { round, branches: Vec::from([trie.branch(TriePath::ROOT)]) }
     }
 
-    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if a round
-    /// has dealt with the foundation already.
+    /// Answers the sums below some nodes with this node's, one level deeper, where they differ. `further` if
+    /// a round has dealt with the foundation already.
     pub(crate) fn compare(&self, round: u32, branches: &[Branch], further: bool) -> Option<SyncMessage> {
         let trie = self.store.trie();
         let (mut deeper, mut sums) = (Vec::new(), 0);
@@ -157,8 +157,8 @@ impl View<'_> {
         self.pack(round, theirs, entries.into_iter().map(Arc::clone).collect(), BucketLists::default())
     }
 
-    /// The buckets of a message that may be talked about: the foundation's alone with a peer whose horizon this node
-    /// has not heard of.
+    /// The buckets of a message that may be talked about: the foundation's alone with a peer whose horizon
+    /// this node has not heard of.
     fn comparable<'a>(
         &self,
         theirs: Standing,
@@ -344,7 +344,8 @@ impl Exchanges {
         }
     }
 
-    /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on to.
+    /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on
+    /// to.
     pub(crate) fn is_further(&self, peer: NodeId, round: u32) -> bool {
         let theirs = |exchange: &&Exchange| exchange.peer == peer && exchange.round == round;
         self.current.as_ref().filter(theirs).is_some_and(|exchange| exchange.confirmations > 0)

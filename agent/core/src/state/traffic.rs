@@ -156,6 +156,7 @@ impl State {
             }
             SyncMessage::Equal { round, sum } => {
                 if Sum::of(&sum) == self.store.trie().root() {
+                    self.progress.meet();
                     self.full_sync(now, side);
                 }
                 self.exchanges.equal(from, round);
@@ -180,6 +181,9 @@ impl State {
                 self.exchanges.heard(now, from, round, fresh);
                 self.give(now, from, round, standing, &want);
                 if end {
+                    if !more {
+                        self.progress.meet();
+                    }
                     self.go_on(now, from, round, more && fresh > 0);
                 }
             }
@@ -189,6 +193,7 @@ impl State {
     fn asked(&mut self, now: Instant, from: NodeId, round: u32, (sum, theirs): (Sum, u64), side: Side) {
         let is_equal = sum == self.store.trie().root();
         if is_equal {
+            self.progress.meet();
             self.full_sync(now, side);
         } else if !self.exchanges.yields_to(now, self.me, from, self.len(), theirs) {
             return;

@@ -37,6 +37,27 @@ fn seven_on_three_are_spread_evenly_and_four_of_them_stay_as_they_are() {
     assert!(world.facts.services[0].slots.values().all(|slot| slot.slot.retire.is_empty()));
 }
 
+/// Its reports are of an agent that ran before, and the next one has not looked yet.
+#[test]
+fn a_restarted_agents_tasks_are_not_the_first_to_go() {
+    let mut world = lab(7, |_| {});
+    world.settle();
+    let slots = world.service(0).slots.values_mut();
+    for task in slots.flat_map(|slot| &mut slot.tasks).filter(|task| task.node == node_id(2)) {
+        task.fresh = false;
+    }
+    world.service(0).replicas = 4;
+    let plan = crate::placement::plan(&world.facts, world.now);
+    let mut left = [0, 0, 0];
+    for (slot, _, on) in world.tasks_of(0) {
+        let goes = plan.writes.iter().any(|write| write.key.slot == slot && write.current.is_none());
+        let at = (1..=3).position(|number| node_id(number) == on).expect("there are three nodes");
+        left[at] += u32::from(!goes);
+    }
+    left.sort_unstable();
+    assert_eq!(left, [1, 1, 2]);
+}
+
 #[test]
 fn a_drain_keeps_serving_and_activating_brings_work_back() {
     for order in [Order::StartFirst, Order::StopFirst] {
