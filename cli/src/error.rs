@@ -63,6 +63,8 @@ pub enum Error {
         /// How to watch it.
         watch: String,
     },
+    /// Somebody pressed Ctrl-C, and that is all there is to say.
+    Stopped,
     /// It was dangerous, and nobody confirmed it.
     Unconfirmed(String),
     /// Nobody reads what is printed any more.
@@ -85,7 +87,7 @@ impl Error {
             Self::Unreachable { .. } | Self::Lost { .. } => 3,
             Self::TimedOut { .. } => 4,
             Self::Stuck(_) => 5,
-            Self::Interrupted { .. } => 130,
+            Self::Interrupted { .. } | Self::Stopped => 130,
             Self::Unread => 0,
         }
     }
@@ -153,6 +155,7 @@ impl Error {
             | Self::Stuck(_)
             | Self::Failed { .. }
             | Self::Interrupted { .. }
+            | Self::Stopped
             | Self::Unconfirmed(_)
             | Self::Unread
             | Self::Internal(_) => false,

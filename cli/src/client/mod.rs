@@ -5,7 +5,8 @@ pub mod path;
 pub mod stream;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use sleep_wire::CommandId;
 use sleep_wire::api::{Code, Problem};
 use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
 
 pub use host::{DEFAULT_SOCKET, Host};
 pub use path::{list, path};
@@ -36,19 +38,35 @@ const SILENT_FOR: Duration = Duration::from_secs(50);
 /// The longest answer that is read as a whole, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// How long a change that was cut off is sent again, to whoever answers.
+const AGAIN_FOR: Duration = Duration::from_secs(5);
+
+/// Between two tries.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// An agent, as far as it can be reached.
 pub struct Client {
     hosts: Vec<Host>,
     key: Option<PathBuf>,
-    connector: Connector,
+    connector: Mutex<Arc<Connector>>,
     /// A connection that nobody uses just now: through ssh, another one is dear.
-    idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    idle: Mutex<Option<Sender>>,
 }
+
+type Sender = SendRequest<Full<Bytes>>;
 
 /// A body that is read as it comes.
 pub struct Lines {
     body: Incoming,
     held: Vec<u8>,
+}
+
+/// What is sent, as often as need be.
+struct Sent<'a> {
+    method: Method,
+    path: &'a str,
+    command: Option<CommandId>,
+    body: Bytes,
 }
 
 impl Client {
@@ -59,16 +77,16 @@ impl Client {
     pub async fn connect(global: &Global) -> Result<Self, Error> {
         let (hosts, key) = (Host::all(&global.hosts())?, global.key());
         let connector = Connector::first(&hosts, key.as_deref()).await?;
-        Ok(Self { hosts, key, connector, idle: Mutex::new(None) })
+        Ok(Self { hosts, key, connector: Mutex::new(Arc::new(connector)), idle: Mutex::new(None) })
     }
 
     /// Finds the first of the hosts that answers now.
     ///
     /// # Errors
     /// [`Error::Unreachable`] if none does.
-    pub async fn reconnect(&mut self) -> Result<(), Error> {
-        self.idle = Mutex::new(None);
-        self.connector = Connector::first(&self.hosts, self.key.as_deref()).await?;
+    pub async fn reconnect(&self) -> Result<(), Error> {
+        self.idle.lock().await.take();
+        *self.connector.lock().await = Arc::new(Connector::first(&self.hosts, self.key.as_deref()).await?);
         Ok(())
     }
 
@@ -77,14 +95,14 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let (response, sender) = self.send(Method::GET, path, None, Bytes::new()).await?;
-        self.whole(response, sender).await
+        self.again(&Sent { method: Method::GET, path, command: None, body: Bytes::new() }).await
     }
 
-    /// Has something changed. Sent anew over another connection, it is still done once.
+    /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by its
+    /// name it is still done once.
     ///
     /// # Errors
-    /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
+    /// [`Error`] if no agent can be reached, or it refuses, or answers nonsense.
     pub async fn change<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -93,9 +111,20 @@ impl Client {
     ) -> Result<T, Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| Error::internal("no randomness", &error))?;
-        let body = serde_json::to_vec(body).map_err(|error| Error::internal("a request", &error))?;
-        let (response, sender) = self.send(method, path, Some(CommandId(id)), Bytes::from(body)).await?;
-        self.whole(response, sender).await
+        self.again(&Sent { method, path, command: Some(CommandId(id)), body: written(body)? }).await
+    }
+
+    /// Has this one agent do something, which it may do twice if it is told twice.
+    ///
+    /// # Errors
+    /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
+    pub async fn tell<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.once(&Sent { method, path, command: None, body: written(body)? }).await
     }
 
     /// Reads an answer line by line, as it is written.
@@ -103,57 +132,35 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached or refuses.
     pub async fn lines(&self, path: &str) -> Result<Lines, Error> {
-        let (response, _) = self.send(Method::GET, path, None, Bytes::new()).await?;
+        let sent = Sent { method: Method::GET, path, command: None, body: Bytes::new() };
+        let (response, _) = self.send(&sent).await?;
         if response.status().is_success() {
             return Ok(Lines { body: response.into_body(), held: Vec::new() });
         }
         Err(problem(response).await)
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        command: Option<CommandId>,
-        body: Bytes,
-    ) -> Result<(Response<Incoming>, SendRequest<Full<Bytes>>), Error> {
-        let mut sender = self.sender().await?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "sleepd")
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(command) = command {
-            request = request.header("idempotency-key", command.to_string());
-        }
-        let request = request.body(Full::new(body)).map_err(|error| Error::internal("a request", &error))?;
-        match tokio::time::timeout(ANSWER_WITHIN, sender.send_request(request)).await {
-            Ok(Ok(response)) => Ok((response, sender)),
-            Ok(Err(error)) => Err(Error::lost(self.connector.host(), &error)),
-            Err(_) => Err(Error::silent(self.connector.host(), ANSWER_WITHIN)),
+    async fn again<T: DeserializeOwned>(&self, sent: &Sent<'_>) -> Result<T, Error> {
+        let deadline = Instant::now() + AGAIN_FOR;
+        loop {
+            let error = match self.once(sent).await {
+                Err(error) if error.is_passing() => error,
+                other => return other,
+            };
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(AGAIN_AFTER).await;
+            match self.reconnect().await {
+                Ok(()) => {}
+                Err(gone) if gone.is_passing() => {}
+                Err(other) => return Err(other),
+            }
         }
     }
 
-    /// The connection that nobody uses, or a new one.
-    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
-        if let Some(mut idle) = self.idle.lock().await.take()
-            && idle.ready().await.is_ok()
-        {
-            return Ok(idle);
-        }
-        let stream = self.connector.open().await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Error::lost(self.connector.host(), &error))?;
-        tokio::spawn(connection);
-        Ok(sender)
-    }
-
-    async fn whole<T: DeserializeOwned>(
-        &self,
-        response: Response<Incoming>,
-        sender: SendRequest<Full<Bytes>>,
-    ) -> Result<T, Error> {
+    async fn once<T: DeserializeOwned>(&self, sent: &Sent<'_>) -> Result<T, Error> {
+        let (response, sender) = self.send(sent).await?;
         if !response.status().is_success() {
             return Err(problem(response).await);
         }
@@ -161,6 +168,45 @@ impl Client {
         *self.idle.lock().await = Some(sender);
         serde_json::from_slice(&bytes).map_err(|error| Error::nonsense(&error.to_string()))
     }
+
+    async fn send(&self, sent: &Sent<'_>) -> Result<(Response<Incoming>, Sender), Error> {
+        let connector = self.connector.lock().await.clone();
+        let mut sender = self.sender(&connector).await?;
+        let mut request = Request::builder()
+            .method(&sent.method)
+            .uri(sent.path)
+            .header(header::HOST, "sleepd")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(command) = sent.command {
+            request = request.header("idempotency-key", command.to_string());
+        }
+        let body = Full::new(sent.body.clone());
+        let request = request.body(body).map_err(|error| Error::internal("a request", &error))?;
+        match timeout(ANSWER_WITHIN, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok((response, sender)),
+            Ok(Err(error)) => Err(Error::lost(connector.host(), &error)),
+            Err(_) => Err(Error::silent(connector.host(), ANSWER_WITHIN)),
+        }
+    }
+
+    /// The connection that nobody uses, or a new one.
+    async fn sender(&self, connector: &Connector) -> Result<Sender, Error> {
+        if let Some(mut idle) = self.idle.lock().await.take()
+            && idle.ready().await.is_ok()
+        {
+            return Ok(idle);
+        }
+        let stream = connector.open().await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Error::lost(connector.host(), &error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+fn written(body: &impl Serialize) -> Result<Bytes, Error> {
+    serde_json::to_vec(body).map(Bytes::from).map_err(|error| Error::internal("a request", &error))
 }
 
 impl Lines {
@@ -197,7 +243,7 @@ impl Lines {
     pub async fn event<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         loop {
             let silent = |_| Error::cut(&format!("it said nothing for {} s", SILENT_FOR.as_secs()));
-            let Some(line) = tokio::time::timeout(SILENT_FOR, self.next()).await.map_err(silent)?? else {
+            let Some(line) = timeout(SILENT_FOR, self.next()).await.map_err(silent)?? else {
                 return Ok(None);
             };
             if let Some(data) = line.strip_prefix("data:") {

@@ -21,7 +21,7 @@ pub(super) async fn run(output: &Output, global: Global, command: ClusterCommand
 
 async fn init(output: &Output, global: &Global) -> Result<(), Error> {
     let client = Client::connect(global).await?;
-    let made: Initialised = client.change(Method::POST, "/v1/cluster/init", &Init {}).await?;
+    let made: Initialised = client.tell(Method::POST, "/v1/cluster/init", &Init {}).await?;
     let words = format!(
         "{} ({}) is now leading a cluster of 1\n\n\
          To add another host, run this there within the hour:\n\n  {}",
@@ -34,7 +34,7 @@ async fn init(output: &Output, global: &Global) -> Result<(), Error> {
 
 async fn join(output: &Output, global: &Global, join: Join) -> Result<(), Error> {
     let client = Client::connect(global).await?;
-    let joined: Joined = client.change(Method::POST, "/v1/cluster/join", &join).await?;
+    let joined: Joined = client.tell(Method::POST, "/v1/cluster/join", &join).await?;
     output.done(&joined, &joined.name, &joined.node, &format!("joined as {}", joined.name))
 }
 
@@ -49,7 +49,7 @@ async fn leave(output: &Output, global: &Global, force: bool) -> Result<(), Erro
         };
         output.confirm(&format!("{} leaves the cluster for good and forgets it; {others}.", status.name))?;
     }
-    let _: Changed = client.change(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
+    let _: Changed = client.tell(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
     let named = json::Named { id: status.node.clone(), name: status.name.clone() };
     output.done(&named, &status.name, &status.node, &format!("{} left the cluster", status.name))
 }

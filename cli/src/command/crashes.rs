@@ -69,7 +69,7 @@ impl Crashes {
         let lines = progress::crash(task);
         if slot.failures >= CRASH_LOOP {
             let what = format!("{} failed {} times; the cluster goes on trying", task.name, slot.failures);
-            return Err(Error::Failed { what, lines, hint: format!("sleepctl logs {}", task.name) });
+            return Err(Error::Failed { what, lines, hint: format!("sleepctl why {}", task.name) });
         }
         // The same once more needs no more than its first line.
         live.say(&if lines == slot.told { lines[0].clone() } else { lines.join("\n") });

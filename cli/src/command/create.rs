@@ -21,9 +21,9 @@ pub(super) async fn run(output: &Output, global: Global, args: Create) -> Result
         ModeArg::Global => Want::Settled,
     };
     let request = request(args)?;
-    let mut context = Context::open(output, global).await?;
+    let context = Context::open(output, global).await?;
     let changed: ServiceChanged = context.client.change(Method::POST, "/v1/services", &request).await?;
-    service::settle(&mut context, changed, want, true).await
+    service::settle(&context, changed, want, true).await
 }
 
 /// What a line that begins with `sleepctl service create` asks for.

@@ -15,8 +15,7 @@ pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error>
     loop {
         let line = tokio::select! {
             line = lines.next() => line?,
-            // To stop following is not to fail.
-            _ = tokio::signal::ctrl_c() => None,
+            _ = tokio::signal::ctrl_c() => return Err(Error::Stopped),
         };
         let Some(line) = line else { return Ok(()) };
         if context.output.format == Format::Json {

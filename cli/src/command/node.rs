@@ -71,7 +71,7 @@ async fn tasks(context: &Context<'_>, mut nodes: Vec<String>, all: bool) -> Resu
 }
 
 async fn set_availability(
-    mut context: Context<'_>,
+    context: Context<'_>,
     names: &[String],
     availability: Availability,
 ) -> Result<(), Error> {
@@ -91,7 +91,7 @@ async fn set_availability(
     };
     let waits = availability != Availability::Paused && !context.global.detach;
     if waits {
-        wait::until(&mut context, &goal).await?;
+        wait::until(&context, &goal).await?;
     }
     for detail in &nodes {
         let (id, name) = (detail.node.id.clone(), detail.node.name.clone());

@@ -37,7 +37,7 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
         _ => Error::Key { path: path.clone(), problem: error.to_string() },
     })?;
     let create = OperatorCreate { name: name.clone(), public_key: public_key.clone() };
-    let changed: Changed = match context.client.change(Method::POST, "/v1/operators", &create).await {
+    let changed: Changed = match context.client.tell(Method::POST, "/v1/operators", &create).await {
         Ok(changed) => changed,
         Err(error) => {
             fs::remove_file(&path).map_err(|error| Error::internal("a key that is of no use", &error))?;

@@ -1,6 +1,6 @@
 //! `sleepctl service …`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Method;
 use sleep_wire::api::{
@@ -65,7 +65,7 @@ async fn find<'a>(
     Ok(found)
 }
 
-pub(super) async fn scale(mut context: Context<'_>, args: &Scale) -> Result<(), Error> {
+pub(super) async fn scale(context: Context<'_>, args: &Scale) -> Result<(), Error> {
     let mut wanted: BTreeMap<String, u32> = BTreeMap::new();
     let mut goals = Vec::new();
     let details = find(&context, args.scales.iter().map(|(name, _)| name)).await?;
@@ -76,17 +76,17 @@ pub(super) async fn scale(mut context: Context<'_>, args: &Scale) -> Result<(), 
         }
         goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), is_new: false });
     }
-    goals.dedup_by(|a, b| a.id == b.id);
+    let goals = each_once(goals);
     let changed: Changed =
         context.client.change(Method::PUT, "/v1/scale", &SetScale { services: wanted }).await?;
     context.durable(changed.durability);
-    finish(&mut context, goals).await
+    finish(&context, goals).await
 }
 
-pub(super) async fn remove(mut context: Context<'_>, args: &Remove) -> Result<(), Error> {
+pub(super) async fn remove(context: Context<'_>, args: &Remove) -> Result<(), Error> {
     // By id from here on: a name may be given anew.
     let details = find(&context, &args.services).await?;
-    let mut goals: Vec<ServiceGoal> = details
+    let goals: Vec<ServiceGoal> = details
         .into_iter()
         .map(|detail| ServiceGoal {
             id: detail.service.id,
@@ -95,17 +95,16 @@ pub(super) async fn remove(mut context: Context<'_>, args: &Remove) -> Result<()
             is_new: false,
         })
         .collect();
-    goals.sort_by(|a, b| a.id.cmp(&b.id));
-    goals.dedup_by(|a, b| a.id == b.id);
+    let goals = each_once(goals);
     let remove = RemoveServices { services: goals.iter().map(|goal| goal.id.clone()).collect() };
     let changed: Changed = context.client.change(Method::POST, "/v1/services/remove", &remove).await?;
     context.durable(changed.durability);
-    finish(&mut context, goals).await
+    finish(&context, goals).await
 }
 
 /// Waits for one service that was created or updated, and says what became of it.
 pub(super) async fn settle(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     changed: ServiceChanged,
     want: Want,
     is_new: bool,
@@ -114,7 +113,7 @@ pub(super) async fn settle(
     finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want, is_new }]).await
 }
 
-async fn finish(context: &mut Context<'_>, services: Vec<ServiceGoal>) -> Result<(), Error> {
+async fn finish(context: &Context<'_>, services: Vec<ServiceGoal>) -> Result<(), Error> {
     let names: Vec<&str> = services.iter().map(|goal| goal.name.as_str()).collect();
     let gone = services.iter().all(|goal| goal.want == Want::Gone);
     let watch = if gone { "sleepctl ps".to_owned() } else { format!("sleepctl ps {}", names.join(" ")) };
@@ -140,12 +139,20 @@ async fn finish(context: &mut Context<'_>, services: Vec<ServiceGoal>) -> Result
     Ok(())
 }
 
+/// Of what was typed twice, the first.
+fn each_once(goals: Vec<ServiceGoal>) -> Vec<ServiceGoal> {
+    let mut seen = BTreeSet::new();
+    goals.into_iter().filter(|goal| seen.insert(goal.id.clone())).collect()
+}
+
 fn outcome(goal: &ServiceGoal, progress: &Progress) -> String {
     let found = progress.services.iter().find(|service| service.id == goal.id);
     match (goal.want, found) {
         (Want::Gone, _) | (_, None) => format!("{}: removed", goal.name),
         (Want::Settled | Want::Replicas(_) | Want::Spared, Some(service)) => {
-            format!("{}: {}/{} running", service.name, service.settled, service.desired)
+            let complete = service.slots.iter().filter(|slot| slot.state == "complete").count();
+            let also = if complete > 0 { format!(", {complete} complete") } else { String::new() };
+            format!("{}: {}/{} running{also}", service.name, service.settled, service.desired)
         }
     }
 }

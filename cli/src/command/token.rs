@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context<'_>, command: TokenCommand) -> Result<
             context.output.list(&tokens)
         }
         TokenCommand::Rm { token } => {
-            let _: Changed = context.client.change(Method::DELETE, &path(&["tokens", &token]), &()).await?;
+            let _: Changed = context.client.tell(Method::DELETE, &path(&["tokens", &token]), &()).await?;
             let named = json::Named { id: token.clone(), name: token.clone() };
             context.output.done(&named, &token, &token, &format!("{token}: revoked"))
         }
@@ -40,7 +40,7 @@ async fn create(
 ) -> Result<(), Error> {
     let ttl_ms = (!ttl.is_zero()).then(|| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
     let create = TokenCreate { role: role.into(), ttl_ms, single_use, rotate };
-    let made: TokenCreated = context.client.change(Method::POST, "/v1/tokens", &create).await?;
+    let made: TokenCreated = context.client.tell(Method::POST, "/v1/tokens", &create).await?;
     let line = join_line(&made.token, &made.addresses);
     context.output.done(&made, &made.id, &made.token, &format!("On the host that shall join:\n\n  {line}"))
 }

@@ -10,7 +10,7 @@ use crate::args::service::Update;
 use crate::client::path;
 use crate::error::Error;
 
-pub(super) async fn run(mut context: Context<'_>, args: Update) -> Result<(), Error> {
+pub(super) async fn run(context: Context<'_>, args: Update) -> Result<(), Error> {
     let found: ServiceDetail = context.client.get(&path(&["services", &args.service])).await?;
     let ServiceDetail { service, mut spec, .. } = found;
     let replicas = args.template.replicas;
@@ -25,7 +25,7 @@ pub(super) async fn run(mut context: Context<'_>, args: Update) -> Result<(), Er
     let path = path(&["services", &service.id]);
     let changed: ServiceChanged = context.client.change(Method::PUT, &path, &update).await?;
     let want = replicas.map_or(Want::Settled, Want::Replicas);
-    service::settle(&mut context, changed, want, false).await
+    service::settle(&context, changed, want, false).await
 }
 
 fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {

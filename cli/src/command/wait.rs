@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use sleep_wire::api::{NodeProgress, Progress, ServiceProgress};
+use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, SlotProgress};
 use sleep_wire::node::Availability;
 use tokio::time::{sleep, timeout};
 
@@ -117,12 +117,12 @@ fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress>
 /// # Errors
 /// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes
 /// in a loop, its update stands still, or somebody removes it.
-pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Progress, Error> {
+pub(super) async fn until(context: &Context<'_>, goal: &Goal) -> Result<Progress, Error> {
     let last =
         RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });
     let after = context.global.timeout;
     let done = tokio::select! {
-        done = follow(&mut context.client, Live::new(context.output), goal, &last) => done,
+        done = follow(&context.client, Live::new(context.output), goal, &last) => done,
         () = sleep(after) => Err(Error::TimedOut { after, progress: Box::new(last.borrow().clone()) }),
         _ = tokio::signal::ctrl_c() => Err(Error::Interrupted { watch: goal.watch.clone() }),
     };
@@ -135,7 +135,22 @@ pub(super) async fn until(context: &mut Context<'_>, goal: &Goal) -> Result<Prog
         };
         context.output.note(&format!("{nodes} {verb} {what} of {name}"));
     }
+    given_up(goal, &progress)?;
     Ok(progress)
+}
+
+/// What its restart policy has given up is as it should be, and not what was wanted.
+fn given_up(goal: &Goal, progress: &Progress) -> Result<(), Error> {
+    let watched = goal.services.iter().filter(|goal| goal.is_watched_closely());
+    let slots = watched.filter_map(|goal| service(progress, goal)).flat_map(|service| &service.slots);
+    let failed: Vec<&SlotProgress> = slots.filter(|slot| slot.state == "failed").collect();
+    let Some(first) = failed.first() else { return Ok(()) };
+    let others = if failed.len() > 1 { format!(" and {} more", failed.len() - 1) } else { String::new() };
+    Err(Error::Failed {
+        what: format!("{}{others} failed, and the restart policy tries no more", first.name),
+        lines: vec![first.message.clone()].into_iter().filter(|line| !line.is_empty()).collect(),
+        hint: format!("sleepctl why {}", first.name),
+    })
 }
 
 /// What the agent sees now.
@@ -148,7 +163,7 @@ pub(super) async fn glance(client: &Client, goal: &Goal) -> Result<Progress, Err
 }
 
 async fn follow(
-    client: &mut Client,
+    client: &Client,
     mut live: Live<'_>,
     goal: &Goal,
     last: &RefCell<Progress>,

@@ -93,7 +93,7 @@ fn said(error: &Error, changes: bool, words: &[String]) -> Said {
                 .more("nothing changed")
                 .hint(format!("sleepctl {} -y", joined(words)))
         }
-        Error::Unread => Said::new(""),
+        Error::Unread | Error::Stopped => Said::new(""),
         Error::Internal(problem) => Said::new(problem),
     }
 }

@@ -23,6 +23,8 @@ use tokio::runtime::Runtime;
 pub(crate) struct Asked {
     /// `PUT /v1/scale`, its query included.
     pub(crate) line: String,
+    /// The command's own name; empty if it has none.
+    pub(crate) key: String,
     /// The body; null if there was none.
     pub(crate) body: Value,
 }
@@ -40,6 +42,8 @@ pub(crate) enum Answer {
     Ending(Vec<Value>),
     /// One JSON value a line.
     Lines(Vec<Value>),
+    /// Nothing: the line goes dead.
+    HangUp,
 }
 
 /// The agent; it ends with its test.
@@ -119,23 +123,27 @@ async fn serve(
             let (script, log) = (script.clone(), log.clone());
             async move {
                 let line = format!("{} {}", request.method(), request.uri());
+                let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+                let key = key.unwrap_or_default().to_owned();
                 let body = request.into_body().collect().await.expect("a whole request").to_bytes();
-                let asked = Asked { line, body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
+                let asked = Asked { line, key, body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
                 log.lines.lock().expect("no test panics while it asks").push(asked.clone());
                 log.more.notify_all();
-                Ok::<_, Infallible>(respond(script(&asked)))
+                // An error of the service is the end of the connection.
+                respond(script(&asked)).ok_or("no answer")
             }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
-fn respond(answer: Answer) -> Response<Body> {
+fn respond(answer: Answer) -> Option<Response<Body>> {
     let (status, kind, parts, stays) = match answer {
         Answer::Json(value) => (200, "application/json", vec![value.to_string()], false),
         Answer::Problem(status, value) => {
             (status, "application/problem+json", vec![value.to_string()], false)
         }
+        Answer::HangUp => return None,
         Answer::Events(events) => (200, "text/event-stream", events.iter().map(event).collect(), true),
         Answer::Ending(events) => (200, "text/event-stream", events.iter().map(event).collect(), false),
         Answer::Lines(lines) => {
@@ -145,7 +153,7 @@ fn respond(answer: Answer) -> Response<Body> {
     let frames = stream::iter(parts).map(|part| Ok(Frame::data(Bytes::from(part))));
     let frames = if stays { frames.chain(stream::pending()).boxed() } else { frames.boxed() };
     let response = Response::builder().status(status).header(CONTENT_TYPE, kind);
-    response.body(StreamBody::new(frames)).expect("a response")
+    Some(response.body(StreamBody::new(frames)).expect("a response"))
 }
 
 fn event(value: &Value) -> String {

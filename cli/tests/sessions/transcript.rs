@@ -23,7 +23,8 @@ impl<'a> Session<'a> {
     pub(crate) fn run(&mut self, line: &str) -> &mut Self {
         let words: Vec<&str> = line.split(' ').collect();
         let output = sleepctl(self.agent.socket(), &words).output().expect("sleepctl runs");
-        self.text += &transcript(line, &output);
+        let socket = self.agent.socket().display().to_string();
+        self.text += &transcript(line, &output).replace(&socket, "SOCKET");
         self
     }
 

@@ -239,6 +239,51 @@ fn an_agent_that_goes_away_is_waited_for() {
     Session::with(&agent).run("scale web=1").matches("away.txt");
 }
 
+/// By its name a command is done once, however often it is sent.
+#[test]
+fn a_change_that_was_cut_off_is_sent_again() {
+    let changes = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        let is_first = asked.line == "PUT /v1/scale" && changes.fetch_add(1, Ordering::Relaxed) == 0;
+        let done = services(&[progress("web", 1, &[("pi-1", "running", true)])]);
+        if is_first { Answer::HangUp } else { answer(&asked.line, &Answer::Events(vec![done])) }
+    });
+    Session::with(&agent).run("scale web=1").matches("cut.txt");
+    let keys: Vec<String> = agent
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.line == "PUT /v1/scale")
+        .map(|asked| asked.key)
+        .collect();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(keys[0], keys[1]);
+    assert_eq!(keys[0].len(), 26);
+}
+
+#[test]
+fn what_an_agent_may_do_twice_is_not_sent_again() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        _ => Answer::HangUp,
+    });
+    Session::with(&agent).run("cluster leave -y").run("cluster token create").matches("hangup.txt");
+    assert_eq!(agent.changes().len(), 2);
+}
+
+#[test]
+fn a_task_that_is_not_tried_again_is_a_failure() {
+    let mut over = progress("web", 2, &[("pi-1", "failed", false), ("pi-2", "complete", false)]);
+    over["converged"] = true.into();
+    over["slots"][0]["message"] = "exited with code 3".into();
+    let given_up = agent(Answer::Events(vec![services(from_ref(&over))]));
+    over["slots"][0] = over["slots"][1].clone();
+    let complete = agent(Answer::Events(vec![services(&[over])]));
+    let mut session = Session::with(&given_up);
+    session.run("run -n web --replicas 2 --restart-condition none nginx").matches("given_up.txt");
+    let mut session = Session::with(&complete);
+    session.run("run -n web --replicas 2 --restart-condition none nginx").matches("complete.txt");
+}
+
 #[test]
 fn the_next_host_takes_over() {
     let open = services(&[progress("web", 2, &[("pi-1", "starting", false), ("pi-2", "starting", false)])]);

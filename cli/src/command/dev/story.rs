@@ -84,10 +84,10 @@ async fn found(output: &Output, agents: &mut Agents) -> Result<Client, Error> {
     let first = clients.next().ok_or_else(|| Error::Internal("no agents".to_owned()))?;
     output.line("$ sleepctl cluster init   # and `cluster join` on the others")?;
     let at = Instant::now();
-    let made: Initialised = first.change(Method::POST, "/v1/cluster/init", &Init {}).await?;
+    let made: Initialised = first.tell(Method::POST, "/v1/cluster/init", &Init {}).await?;
     for client in clients {
         let join = Join { token: made.token.clone(), addresses: made.addresses.clone() };
-        let _: Joined = client.change(Method::POST, "/v1/cluster/join", &join).await?;
+        let _: Joined = client.tell(Method::POST, "/v1/cluster/join", &join).await?;
     }
     let took = words::exact(at.elapsed());
     output.line(&format!("  {} leads a cluster of {count} after {took}", made.name))?;
