@@ -1,5 +1,5 @@
-//! Each law has one name in three places: the table of `agent/ARCHITECTURE.md`, the room that upholds it, and the file
-//! of the simulator that checks it.
+//! Each law has one name in three places: the table of `agent/ARCHITECTURE.md`, the room that upholds it, and the
+//! file of the simulator that checks it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 /// Laws, and the rooms that the table names.
 fn table() -> Vec<(String, Vec<String>)> {
     let text = read(Path::new("agent/ARCHITECTURE.md"));
-    let section = text.split("## Laws").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
+    let section =
+        text.split("## Laws").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let row = |line: &str| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let law = cells[0].trim_matches('`').to_owned();
-        let rooms = cells.last().map_or_else(Vec::new, |rooms| rooms.split(", ").map(str::to_owned).collect());
+        let rooms =
+            cells.last().map_or_else(Vec::new, |rooms| rooms.split(", ").map(str::to_owned).collect());
         (law, rooms)
     };
     rows.map(row).collect()
