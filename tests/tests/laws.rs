@@ -1,5 +1,5 @@
-//! Each law has one name in three places: the table of `agent/ARCHITECTURE.md`, the room that upholds it, and the
-//! file of the simulator that checks it.
+//! Each law has one name in three places: the table of `agent/ARCHITECTURE.md`, the room that upholds it, and
+//! the file of the simulator that checks it.
 
 use std::collections::BTreeSet;
 use std::fs;
