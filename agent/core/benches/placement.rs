@@ -1,10 +1,11 @@
 //! What planning costs at 10,000 nodes and 100,000 tasks: `cargo bench -p sleep-core --bench placement`.
 //!
-//! 20 zones over which tasks are spread; half of the services ask for a label that seven in ten nodes have, all reserve
-//! memory and cores, one in ten publishes a port. Goals: everything placed in 150 ms, one node's loss in 1 ms.
+//! 20 zones over which tasks are spread; half of the services ask for a label that seven in ten nodes have,
+//! all reserve memory and cores, one in ten publishes a port. Goals: everything placed in 150 ms, one node's
+//! loss in 1 ms.
 //!
-//! Measured is the time that the thread spent on a core, so that a busy machine tells the same as an idle one: nothing
-//! here waits for anything.
+//! Measured is the time that the thread spent on a core, so that a busy machine tells the same as an idle
+//! one: nothing here waits for anything.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

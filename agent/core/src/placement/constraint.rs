@@ -58,8 +58,9 @@ impl fmt::Display for BadConstraint {
 
 impl core::error::Error for BadConstraint {}
 
-/// Reads a constraint: `KEY==VALUE` or `KEY!=VALUE`, where KEY is `node.id`, `node.name` (or `node.hostname`),
-/// `node.role`, `node.platform.os`, `node.platform.arch` or `node.labels.NAME`. Spaces around both are ignored.
+/// Reads a constraint: `KEY==VALUE` or `KEY!=VALUE`, where KEY is `node.id`, `node.name` (or
+/// `node.hostname`), `node.role`, `node.platform.os`, `node.platform.arch` or `node.labels.NAME`. Spaces
+/// around both are ignored.
 ///
 /// # Errors
 /// [`BadConstraint`] if it is none.

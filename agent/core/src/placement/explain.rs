@@ -47,7 +47,8 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Planner {
-    /// What every node answers to a task of this slot, in the order of their ids; empty if the service is not known.
+    /// What every node answers to a task of this slot, in the order of their ids; empty if the service is not
+    /// known.
     pub fn why(&self, key: SlotKey, now: Instant) -> Vec<(NodeId, Answer)> {
         let Some(reading) = self.reading(&key.service, now) else { return Vec::new() };
         let Reading { service, seats, failures } = &reading;

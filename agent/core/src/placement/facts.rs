@@ -1,7 +1,7 @@
 //! What a plan is made of: nodes, services, slots and tasks, as one planner sees them.
 //!
-//! Every instant here is of the planner's own boot clock: when *it* first saw a fact. So windows start again with a
-//! new holder, and no two clocks are ever compared.
+//! Every instant here is of the planner's own boot clock: when *it* first saw a fact. So windows start again
+//! with a new holder, and no two clocks are ever compared.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -43,7 +43,8 @@ pub struct NodeFact {
     pub architecture: String,
     /// As the kernel calls it.
     pub os: String,
-    /// What can run tasks there, and what is wrong with it; empty if it is well. What is not listed is missing.
+    /// What can run tasks there, and what is wrong with it; empty if it is well. What is not listed is
+    /// missing.
     pub runtimes: BTreeMap<Runtime, String>,
     /// The images it holds, as its engine lists them.
     pub images: BTreeSet<String>,

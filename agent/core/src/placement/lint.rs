@@ -211,7 +211,8 @@ fn book(
     }
 }
 
-/// What a slot's old tasks take while its new one runs: all of them, but where the new one waits for them to end.
+/// What a slot's old tasks take while its new one runs: all of them, but where the new one waits for them to
+/// end.
 fn occupants(service: &ServiceFact, fact: &SlotFact, write: Option<&SlotWrite>) -> Vec<(NodeId, RevisionId)> {
     let waits_at = write
         .filter(|write| write.order == Order::StopFirst)

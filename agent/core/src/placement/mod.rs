@@ -7,27 +7,28 @@
 //!                                          │
 //!                                          └──▶ Plan { writes, pending, wake_at } ──▶ lint
 //! ```
-//! What fits stays. A slot without a task goes to the failure domain that has the fewest of its service, there to the
-//! best of a few candidates that hashing draws, and if those do not do, to the best of all. Domains of up to
-//! [`SMALL_DOMAIN`] nodes are always looked at whole.
+//! What fits stays. A slot without a task goes to the failure domain that has the fewest of its service,
+//! there to the best of a few candidates that hashing draws, and if those do not do, to the best of all.
+//! Domains of up to [`SMALL_DOMAIN`] nodes are always looked at whole.
 //!
 //! # Invariants
-//! - `plan_is_a_function`: equal facts give an equal plan, in whatever order they came; a plan never moves a healthy
-//!   task without a reason that it names.
-//! - `spread`: among nodes that all take a service, its tasks are at most one apart once nothing moves any more.
+//! - `plan_is_a_function`: equal facts give an equal plan, in whatever order they came; a plan never moves a
+//!   healthy task without a reason that it names.
+//! - `spread`: among nodes that all take a service, its tasks are at most one apart once nothing moves any
+//!   more.
 //! - `capacity`: no plan puts a task where more would be reserved than there is.
 //! - `explained`: what refuses a node is what answers `why`: see [`Refused`].
 //! - `incremental`: looking again at the services that a change touches gives what looking at all would.
 //!
 //! # Not here
-//! What the facts are, and when a node counts as down: `state`, `membership`. In what order the tasks of one slot start
-//! and stop: `rollout`, `reconcile`. Stamps, times, signatures: whoever writes the plan.
+//! What the facts are, and when a node counts as down: `state`, `membership`. In what order the tasks of one
+//! slot start and stop: `rollout`, `reconcile`. Stamps, times, signatures: whoever writes the plan.
 
 use core::time::Duration;
 
 mod constraint;
 mod explain;
-pub mod facts;
+pub(crate) mod facts;
 pub(crate) mod fleet;
 mod global;
 mod hash;
@@ -59,10 +60,12 @@ pub use progress::Progress;
 pub use refused::Refused;
 pub use score::Score;
 
-/// How many candidates are drawn in a large domain: two choices already do most of the good (Mitzenmacher 2001).
+/// How many candidates are drawn in a large domain: two choices already do most of the good (Mitzenmacher
+/// 2001).
 pub const CANDIDATES: u64 = 8;
 
-/// Domains of up to so many nodes are looked at whole, so that there spread and load are as good as they can be.
+/// Domains of up to so many nodes are looked at whole, so that there spread and load are as good as they can
+/// be.
 pub const SMALL_DOMAIN: usize = 64;
 
 /// After so many failed starts of a revision a node is not tried with it again for [`FAILURES_COUNT_FOR`].

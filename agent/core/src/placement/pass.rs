@@ -1,7 +1,7 @@
 //! One look at one service: what its slots want, in the order in which they get it.
 //!
-//! Settle slots with two tasks · let surplus go · place work that lost its node, then what is missing · move what cannot
-//! stay, update what is old · let work return · forget what has ended.
+//! Settle slots with two tasks · let surplus go · place work that lost its node, then what is missing · move
+//! what cannot stay, update what is old · let work return · forget what has ended.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

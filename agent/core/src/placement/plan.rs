@@ -14,7 +14,8 @@ use crate::time::Instant;
 pub struct Plan {
     /// New bodies of slot records, at most one a slot, in the order of their keys.
     pub writes: Vec<SlotWrite>,
-    /// Slots that no node takes, in the order of their keys. [`super::Planner::why`] says what each node answers.
+    /// Slots that no node takes, in the order of their keys. [`super::Planner::why`] says what each node
+    /// answers.
     pub pending: Vec<Pending>,
     /// When time alone may change the plan.
     pub wake_at: Option<Instant>,

@@ -65,7 +65,8 @@ impl Planner {
         planner
     }
 
-    /// Takes in what is now known of a node. Nodes are never forgotten: one that left is [`Liveness::Removed`].
+    /// Takes in what is now known of a node. Nodes are never forgotten: one that left is
+    /// [`Liveness::Removed`].
     pub fn set_node(&mut self, fact: NodeFact) {
         let id = fact.id;
         let (is_loss, since) = match fact.liveness {
@@ -106,7 +107,8 @@ impl Planner {
         self.dirty.insert(id);
     }
 
-    /// Takes in what is now known of one slot of a known service; `None` if it has neither record nor tasks any more.
+    /// Takes in what is now known of one slot of a known service; `None` if it has neither record nor tasks
+    /// any more.
     pub fn set_slot(&mut self, key: SlotKey, fact: Option<SlotFact>) {
         let Some(service) = self.services.get_mut(&key.service) else { return };
         let old = match fact {
@@ -176,8 +178,8 @@ impl Planner {
         self.fleet.place(node).map_or(0, |place| self.fleet.entry(place).tasks())
     }
 
-    /// What is to be written now. Looks at the services that may be concerned by what changed since the last time;
-    /// the others want nothing.
+    /// What is to be written now. Looks at the services that may be concerned by what changed since the last
+    /// time; the others want nothing.
     pub fn step(&mut self, now: Instant) -> Plan {
         self.wake(now);
         let mut returns = self.returns(now);
@@ -228,7 +230,8 @@ impl Planner {
 
     fn returns(&self, now: Instant) -> Returns {
         let limit = RETURN_LIMIT.max(self.active / 100);
-        // What returned exactly a window ago no longer counts; so does nobody need to look again at that instant.
+        // What returned exactly a window ago no longer counts; so does nobody need to look again at that
+        // instant.
         let lately = || self.returned.iter().rev().take_while(|(at, _)| *at + RETURN_WINDOW > now);
         let (count, first) = (lately().count() as u64, lately().last());
         Returns { left: limit.saturating_sub(count), more_at: first.map(|(at, _)| *at + RETURN_WINDOW) }

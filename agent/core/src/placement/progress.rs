@@ -40,7 +40,8 @@ pub struct Progress {
     pub stopping: u32,
     /// How many tasks are to leave their nodes and have not begun to.
     pub leaving: u32,
-    /// Nodes that cannot be reached and that tasks of the service are on: they will be told when they are back.
+    /// Nodes that cannot be reached and that tasks of the service are on: they will be told when they are
+    /// back.
     pub away: Vec<NodeId>,
     /// How far its update has come.
     pub rollout: RolloutStatus,

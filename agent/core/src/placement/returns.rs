@@ -21,7 +21,8 @@ struct Way {
 }
 
 impl<'a> Pass<'a> {
-    /// Lets one task return, if its service is out of balance, nothing else moves, and the cluster's budget allows.
+    /// Lets one task return, if its service is out of balance, nothing else moves, and the cluster's budget
+    /// allows.
     pub(crate) fn rebalance(&mut self, seats: &mut [Seat<'a>], paused: bool) {
         let still = |seat: &Seat<'_>| {
             let settled = match seat.standing {

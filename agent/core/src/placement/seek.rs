@@ -104,8 +104,8 @@ impl Queues {
 }
 
 impl Seek<'_> {
-    /// The best node for a task of a slot, if any takes it. `queues` make further searches of one pass cheap; they
-    /// hold as long as nodes only get fuller.
+    /// The best node for a task of a slot, if any takes it. `queues` make further searches of one pass cheap;
+    /// they hold as long as nodes only get fuller.
     pub(crate) fn best(&self, slot_seed: u64, mut queues: Option<&mut Queues>) -> Option<(u32, Choice)> {
         let pool = self.want.pool;
         let first = (0..pool.domains.len()).min_by_key(|domain| self.domain_rank(*domain))?;
@@ -133,8 +133,8 @@ impl Seek<'_> {
         if nodes.len() > SMALL_DOMAIN {
             let hash = mix(self.service_seed, slot_seed);
             let candidates = (0..CANDIDATES).map(|k| nodes[below(mix(hash, k), nodes.len())]);
-            // A candidate that has none of the service cannot be beaten by a node that was not drawn, as far as
-            // spread goes. One that has some can.
+            // A candidate that has none of the service cannot be beaten by a node that was not drawn, as far
+            // as spread goes. One that has some can.
             if let Some((place, score, choice)) = self.best_of(candidates)
                 && score.of_service == 0
             {
@@ -180,7 +180,8 @@ impl Seek<'_> {
         let queue = queues.by_domain.entry(domain).or_insert_with(|| {
             nodes.iter().filter_map(|place| self.fits(*place).map(|score| (score, *place))).collect()
         });
-        // Nodes only get fuller within a pass, so a queued score is at best too good: look again at the first.
+        // Nodes only get fuller within a pass, so a queued score is at best too good: look again at the
+        // first.
         while let Some((queued, place)) = queue.pop_first() {
             let Some(score) = self.fits(place) else { continue };
             queue.insert((score, place));

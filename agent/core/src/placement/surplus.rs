@@ -1,4 +1,5 @@
-//! Which tasks go when there are more than wanted: first what does not run, then the most crowded, then the newest.
+//! Which tasks go when there are more than wanted: first what does not run, then the most crowded, then the
+//! newest.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

@@ -157,7 +157,8 @@ impl Reader<'_> {
         let failed =
             |task: &TaskFact| task.task.assignment == current.assignment && task.state == TaskState::Failed;
         match task {
-            // Its node will not start it again, and no record says that nothing is to run: it must be another.
+            // Its node will not start it again, and no record says that nothing is to run: it must be
+            // another.
             Some(task) if task.state == TaskState::Stopped => Standing::Lost(Cause::Wanted),
             Some(task) if task.is_healthy() => Standing::Healthy,
             Some(task) if is_unwell(task) || seat.fact.tasks.iter().any(failed) => Standing::Failing,

@@ -1,7 +1,7 @@
 //! Which of several tasks of one slot stays: after a heal a slot may have two.
 //!
-//! The losers are retired by name behind the winner, start-first: they stop when the winner is observed healthy, so the
-//! last healthy copy of a slot never dies of this.
+//! The losers are retired by name behind the winner, start-first: they stop when the winner is observed
+//! healthy, so the last healthy copy of a slot never dies of this.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -39,8 +39,8 @@ struct Rival {
 }
 
 impl Reader<'_> {
-    /// Settles a slot whose tasks are not all named by its record; `None` if there is nothing to do, or not yet.
-    /// `wanted` says whether a slot without a task is to have one.
+    /// Settles a slot whose tasks are not all named by its record; `None` if there is nothing to do, or not
+    /// yet. `wanted` says whether a slot without a task is to have one.
     pub(crate) fn settle(&self, seat: &mut Seat<'_>, wanted: bool) -> Option<Settlement> {
         let mut unlisted: Vec<Rival> = Vec::new();
         for task in seat.fact.unlisted() {

@@ -49,8 +49,9 @@ pub(crate) fn status(service: &Service, seats: &[Seat<'_>]) -> RolloutStatus {
 
 /// The slots whose failures stop the update; `None` if they do not, or if none is under way.
 ///
-/// A failure is a task of the present revision that could not be started, or ended badly within the time for which the
-/// update policy watches it. [`OnFailure::Rollback`] stops here too: to go back is a new revision, for others to write.
+/// A failure is a task of the present revision that could not be started, or ended badly within the time for
+/// which the update policy watches it. [`OnFailure::Rollback`] stops here too: to go back is a new revision,
+/// for others to write.
 pub(crate) fn paused_by(service: &Service, seats: &[Seat<'_>]) -> Option<Vec<SlotName>> {
     let update = &service.spec()?.revision.update;
     match update.on_failure {

@@ -35,8 +35,8 @@ pub(crate) struct Steps {
     pub(crate) failed: Vec<Step>,
 }
 
-/// What may be done about slots whose tasks are to be replaced, and when more may. What this plan has given a new body
-/// counts as under way, and so do the `filled` slots that it has just given a task.
+/// What may be done about slots whose tasks are to be replaced, and when more may. What this plan has given a
+/// new body counts as under way, and so do the `filled` slots that it has just given a task.
 pub(crate) fn steps(
     service: &Service,
     seats: &[Seat<'_>],
@@ -84,7 +84,8 @@ fn is_under_way(seat: &Seat<'_>) -> bool {
     seat.acted || seat.retiring || seat.standing == Standing::Starting
 }
 
-/// Whether an update waits for a slot that is not under way: it does not serve, and an update would not mend it.
+/// Whether an update waits for a slot that is not under way: it does not serve, and an update would not mend
+/// it.
 fn holds_update_back(seat: &Seat<'_>) -> bool {
     match seat.standing {
         Standing::Failing => !seat.outdated,
@@ -99,7 +100,8 @@ fn serves(seat: &Seat<'_>) -> bool {
     seat.standing == Standing::Healthy
 }
 
-/// How many slots may be under way in an update, and until when none may start because the last has only just arrived.
+/// How many slots may be under way in an update, and until when none may start because the last has only just
+/// arrived.
 fn parallelism(service: &Service, seats: &[Seat<'_>], now: Instant) -> (usize, Option<Instant>) {
     let Some(spec) = service.spec() else { return (0, None) };
     let update = &spec.revision.update;

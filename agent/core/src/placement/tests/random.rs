@@ -152,9 +152,10 @@ fn calm(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Every tick of a world also checks that the incremental plan is the whole one, and that lint finds nothing.
+    /// Every tick of a world also checks that the incremental plan is the whole one, and that lint finds
+    /// nothing.
     #[test]
     fn after_any_story_desired_is_running_and_evenly_spread(
         mut world in world(),
@@ -169,7 +170,7 @@ proptest! {
             let service = &world.facts.services[at];
             let running: u32 = world.running(at).values().sum();
             prop_assert_eq!(running as usize, world.served(at), "no slot has two");
-            let pending = world.plan.pending.iter().filter(|pending| pending.key.service == service.id).count();
+            let pending = world.plan.pending.iter().filter(|p| p.key.service == service.id).count();
             let progress = world.planner().progress(&service.id, world.now).expect("a known service");
             let expected = if service.removed { 0 } else { progress.desired };
             // With a port to publish, an update that starts first may have no room: then it says so.
@@ -216,7 +217,11 @@ proptest! {
 
     /// Scaling down takes what is surplus and touches nothing else.
     #[test]
-    fn scaling_down_keeps_the_survivors_and_the_spread(from in 1..30_u32, to in 0..30_u32, nodes in 1..7_u32) {
+    fn scaling_down_keeps_the_survivors_and_the_spread(
+        from in 1..30_u32,
+        to in 0..30_u32,
+        nodes in 1..7_u32,
+    ) {
         let nodes = (1..=nodes).map(node).collect();
         let mut world = World::new(nodes, Vec::from([service(1, from, revision())]));
         world.settle();
