@@ -17,8 +17,8 @@ pub(super) fn hold(times: LeaseTimes) -> Duration {
     Duration::from_micros(micros).saturating_sub(margin(times))
 }
 
-/// T·(1+ρ) + d: how long a voter is bound by its grant, from handling it; and how long it is silent after a restart.
-/// Rounded up.
+/// T·(1+ρ) + d: how long a voter is bound by its grant, from handling it; and how long it is silent after a
+/// restart. Rounded up.
 pub(super) fn grant(times: LeaseTimes) -> Duration {
     let fast = MILLION + u64::from(times.rho_ppm);
     Duration::from_micros((u64::from(times.lease_ms) * fast).div_ceil(1000)) + margin(times)
@@ -33,7 +33,8 @@ fn margin(times: LeaseTimes) -> Duration {
     Duration::from_millis(u64::from(times.margin_ms))
 }
 
-/// Whether a config can be one at all: its voters sorted, distinct, of some weight; its lease longer than its margins.
+/// Whether a config can be one at all: its voters sorted, distinct, of some weight; its lease longer than its
+/// margins.
 pub(super) fn is_well_formed(config: &VoterConfig) -> bool {
     let voters = &config.voters;
     (1..=VoterConfig::MAX_VOTERS).contains(&voters.len())
@@ -43,7 +44,8 @@ pub(super) fn is_well_formed(config: &VoterConfig) -> bool {
         && u64::from(config.times.rho_ppm) < MILLION
 }
 
-/// Whether every quorum of `a` meets every quorum of `b`, by trying every set of their voters against its complement.
+/// Whether every quorum of `a` meets every quorum of `b`, by trying every set of their voters against its
+/// complement.
 pub(super) fn quorums_meet(a: &[Voter], b: &[Voter]) -> bool {
     let mut nodes: Vec<NodeId> = a.iter().chain(b).map(|voter| voter.node).collect();
     nodes.sort_unstable();
@@ -79,7 +81,8 @@ impl Votes {
     /// Counts an answer: a voter's second is its first.
     pub(super) fn add(&mut self, rules: Rules, config: &VoterConfig, node: NodeId) {
         let known = rules.hold(Rule::DistinctVoters) && self.0.contains(&node);
-        // A voter outside the config weighs nothing; it is left out, so that a stranger cannot make this grow.
+        // A voter outside the config weighs nothing; it is left out, so that a stranger cannot make this
+        // grow.
         if known || config.weight(node) == 0 || self.0.len() > VoterConfig::MAX_VOTERS {
             return;
         }

@@ -24,7 +24,7 @@ impl Lease {
         self.protocol.config().map_or(self.settings.times, |config| config.times)
     }
 
-    // ------------------------------------------------------------------------------------------------- inputs
+    // ---------------------------------------------------------------------- inputs
 
     pub(super) fn receive(&mut self, now: Instant, from: NodeId, message: LeaseMessage) {
         // Its own frames do not come back to it; whoever says so is not to be believed.
@@ -65,8 +65,8 @@ impl Lease {
         }
     }
 
-    /// Somebody announces a lesser epoch as held: both halves of a cluster were recovered, or it has slept. It learns the
-    /// greater config.
+    /// Somebody announces a lesser epoch as held: both halves of a cluster were recovered, or it has slept.
+    /// It learns the greater config.
     fn tell(&mut self, now: Instant, lesser: Epoch) {
         let every = lease(self.times()) / 3;
         if self.told.is_none_or(|(epoch, at)| epoch != lesser || now >= at + every) {
@@ -93,7 +93,7 @@ impl Lease {
         self.failures = 0;
     }
 
-    // ------------------------------------------------------------------------------------------------ effects
+    // ---------------------------------------------------------------------- effects
 
     /// Passes on what the protocol wants, and takes note of what it tells.
     pub(super) fn absorb(&mut self, now: Instant) {
@@ -125,7 +125,8 @@ impl Lease {
                 }
                 Effect::Ended { epoch } => self.evidence.end(now, epoch),
                 Effect::Resigned { node } => {
-                    // Long enough for its removal to be written down; not for ever, for it may think better of it.
+                    // Long enough for its removal to be written down; not for ever, for it may think better
+                    // of it.
                     let until = now + lease(self.times()) * 10;
                     if self.known.control.as_ref().is_some_and(|control| control.contains(&node)) {
                         self.known.resigned.insert(node, until);
@@ -135,9 +136,9 @@ impl Lease {
         }
     }
 
-    /// Random, so that two who wait for the same moment seldom stand together: up to T/4, doubled with each failure up
-    /// to T; a quarter of that if the last holder took its leave, for then nobody is in doubt. One who votes alone need
-    /// not wait for anybody.
+    /// Random, so that two who wait for the same moment seldom stand together: up to T/4, doubled with each
+    /// failure up to T; a quarter of that if the last holder took its leave, for then nobody is in doubt. One
+    /// who votes alone need not wait for anybody.
     fn backoff(&mut self) -> Duration {
         let alone = self.protocol.config().is_some_and(|config| config.voters.len() == 1);
         if alone && self.failures == 0 {
@@ -147,7 +148,7 @@ impl Lease {
         self.random.below(if self.evidence.took_leave() { spread } else { spread * 4 })
     }
 
-    // ------------------------------------------------------------------------------------------------- timers
+    // ---------------------------------------------------------------------- timers
 
     /// Does what is due, and says when something will be.
     pub(super) fn drive(&mut self, now: Instant) {

@@ -35,8 +35,8 @@ impl Sightings {
         self.fresh_for = fresh_for;
     }
 
-    /// Takes a hint in. An epoch that was not seen before is given back. One that says no more than the last does not
-    /// make it fresher: it may have come a long way round.
+    /// Takes a hint in. An epoch that was not seen before is given back. One that says no more than the last
+    /// does not make it fresher: it may have come a long way round.
     pub(super) fn observe(&mut self, now: Instant, hint: &Hint) -> Option<Epoch> {
         let (epoch, renewal) = (hint.epoch, hint.renewal);
         let old = self.last.map(|last| (last.epoch, last.renewal));

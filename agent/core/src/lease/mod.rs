@@ -4,24 +4,25 @@
 //!            majority granted                 T·(1−ρ) − d after the question
 //! Follower ──────────────────▶ Holder ──────────────────────────────────────▶ Follower
 //! ```
-//! A holder asks the voters every T/3 and acts until T·(1−ρ)−d after a question that a majority answered; a voter is
-//! bound for T·(1+ρ)+d from its answer. So the one stops before another may start, as long as every clock's rate is
-//! within 1 ± ρ. Nothing is written while a lease is renewed.
+//! A holder asks the voters every T/3 and acts until T·(1−ρ)−d after a question that a majority answered; a
+//! voter is bound for T·(1+ρ)+d from its answer. So the one stops before another may start, as long as every
+//! clock's rate is within 1 ± ρ. Nothing is written while a lease is renewed.
 //!
-//! The voters are one for one or two control nodes and three from three on. The holder changes them, one step at a
-//! time: [`seats`] proposes, [`protocol`] permits.
+//! The voters are one for one or two control nodes and three from three on. The holder changes them, one step
+//! at a time: `seats` proposes, `protocol` permits.
 //!
 //! # Invariants
 //! - `one_holder`: at any real instant at most one node believes that it holds the lease.
 //! - `epochs_rise`: two tenures never share an epoch, and a later one has the greater.
-//! - `quorum_evidence`: a holder was granted by a majority of distinct voters of one config, and every quorum of a
-//!   config meets every quorum of the next.
+//! - `quorum_evidence`: a holder was granted by a majority of distinct voters of one config, and every quorum
+//!   of a config meets every quorum of the next.
 //!
-//! [`protocol`] upholds them, whatever [`Lease`] asks of it and whenever; `model` tries everything that it could ask.
+//! `protocol` upholds them, whatever `Lease` asks of it and whenever; `model` tries everything that it could
+//! ask.
 //!
 //! # Not here
-//! Who is alive: see `membership`. Who is a control member: see `trust`. What a holder does with its lease: `placement`
-//! and `rollout`. Sockets, disks, clocks.
+//! Who is alive: see `membership`. Who is a control member: see `trust`. What a holder does with its lease:
+//! `placement` and `rollout`. Sockets, disks, clocks.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 

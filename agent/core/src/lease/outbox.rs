@@ -23,7 +23,8 @@ struct Held {
 }
 
 impl Outbox {
-    /// The most messages held: a disk that hangs must not fill the memory. The oldest are lost, as on a network.
+    /// The most messages held: a disk that hangs must not fill the memory. The oldest are lost, as on a
+    /// network.
     const LIMIT: usize = 64;
 
     /// A token for a write that is now asked for.
@@ -37,8 +38,8 @@ impl Outbox {
         self.durable = self.durable.max(token.min(self.written));
     }
 
-    /// Takes a message in. One that is held already is not said twice: whoever repeats a question while the disk is
-    /// slow gets one answer.
+    /// Takes a message in. One that is held already is not said twice: whoever repeats a question while the
+    /// disk is slow gets one answer.
     pub(super) fn push(&mut self, to: NodeId, message: LeaseMessage) {
         if self.held.iter().any(|held| held.to == to && held.message == message) {
             return;
@@ -62,7 +63,8 @@ impl Outbox {
         self.held.clear();
     }
 
-    /// Counts tokens from the newest durable one, so that equal futures are equal states. Gives what was taken off.
+    /// Counts tokens from the newest durable one, so that equal futures are equal states. Gives what was
+    /// taken off.
     #[cfg(test)]
     pub(super) fn rebase(&mut self) -> u64 {
         let by = self.durable;

@@ -1,7 +1,7 @@
 //! The rules that keep two from holding at once, by name.
 //!
-//! In the agent and in the simulator they all hold: [`Rules::hold`] is the constant `true`. Tests of this room
-//! break one at a time, to show that the model finds what each of them prevents.
+//! In the agent and in the simulator they all hold: [`Rules::hold`] is the constant `true`. Tests of this
+//! room break one at a time, to show that the model finds what each of them prevents.
 
 /// A rule of the lease. Each line says what happens without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,9 @@ pub(super) enum Rule {
     ChangeOnGrants,
     /// A release that is still on its way takes away what was granted after it.
     EndedStaysEnded,
-    /// A voter that was just added helps another to the lease while the holder still rests on the old voters. With
-    /// [`Rule::ChangeOnGrants`] each of the two suffices for growth; the model shows it by breaking both.
+    /// A voter that was just added helps another to the lease while the holder still rests on the old voters.
+    /// With [`Rule::ChangeOnGrants`] each of the two suffices for growth; the model shows it by breaking
+    /// both.
     AddedSilence,
 }
 

@@ -1,8 +1,8 @@
 //! Whose vote counts next: one step from the present voters towards those that there should be.
 //!
 //! A pure function of the config, the electorate and the holder. It proposes; whether a step is safe is for
-//! [`super::protocol`] to say (every quorum of the one config meets every quorum of the next), and this room's tests
-//! show that it only ever proposes such steps.
+//! [`super::protocol`] to say (every quorum of the one config meets every quorum of the next), and this
+//! room's tests show that it only ever proposes such steps.
 //!
 //! ```text
 //! {A:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1,B:1,C:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1}       three control nodes, then two
@@ -43,8 +43,8 @@ impl Roll {
         if self.eligible.len() >= 3 { 3 } else { 1 }
     }
 
-    /// Who should have a seat. The holder first, then those who have one and live, then newcomers, then the dead who
-    /// have one: a dead voter does less harm than a missing one if nobody can take its place.
+    /// Who should have a seat. The holder first, then those who have one and live, then newcomers, then the
+    /// dead who have one: a dead voter does less harm than a missing one if nobody can take its place.
     fn goal(&self, voters: &[Voter]) -> BTreeSet<NodeId> {
         let seated = |node: &NodeId| voters.iter().any(|voter| voter.node == *node);
         let living = self.eligible.iter().filter(|node| seated(node) && self.is_up(**node));
@@ -143,10 +143,12 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the electorate, every step is a safe one, and they end at the voters that there should be: one, or
-        /// three if there are three to be had, the living first, all of equal weight.
+        /// Whatever the electorate, every step is a safe one, and they end at the voters that there should
+        /// be: one, or three if there are three to be had, the living first, all of equal weight.
         #[test]
-        fn steps_are_safe_and_end(eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)) {
+        fn steps_are_safe_and_end(
+            eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)
+        ) {
             let mut voters = equal(nodes(1));
             let mut me = id(0);
             for (control, up, ready, successor) in eras {
@@ -158,7 +160,7 @@ mod tests {
                 let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
                 prop_assert_eq!(&seated, &roll.goal(&voters));
                 prop_assert!(voters.iter().all(|voter| voter.weight == 1));
-                let living = roll.ready.iter().filter(|node| roll.eligible.contains(node) && **node != me).count();
+                let living = roll.ready.intersection(&roll.eligible).filter(|node| **node != me).count();
                 if roll.eligible.len() >= 3 && living >= 2 {
                     prop_assert_eq!(seated.len(), 3);
                 }

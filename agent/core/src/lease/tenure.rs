@@ -93,16 +93,16 @@ pub(super) struct Renewal {
 }
 
 impl Tenure {
-    /// Whether the next config may be written: the present one is this tenure's own, installed at its majority, and its
-    /// majority granted the present lease under it.
+    /// Whether the next config may be written: the present one is this tenure's own, installed at its
+    /// majority, and its majority granted the present lease under it.
     pub(super) fn may_change(&self, rules: Rules, config: &VoterConfig) -> bool {
         config.id.epoch == self.epoch
             && self.installed.are_quorum_of(config)
             && (self.under == config.id || !rules.hold(Rule::ChangeOnGrants))
     }
 
-    /// Whether a renewal is due out of turn: the lease does not yet rest on the present config, and its new voters have
-    /// it, or it is the tenure's first and the next one waits for it.
+    /// Whether a renewal is due out of turn: the lease does not yet rest on the present config, and its new
+    /// voters have it, or it is the tenure's first and the next one waits for it.
     pub(super) fn wants_renewal(&self, config: &VoterConfig, next_waits: bool) -> bool {
         let ready = if config.id.version > 1 { self.installed.are_quorum_of(config) } else { next_waits };
         self.asked.is_none() && self.under != config.id && ready

@@ -72,9 +72,9 @@ impl VoterState {
     ) -> Self {
         let stored = cell.config.as_ref().map_or(Duration::ZERO, |config| grant(config.times));
         let silence = stored.max(grant(times));
-        // A grant to another raises the promise to the other's epoch, and its own epoch is promised only when no
-        // such grant is live: if the highest promise is its own, there is nothing to be silent about. Nor is there if it
-        // never promised anything.
+        // A grant to another raises the promise to the other's epoch, and its own epoch is promised only when
+        // no such grant is live: if the highest promise is its own, there is nothing to be silent about. Nor
+        // is there if it never promised anything.
         let innocent = cell.promise.candidate == me || (cell.promise == Epoch::ZERO && cell.config.is_none());
         let silent_for = if innocent || !rules.hold(Rule::RestartSilence) {
             Duration::ZERO
@@ -207,7 +207,8 @@ impl VoterState {
 
     /// Grants from now, or says why not. No answer while it is silent, nor to what was answered before.
     pub(super) fn grant(&mut self, now: Instant, epoch: Epoch, seq: u64) -> Option<LeaseBody> {
-        // One that was just added may grant to the epoch that added it: that epoch's lease rests on the old voters.
+        // One that was just added may grant to the epoch that added it: that epoch's lease rests on the old
+        // voters.
         if self.added.is_some_and(|added| now < added.until && added.by != epoch) {
             return None;
         }
@@ -279,11 +280,6 @@ impl VoterState {
     #[cfg(test)]
     pub(super) fn granted(&self) -> Option<Epoch> {
         self.grant.map(|grant| grant.epoch)
-    }
-
-    #[cfg(test)]
-    pub(super) fn has_released(&self, epoch: Epoch) -> bool {
-        epoch <= self.released
     }
 
     /// As it will be when its clock has gone on for so long: what is over is over, however long ago.

@@ -59,8 +59,8 @@ impl Protocol {
 
     fn prepare(&mut self, now: Instant) {
         let epoch = self.voter.next_epoch();
-        // Without its own promise on its own disk it could stand for the same epoch twice. Somebody else may have had
-        // its vote since the poll.
+        // Without its own promise on its own disk it could stand for the same epoch twice. Somebody else may
+        // have had its vote since the poll.
         if !self.voter.would_promise(now, epoch) {
             return self.fail_attempt();
         }

@@ -49,7 +49,8 @@ impl Protocol {
         let id = ConfigId { epoch: tenure.epoch, version: old.id.version + 1 };
         let config = VoterConfig { id, voters: core::mem::take(voters), times: old.times };
         let meet = quorums_meet(&old.voters, &config.voters) || !self.rules.hold(Rule::QuorumsMeet);
-        // A holder never removes itself: its own vote is part of every quorum it may rest on while it hands over.
+        // A holder never removes itself: its own vote is part of every quorum it may rest on while it hands
+        // over.
         let keeps_me = config.weight(self.me) > 0;
         if !(tenure.may_change(self.rules, old) && is_well_formed(&config) && keeps_me && meet) {
             return false;
@@ -114,7 +115,8 @@ impl Protocol {
             last_seq: 1,
         });
         self.effects.push_back(Effect::Acquired { epoch });
-        // What a former holder wrote last may still be on its way; from here on this one's config is the greater.
+        // What a former holder wrote last may still be on its way; from here on this one's config is the
+        // greater.
         if let Some(config) = self.voter.rewritten(epoch) {
             self.write_config(now, config);
         }
@@ -157,8 +159,8 @@ impl Protocol {
         self.tell_released(epoch);
     }
 
-    /// This node has ceased to hold or to want this epoch, and never will again. It rests on nothing that is written,
-    /// so a disk that hangs does not keep the others waiting.
+    /// This node has ceased to hold or to want this epoch, and never will again. It rests on nothing that is
+    /// written, so a disk that hangs does not keep the others waiting.
     pub(super) fn tell_released(&mut self, epoch: Epoch) {
         self.voter.release(epoch);
         let Some(config) = self.voter.config() else { return };

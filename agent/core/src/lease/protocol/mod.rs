@@ -1,7 +1,8 @@
 //! Candidate, voter and holder of one node, and what passes between them: everything that safety rests on.
 //!
-//! It decides *whether* something may be done. *When* it is tried (backoff, renewals in time, whose seat comes next) is
-//! [`super::Lease`]'s to say, and no choice of it can make two hold: the model tries every one.
+//! It decides *whether* something may be done. *When* it is tried (backoff, renewals in time, whose seat
+//! comes next) is [`super::Lease`]'s to say, and no choice of it can make two hold: the model tries every
+//! one.
 //!
 //! # Not here
 //! Timers, randomness, hints, the electorate.
@@ -258,8 +259,8 @@ impl Protocol {
         self.take_body(now, from, body, holder_lives);
     }
 
-    /// A message under an older config: what is true under every config is heard, a question is answered with the
-    /// newer one, an answer is too late.
+    /// A message under an older config: what is true under every config is heard, a question is answered with
+    /// the newer one, an answer is too late.
     fn take_outdated(&mut self, from: NodeId, theirs: Epoch, body: &LeaseBody) {
         match *body {
             LeaseBody::PreVote { epoch } | LeaseBody::Prepare { epoch } | LeaseBody::Grant { epoch, .. } => {

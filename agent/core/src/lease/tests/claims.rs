@@ -231,7 +231,8 @@ fn a_live_grant_stands() {
     assert_eq!(node.answer(2, &old, LeaseBody::Prepare { epoch: epoch(3, 2) }), [to(2, &old, promise)]);
 }
 
-/// A reply waits for the write that it rests on, and for no later one; it is said once, however often it was asked for.
+/// A reply waits for the write that it rests on, and for no later one; it is said once, however often it was
+/// asked for.
 #[test]
 fn nothing_is_promised_before_it_is_durable() {
     let mut node = Node::voter(1, epoch(1, 0));
@@ -266,7 +267,8 @@ fn a_restarted_voter_is_silent_unless_it_promised_itself() {
     assert_eq!(frank.answer(2, &old, prepare), [to(2, &old, promise)]);
 }
 
-/// One that was just added answers Prepare only after a lease's time, and grants at once to the epoch that added it.
+/// One that was just added answers Prepare only after a lease's time, and grants at once to the epoch that
+/// added it.
 #[test]
 fn an_added_voter_serves_the_epoch_that_added_it() {
     let mut node = Node::new(1, EMPTY);
@@ -282,7 +284,8 @@ fn an_added_voter_serves_the_epoch_that_added_it() {
     );
 }
 
-/// The greater config comes first, whatever else a message says; a message under an older one is answered with it.
+/// The greater config comes first, whatever else a message says; a message under an older one is answered
+/// with it.
 #[test]
 fn the_greater_config_wins_before_anything_is_looked_at() {
     let mut node = Node::voter(1, epoch(1, 0));

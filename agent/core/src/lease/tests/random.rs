@@ -59,8 +59,8 @@ fn one(seed: u64) -> usize {
     world.told.iter().filter(|(_, told)| matches!(told, LeaseOutput::Acquired { .. })).count()
 }
 
-/// At most one holder at any real instant, epochs that rise, a majority of distinct voters behind each; then, when
-/// nothing is wrong any more, a leader that stays.
+/// At most one holder at any real instant, epochs that rise, a majority of distinct voters behind each; then,
+/// when nothing is wrong any more, a leader that stays.
 #[test]
 fn two_hundred_worlds_never_have_two_holders() {
     let tenures: usize = (0..200).map(one).sum();

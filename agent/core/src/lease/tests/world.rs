@@ -1,4 +1,5 @@
-//! A small world for leases: hosts with clocks of their own, disks that take their time, a network that loses.
+//! A small world for leases: hosts with clocks of their own, disks that take their time, a network that
+//! loses.
 //!
 //! It watches over the room's invariants after every event.
 
