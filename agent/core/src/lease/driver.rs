@@ -61,6 +61,7 @@ impl Lease {
             if let Some(leaving) = &mut self.leaving {
                 leaving.ask_at = now;
             }
+            self.failures = 0;
             self.outputs.push_back(LeaseOutput::HolderSeen { epoch });
         }
     }
