@@ -98,8 +98,8 @@ impl Client {
         self.again(&Sent { method: Method::GET, path, command: None, body: Bytes::new() }).await
     }
 
-    /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by its
-    /// name it is still done once.
+    /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by
+    /// its name it is still done once.
     ///
     /// # Errors
     /// [`Error`] if no agent can be reached, or it refuses, or answers nonsense.
