@@ -24,8 +24,7 @@ impl Lease {
         self.protocol.config().map_or(self.settings.times, |config| config.times)
     }
 
-    // -------------------------------------------------------------------------------------------------
-    // inputs
+    // ---------------------------------------------------------------------- inputs
 
     pub(super) fn receive(&mut self, now: Instant, from: NodeId, message: LeaseMessage) {
         // Its own frames do not come back to it; whoever says so is not to be believed.
@@ -94,8 +93,7 @@ impl Lease {
         self.failures = 0;
     }
 
-    // ------------------------------------------------------------------------------------------------
-    // effects
+    // ---------------------------------------------------------------------- effects
 
     /// Passes on what the protocol wants, and takes note of what it tells.
     pub(super) fn absorb(&mut self, now: Instant) {
@@ -150,8 +148,7 @@ impl Lease {
         self.random.below(if self.evidence.took_leave() { spread } else { spread * 4 })
     }
 
-    // -------------------------------------------------------------------------------------------------
-    // timers
+    // ---------------------------------------------------------------------- timers
 
     /// Does what is due, and says when something will be.
     pub(super) fn drive(&mut self, now: Instant) {

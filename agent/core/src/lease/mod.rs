@@ -9,7 +9,7 @@
 //! clock's rate is within 1 ± ρ. Nothing is written while a lease is renewed.
 //!
 //! The voters are one for one or two control nodes and three from three on. The holder changes them, one step
-//! at a time: [`seats`] proposes, [`protocol`] permits.
+//! at a time: `seats` proposes, `protocol` permits.
 //!
 //! # Invariants
 //! - `one_holder`: at any real instant at most one node believes that it holds the lease.
@@ -17,8 +17,8 @@
 //! - `quorum_evidence`: a holder was granted by a majority of distinct voters of one config, and every quorum
 //!   of a config meets every quorum of the next.
 //!
-//! [`protocol`] upholds them, whatever [`Lease`] asks of it and whenever; `model` tries everything that it
-//! could ask.
+//! `protocol` upholds them, whatever `Lease` asks of it and whenever; `model` tries everything that it could
+//! ask.
 //!
 //! # Not here
 //! Who is alive: see `membership`. Who is a control member: see `trust`. What a holder does with its lease:

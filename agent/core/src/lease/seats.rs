@@ -147,7 +147,7 @@ mod tests {
         /// be: one, or three if there are three to be had, the living first, all of equal weight.
         #[test]
         fn steps_are_safe_and_end(
-            eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6),
+            eras in prop::collection::vec((0u8..128, 0u8..128, 0u8..128, 0usize..4), 1..6)
         ) {
             let mut voters = equal(nodes(1));
             let mut me = id(0);
@@ -160,8 +160,7 @@ mod tests {
                 let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
                 prop_assert_eq!(&seated, &roll.goal(&voters));
                 prop_assert!(voters.iter().all(|voter| voter.weight == 1));
-                let eligible = |node: &&NodeId| roll.eligible.contains(*node) && **node != me;
-                let living = roll.ready.iter().filter(eligible).count();
+                let living = roll.ready.intersection(&roll.eligible).filter(|node| **node != me).count();
                 if roll.eligible.len() >= 3 && living >= 2 {
                     prop_assert_eq!(seated.len(), 3);
                 }

@@ -282,11 +282,6 @@ impl VoterState {
         self.grant.map(|grant| grant.epoch)
     }
 
-    #[cfg(test)]
-    pub(super) fn has_released(&self, epoch: Epoch) -> bool {
-        epoch <= self.released
-    }
-
     /// As it will be when its clock has gone on for so long: what is over is over, however long ago.
     #[cfg(test)]
     pub(super) fn age(&mut self, now: Instant, by: Duration) {

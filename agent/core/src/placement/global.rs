@@ -41,12 +41,13 @@ impl<'a> Pass<'a> {
                 (_, _) => seat.leave = None,
             }
         }
-        self.fill_nodes(seats);
+        let filled = self.fill_nodes(seats);
         let paused = paused_by(self.service, seats).is_some();
-        self.step(seats, paused);
+        self.step(seats, paused, filled);
     }
 
-    fn fill_nodes(&mut self, seats: &mut [Seat<'a>]) {
+    fn fill_nodes(&mut self, seats: &mut [Seat<'a>]) -> usize {
+        let before = self.writes.len();
         let pool = self.fleet.pool(self.spec.pool);
         let mut nodes: Vec<u32> =
             pool.domains.iter().flat_map(|domain| domain.nodes.iter().copied()).collect();
@@ -72,5 +73,6 @@ impl<'a> Pass<'a> {
                 seats[at].acted = true;
             }
         }
+        self.writes.len() - before
     }
 }

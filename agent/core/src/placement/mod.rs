@@ -28,7 +28,7 @@ use core::time::Duration;
 
 mod constraint;
 mod explain;
-pub mod facts;
+pub(crate) mod facts;
 pub(crate) mod fleet;
 mod global;
 mod hash;

@@ -160,16 +160,17 @@ impl<'a> Pass<'a> {
                 self.place(seat, cause, revision);
             }
         }
-        self.fill(seats, wanted.saturating_sub(active));
+        let filled = self.fill(seats, wanted.saturating_sub(active));
         self.queues.forget();
-        self.step(seats, paused);
+        self.step(seats, paused, filled);
         if self.writes.len() == first && self.look.pending.is_empty() {
             self.rebalance(seats, paused);
         }
     }
 
-    /// Gives tasks to slots that have none: the lowest numbers that are free.
-    fn fill(&mut self, seats: &mut [Seat<'a>], missing: usize) {
+    /// Gives tasks to slots that have none: the lowest numbers that are free. Returns how many got one.
+    fn fill(&mut self, seats: &mut [Seat<'a>], missing: usize) -> usize {
+        let before = self.writes.len();
         let (mut left, mut number, mut at) = (missing, 1, 0);
         while left > 0 {
             while seats.get(at).is_some_and(|seat| seat.name < SlotName::Number(number)) {
@@ -187,6 +188,7 @@ impl<'a> Pass<'a> {
             }
             left -= 1;
         }
+        self.writes.len() - before
     }
 
     fn place_new(&mut self, name: SlotName) {
@@ -226,8 +228,9 @@ impl<'a> Pass<'a> {
         known.unwrap_or(self.service.fact.revision)
     }
 
-    pub(crate) fn step(&mut self, seats: &mut [Seat<'a>], paused: bool) {
-        let (steps, wait) = steps(self.service, seats, paused, self.now);
+    /// Lets slots take their next steps; `filled` others have just been given a task.
+    pub(crate) fn step(&mut self, seats: &mut [Seat<'a>], paused: bool, filled: usize) {
+        let (steps, wait) = steps(self.service, seats, paused, filled, self.now);
         if let Some(wait) = wait {
             sooner(&mut self.look.wake, wait);
         }
@@ -386,7 +389,8 @@ impl<'a> Pass<'a> {
         let mut queues = core::mem::take(&mut self.queues);
         queues.start(revision);
         let want = self.want(revision, None);
-        let found = self.searcher(want).best(Service::slot_seed(name), Some(&mut queues));
+        let seek = self.searcher(want);
+        let found = queues.run(|queues| seek.best(Service::slot_seed(name), Some(queues)));
         self.queues = queues;
         found
     }

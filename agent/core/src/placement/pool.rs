@@ -44,9 +44,11 @@ impl PoolKey {
     pub(crate) fn of(revision: &Revision) -> Self {
         let mut constraints = revision.placement.constraints.clone();
         constraints.sort();
+        // As constraints spell a label, or its bare name.
+        let label = revision.placement.spread_by.as_str();
         Self {
             constraints,
-            spread_by: revision.placement.spread_by.clone(),
+            spread_by: label.strip_prefix("node.labels.").unwrap_or(label).to_string(),
             runtime: revision.template.runtime,
         }
     }

@@ -32,9 +32,11 @@ pub struct Progress {
     pub done: u32,
     /// Slots whose tasks failed, and do not run now.
     pub failing: Vec<SlotName>,
-    /// How many slots that no node takes have no task that could run.
+    /// How many slots have no task that could run, since no node takes one; as of the last [`Planner::step`].
     pub pending: u32,
-    /// How many tasks are to stop and have not, on nodes that can be reached.
+    /// How many slots have a task that is to be replaced, and keep it, since no node takes another; the same.
+    pub stuck: u32,
+    /// How many slots have tasks that are to stop and have not, on nodes that can be reached.
     pub stopping: u32,
     /// How many tasks are to leave their nodes and have not begun to.
     pub leaving: u32,
@@ -50,7 +52,7 @@ pub struct Progress {
 impl Progress {
     /// Whether everything is as wanted. Nodes that cannot be reached are not waited for.
     pub fn is_converged(&self) -> bool {
-        self.stable + self.done >= self.desired
+        self.stable + self.done == self.desired
             && self.stopping == 0
             && self.leaving == 0
             && self.rollout == RolloutStatus::Idle
@@ -76,15 +78,21 @@ impl Planner {
         }
         let failing = seats.iter().filter(|seat| seat.standing == Standing::Failing).map(|seat| seat.name);
         let has_task = |key: SlotName| seats.iter().any(|seat| seat.name == key && seat.is_placed());
-        let pending = service.last.pending.iter().filter(|pending| !has_task(pending.key.slot)).count();
+        let (stuck, pending): (Vec<_>, Vec<_>) =
+            service.last.pending.iter().partition(|pending| has_task(pending.key.slot));
+        let is_stopping = |seat: &Seat<'_>| match service.fact.removed {
+            true => !service.occupants(seat.fact).is_empty(),
+            false => seat.retiring,
+        };
         Some(Progress {
             desired: self.desired(&reading),
             running: count(&|seat| seat.standing == Standing::Healthy),
             stable,
             done: count(&|seat| seat.standing == Standing::Done),
             failing: failing.collect(),
-            pending: u32::try_from(pending).unwrap_or(u32::MAX),
-            stopping: count(&|seat| seat.retiring),
+            pending: u32::try_from(pending.len()).unwrap_or(u32::MAX),
+            stuck: u32::try_from(stuck.len()).unwrap_or(u32::MAX),
+            stopping: count(&is_stopping),
             leaving: count(&|seat| seat.leave.is_some()),
             away: self.away(seats),
             rollout: crate::rollout::status(service, seats),

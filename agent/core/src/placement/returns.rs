@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use sleep_wire::RevisionId;
 use sleep_wire::slot::{Cause, Choice, RetireReason, Retired};
 use sleep_wire::spec::Order;
 
@@ -36,7 +37,7 @@ impl<'a> Pass<'a> {
         if self.service.fact.singleton || self.tally.peak() < 2 || !seats.iter().all(still) {
             return;
         }
-        let Some(way) = self.across(seats).or_else(|| self.within(seats)) else { return };
+        let Some(way) = self.across(seats, paused).or_else(|| self.within(seats, paused)) else { return };
         if self.returns.left == 0 {
             self.look.restless = true;
             if let Some(at) = self.returns.more_at {
@@ -59,7 +60,7 @@ impl<'a> Pass<'a> {
     }
 
     /// From the domain that has the most to one that has at least two fewer.
-    fn across(&mut self, seats: &[Seat<'_>]) -> Option<Way> {
+    fn across(&mut self, seats: &[Seat<'_>], paused: bool) -> Option<Way> {
         let domains = self.fleet.pool(self.spec.pool).domains.len();
         let most = (0..domains).map(|domain| self.tally.in_domain(domain)).max()?;
         if domains < 2 || most < 2 {
@@ -69,13 +70,14 @@ impl<'a> Pass<'a> {
         let mut others: Vec<usize> =
             (0..domains).filter(|domain| self.tally.in_domain(*domain) + 2 <= most).collect();
         others.sort_by_key(|domain| (self.tally.in_domain(*domain), self.domain_hash(*domain)));
-        let found = others.into_iter().find_map(|domain| self.best_returning(domain, u32::MAX));
+        let revision = self.revision_for(&seats[from], paused);
+        let found = others.into_iter().find_map(|domain| self.best_returning(domain, u32::MAX, revision));
         self.look.restless |= found.is_none();
         found.map(|(to, choice)| Way { from, to, choice })
     }
 
     /// From the node of a domain that has the most to one of the same domain that has at least two fewer.
-    fn within(&mut self, seats: &[Seat<'_>]) -> Option<Way> {
+    fn within(&mut self, seats: &[Seat<'_>], paused: bool) -> Option<Way> {
         let pool = self.fleet.pool(self.spec.pool);
         let on = |domain: usize| pool.domains[domain].nodes.iter().map(|place| self.tally.on_node(*place));
         let mut domains: Vec<(u32, usize)> = (0..pool.domains.len())
@@ -88,7 +90,9 @@ impl<'a> Pass<'a> {
         for (_, domain) in domains {
             let Some(from) = self.newest_in(seats, |_, other| other == domain) else { continue };
             let most = seats[from].place.map_or(0, |place| self.tally.on_node(place));
-            if let Some((to, choice)) = most.checked_sub(2).and_then(|few| self.best_returning(domain, few)) {
+            let revision = self.revision_for(&seats[from], paused);
+            let found = most.checked_sub(2).and_then(|few| self.best_returning(domain, few, revision));
+            if let Some((to, choice)) = found {
                 return Some(Way { from, to, choice });
             }
         }
@@ -115,8 +119,8 @@ impl<'a> Pass<'a> {
     }
 
     /// The best node of a domain that has at most so many of the service, and to which work may return.
-    fn best_returning(&self, domain: usize, at_most: u32) -> Option<(u32, Choice)> {
-        let seek = self.searcher(self.want(self.service.fact.revision, None));
+    fn best_returning(&self, domain: usize, at_most: u32, revision: RevisionId) -> Option<(u32, Choice)> {
+        let seek = self.searcher(self.want(revision, None));
         let nodes = self.fleet.pool(self.spec.pool).domains[domain].nodes.iter().copied();
         let returning = nodes.filter(|place| self.tally.on_node(*place) <= at_most && self.is_ready(*place));
         seek.best_of(returning).map(|(place, _, choice)| (place, choice))

@@ -25,6 +25,8 @@ pub(crate) struct Tally {
 pub(crate) struct Queues {
     revision: Option<RevisionId>,
     by_domain: BTreeMap<usize, BTreeSet<(Score, u32)>>,
+    /// Whether a search found nothing: then the next will not either.
+    exhausted: bool,
 }
 
 /// One search.
@@ -80,15 +82,24 @@ impl Queues {
     /// Forgets what was queued for another revision.
     pub(crate) fn start(&mut self, revision: RevisionId) {
         if self.revision != Some(revision) {
+            self.forget();
             self.revision = Some(revision);
-            self.by_domain.clear();
         }
+    }
+
+    /// Searches, unless that is known to be in vain.
+    pub(crate) fn run<T>(&mut self, search: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if self.exhausted {
+            return None;
+        }
+        let found = search(self);
+        self.exhausted = found.is_none();
+        found
     }
 
     /// Forgets everything: a node lost a task.
     pub(crate) fn forget(&mut self) {
-        self.revision = None;
-        self.by_domain.clear();
+        *self = Self::default();
     }
 }
 

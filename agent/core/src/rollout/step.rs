@@ -35,16 +35,17 @@ pub(crate) struct Steps {
     pub(crate) failed: Vec<Step>,
 }
 
-/// What may be done about slots whose tasks are to be replaced. A slot that this plan acted on counts as
-/// under way.
+/// What may be done about slots whose tasks are to be replaced, and when more may. What this plan has given a
+/// new body counts as under way, and so do the `filled` slots that it has just given a task.
 pub(crate) fn steps(
     service: &Service,
     seats: &[Seat<'_>],
     paused: bool,
+    filled: usize,
     now: Instant,
 ) -> (Steps, Option<Instant>) {
     let mut steps = Steps::default();
-    let (mut moving, mut updating) = (0, 0);
+    let (mut moving, mut updating) = (filled, filled);
     for (at, seat) in seats.iter().enumerate() {
         if !seat.is_active() {
             continue;

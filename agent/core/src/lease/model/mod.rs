@@ -28,7 +28,7 @@ use stateright::{Model, Property};
 
 use super::Ending;
 use super::protocol::{Effect, Protocol};
-use super::rules::Rules;
+use super::rules::{Rule, Rules};
 use super::tenure::{Role, Tenure};
 use crate::time::Instant;
 use shared::Shared;
@@ -46,6 +46,9 @@ struct Run {
     /// The voters at the start. If it is the first node alone, that node has just founded the cluster and the
     /// others know nothing.
     voters: Vec<Voter>,
+    /// Whether the first node holds the lease at the start, granted and renewed by everybody, with nothing in
+    /// flight.
+    led: bool,
     /// How often each node may stand.
     stands: [u8; NODES],
     /// Whether a poll comes first.
@@ -133,6 +136,7 @@ impl Run {
             rules: Rules::default(),
             times: LeaseTimes { lease_ms: 2000, rho_ppm: 0, margin_ms: 0 },
             voters: weights(&[1, 1, 1]),
+            led: false,
             stands: [1, 1, 0],
             polls: false,
             renewals: 0,
@@ -234,6 +238,12 @@ impl Run {
         }
     }
 
+    fn deliver(&self, world: &mut World, flight: &Flight) {
+        self.at(world, flight.to, |protocol| {
+            protocol.receive(NOW, id(flight.from), LeaseMessage::clone(&flight.message), false);
+        });
+    }
+
     fn tick(&self, world: &mut World, node: usize) {
         self.at(world, node, |protocol| {
             protocol.age(NOW, TICK);
@@ -247,7 +257,18 @@ impl Model for Run {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        Vec::from([self.start()])
+        let mut world = self.start();
+        if self.led {
+            for step in [Step::Stand(0), Step::Renew(0)] {
+                world = self.next_state(&world, step).expect("nothing is against it");
+                while let Some(flight) = world.flights.first().cloned() {
+                    world.flights.remove(0);
+                    self.deliver(&mut world, &flight);
+                }
+            }
+            world.spent = Spent::default();
+        }
+        Vec::from([world])
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
@@ -328,11 +349,9 @@ impl Model for Run {
                 world.disks[node].cell = cell;
                 self.at(&mut world, node, |protocol| protocol.durable(NOW, token));
             }
-            Step::Deliver(flight) => self.at(&mut world, flight.to, |protocol| {
-                protocol.receive(NOW, id(flight.from), LeaseMessage::clone(&flight.message), false);
-            }),
+            Step::Deliver(flight) => self.deliver(&mut world, &flight),
         }
-        world.forget_what_is_over();
+        world.forget_what_is_over(self.rules);
         (world != *last).then_some(world)
     }
 
@@ -342,7 +361,7 @@ impl Model for Run {
             Property::always("epochs rise", |_, world: &World| !world.fell),
             Property::sometimes("a lease", |_, world: &World| world.tenures().next().is_some()),
         ]);
-        if self.stands.iter().filter(|stands| **stands > 0).count() > 1 {
+        if self.stands[1..].iter().any(|stands| *stands > 0) {
             all.push(Property::sometimes("another holder later", |_, world: &World| world.passed_on));
         }
         if self.renewals > 0 {
@@ -374,7 +393,7 @@ impl World {
         self.nodes.iter().filter_map(|node| node.tenure(NOW))
     }
 
-    fn forget_what_is_over(&mut self) {
+    fn forget_what_is_over(&mut self, rules: Rules) {
         let nodes = &self.nodes;
         self.flights.retain(|flight| {
             let (from, to) = (&nodes[flight.from], &nodes[flight.to]);
@@ -405,7 +424,11 @@ impl World {
                 }
                 LeaseBody::Installed { .. } => unheard(to.role()),
                 LeaseBody::Install | LeaseBody::Resign => current,
-                LeaseBody::Release { epoch } => !to.voter().has_released(epoch),
+                // A grant that is still on its way counts as lost once its epoch is over; unless epochs come
+                // back.
+                LeaseBody::Release { epoch } => {
+                    to.voter().granted() == Some(epoch) || !rules.hold(Rule::EndedStaysEnded)
+                }
             }
         });
     }

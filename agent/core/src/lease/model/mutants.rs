@@ -81,3 +81,9 @@ fn model_mutant_quorums_that_do_not_meet() {
 fn model_mutant_change_on_promises_alone() {
     broken(&[Rule::ChangeOnGrants, Rule::AddedSilence], "one holder", Run { renewals: 1, ..Run::growth() });
 }
+
+#[test]
+fn model_mutant_no_margin_for_clocks() {
+    let times = LeaseTimes { lease_ms: 2000, rho_ppm: 0, margin_ms: 0 };
+    broken(&[], "one holder", Run { times, skew: 1, ..Run::fixed() });
+}

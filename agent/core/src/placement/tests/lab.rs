@@ -253,6 +253,9 @@ fn constraints_labels_runtimes_and_health_of_the_engine_refuse_with_their_names(
     world.settle();
     assert_eq!(world.running(0).into_keys().collect::<Vec<_>>(), [node_id(2)]);
     assert_eq!(world.plan.pending, [Pending { key: key(1), cause: Cause::Unfit(node_id(2)) }]);
+    let progress = world.planner().progress(&service_id(1), world.now).expect("a known service");
+    assert_eq!((progress.stable, progress.pending, progress.stuck, progress.leaving), (1, 0, 1, 1));
+    assert!(!progress.is_converged());
     world.node(1).labels.insert("ssd".into(), "yes".into());
     world.settle();
     assert_eq!(world.running(0).into_keys().collect::<Vec<_>>(), [node_id(1)]);
@@ -288,7 +291,13 @@ fn a_removed_service_is_left_to_the_agents() {
     world.settle();
     world.service(0).removed = true;
     let written = world.written;
+    world.tick();
+    let converged = |world: &World| {
+        world.planner().progress(&service_id(1), world.now).expect("a known service").is_converged()
+    };
+    assert!(!converged(&world), "not before its tasks are seen to have ended");
     world.settle();
+    assert!(converged(&world));
     assert_eq!((world.written, world.spread(0)), (written, vec![0, 0, 0]));
     assert_eq!(world.planner().tasks_on(&node_id(1)), 0);
 }

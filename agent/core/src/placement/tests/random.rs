@@ -12,7 +12,7 @@ use sleep_wire::spec::{Mode, OnHeal, Order, Port, Protocol, Revision};
 use super::world::World;
 use crate::placement::facts::{Facts, Liveness};
 use crate::placement::testing::{node, node_id, revision, revision_id, service, service_id};
-use crate::placement::{Pending, Planner, lint, plan};
+use crate::placement::{Planner, lint, plan};
 use crate::rollout::RolloutStatus;
 
 const NODES: u32 = 6;
@@ -152,7 +152,7 @@ fn calm(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// Every tick of a world also checks that the incremental plan is the whole one, and that lint finds
     /// nothing.
@@ -170,8 +170,7 @@ proptest! {
             let service = &world.facts.services[at];
             let running: u32 = world.running(at).values().sum();
             prop_assert_eq!(running as usize, world.served(at), "no slot has two");
-            let of_service = |pending: &&Pending| pending.key.service == service.id;
-            let pending = world.plan.pending.iter().filter(of_service).count();
+            let pending = world.plan.pending.iter().filter(|p| p.key.service == service.id).count();
             let progress = world.planner().progress(&service.id, world.now).expect("a known service");
             let expected = if service.removed { 0 } else { progress.desired };
             // With a port to publish, an update that starts first may have no room: then it says so.
