@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
 
-use super::time;
+use super::{progress, time};
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -208,7 +208,13 @@ fn standing(service: &ServiceProgress) -> String {
             message => format!("{} is {}: {message}", slot.name, slot.state),
         })
         .collect();
-    format!("{}: {}/{} running; {}", service.name, service.settled, service.desired, odd.join("; "))
+    format!(
+        "{}: {}/{} running; {}",
+        service.name,
+        progress::running(service),
+        service.desired,
+        odd.join("; ")
+    )
 }
 
 fn stuck(progress: &Progress) -> Said {
@@ -226,7 +232,7 @@ fn stuck(progress: &Progress) -> Said {
     let refusals: Vec<&Refusal> = slots.flat_map(|slot| &slot.refusals).collect();
     let said =
         refusals_by_node(refusals.iter().copied()).into_iter().fold(Said::new(what.join(", ")), Said::more);
-    let said = left.iter().fold(said, |said, service| match service.settled {
+    let said = left.iter().fold(said, |said, service| match progress::running(service) {
         0 => said
             .more(format!("none of `{}` is running; it starts by itself once there is room", service.name)),
         some => said.more(format!(

@@ -155,8 +155,11 @@ fn head(service: &ServiceProgress) -> String {
     let mut text = if service.removed {
         format!("{}  {} to end", service.name, tasks(service.ending))
     } else {
-        format!("{}  {}/{} running", service.name, service.settled, service.desired)
+        format!("{}  {}/{} running", service.name, running(service), service.desired)
     };
+    if running(service) == service.desired && service.settled < service.desired {
+        text += ", watching each for a second";
+    }
     if !service.removed && service.ending > 0 {
         text += &format!(", {} to end", tasks(service.ending));
     }
@@ -164,6 +167,12 @@ fn head(service: &ServiceProgress) -> String {
         text += &format!(", {}", service.update);
     }
     text
+}
+
+/// How many slots have a task that runs, settled or not.
+pub fn running(service: &ServiceProgress) -> u32 {
+    let running = service.slots.iter().filter(|slot| slot.settled || slot.state == "running").count();
+    u32::try_from(running).unwrap_or(u32::MAX)
 }
 
 fn of_slot(slot: &SlotProgress) -> String {

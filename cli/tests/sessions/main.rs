@@ -3,6 +3,7 @@
 mod dev;
 mod errors;
 mod fake;
+mod hosts;
 mod tables;
 mod terminal;
 mod transcript;

@@ -259,7 +259,7 @@ fn program(dev: &Dev) -> Result<PathBuf, Error> {
 fn folder() -> io::Result<Folder> {
     let mut name = [0; 4];
     getrandom::fill(&mut name).map_err(io::Error::other)?;
-    let path = std::env::temp_dir().join(format!("sleep-{:08x}", u32::from_ne_bytes(name)));
+    let path = std::env::temp_dir().join(format!("sleep-dev-{:08x}", u32::from_ne_bytes(name)));
     DirBuilder::new().mode(0o700).create(&path)?;
     let folder = Folder(path);
     File::create_new(folder.0.join("sleepd.toml"))?;

@@ -1,0 +1,58 @@
+//! The ways to an agent.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use crate::fake::{self, Agent, Answer, node, status};
+use crate::transcript::{self, sleepctl};
+use serde_json::json;
+
+fn agent() -> Agent {
+    Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        "GET /v1/nodes" => Answer::Json(json!([node(1, "ready", "active", "control", true)])),
+        _ => fake::problem(404, "bad_request", "no such path in this API"),
+    })
+}
+
+/// What the system's ssh is told to run is this program's other end.
+#[test]
+fn an_ssh_host_is_reached_through_the_system_s_ssh() {
+    let (agent, folder) = (agent(), TempDir::new().expect("a folder"));
+    let ssh = folder.path().join("ssh");
+    let log = folder.path().join("log");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\nwhile [ \"$1\" != sleepctl ]; do shift; done\nshift\nexec {} \"$@\"\n",
+        log.display(),
+        env!("CARGO_BIN_EXE_sleepctl")
+    );
+    fs::write(&ssh, script).expect("a file");
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("its owner may");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let host = format!("ssh://ada@pi-1:2222{}", agent.socket().display());
+    let output = sleepctl(host.as_ref(), &["node", "ls", "-q"]).env("PATH", &path).output();
+    let output = output.expect("sleepctl runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "n1aaaaaaaaaaaaaaaaaaaaaaaa\n");
+    // One connection for both questions: another one would be dear.
+    let expected = format!("-p 2222 -- ada@pi-1 sleepctl dial-stdio {}\n", agent.socket().display());
+    assert_eq!(fs::read_to_string(&log).expect("a log"), expected);
+}
+
+#[test]
+fn flags_go_before_the_environment_and_hosts_are_tried_in_order() {
+    let agent = agent();
+    let run = |environment: &str, words: &[&str]| {
+        let output = sleepctl(environment.as_ref(), words).output().expect("sleepctl runs");
+        transcript::transcript("", &output)
+    };
+    let socket = agent.socket().display().to_string();
+    let listed = run(&socket, &["node", "ls", "-q"]);
+    assert_eq!(listed, "$ sleepctl \nn1aaaaaaaaaaaaaaaaaaaaaaaa\n\n");
+    assert_eq!(run("/nonexistent", &["-H", &socket, "node", "ls", "-q"]), listed);
+    assert_eq!(run("/nonexistent", &["-H", "/nonexistent", "-H", &socket, "node", "ls", "-q"]), listed);
+    assert_eq!(run(&format!("/nonexistent,{socket}"), &["node", "ls", "-q"]), listed);
+    assert!(run(&socket, &["-H", "/nonexistent", "node", "ls"]).ends_with("? 3\n\n"));
+}
