@@ -58,9 +58,8 @@ impl Member {
         let now = cx.now.instant;
         let control: BTreeSet<NodeId> = self.trust.controls().collect();
         let mut up: BTreeMap<NodeId, Duration> = BTreeMap::from([(cx.me, now.since(self.started))]);
-        for node in self.membership.live() {
-            up.extend(self.membership.state(node).map(|state| (node, now.since(state.since))));
-        }
+        let live: BTreeSet<NodeId> = self.membership.live().collect();
+        up.extend(self.sightings.answering(now, &live).map(|(node, since)| (node, now.since(since))));
         let me_control = control.contains(&cx.me) && self.leaving.is_none();
         self.lease.handle(now, LeaseInput::Electorate(Electorate { control, up, me_control }));
     }

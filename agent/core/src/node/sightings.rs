@@ -26,6 +26,7 @@ pub(crate) struct Sightings {
     told: BTreeMap<NodeId, Vec<Address>>,
     removed: BTreeSet<NodeId>,
     members: BTreeSet<NodeId>,
+    answering: BTreeMap<NodeId, Instant>,
     /// When a task that runs becomes a settled one.
     settling: BTreeSet<Instant>,
 }
@@ -145,6 +146,19 @@ impl Sightings {
         }
         self.removed.clone_from(removed);
         new
+    }
+
+    /// Since when each of the live members has answered: a suspicion that was refuted is no gap.
+    pub(super) fn answering(
+        &mut self,
+        now: Instant,
+        live: &BTreeSet<NodeId>,
+    ) -> impl Iterator<Item = (NodeId, Instant)> {
+        self.answering.retain(|node, _| live.contains(node));
+        for node in live {
+            self.answering.entry(*node).or_insert(now);
+        }
+        self.answering.iter().map(|(node, since)| (*node, *since))
     }
 
     /// Those of the members that were not known to be.
