@@ -177,6 +177,9 @@ impl Agent {
         {
             command.env_remove(name);
         }
+        // These agents share one engine, told apart by their node labels: the one exception to one agent an
+        // engine.
+        command.env("SLEEPD_DEV_SHARED_ENGINE", "1");
         // A group of its own: Ctrl-C is for this program, which has tasks to stop before the agents go.
         command.args(&self.arguments).process_group(0).kill_on_drop(true);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
