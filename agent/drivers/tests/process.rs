@@ -151,9 +151,10 @@ async fn a_task_runs_in_a_session_of_its_own_and_is_found_by_another_driver() {
     assert_eq!((&runs, health), (&container, Health::None));
     let main = lab.pid(&container, "main");
     assert_eq!(u32::try_from(main.as_raw_nonzero().get()), Ok(pid));
+    // The session is named after the shim, and so is not that of this test. The test's own is not asked for:
+    // it may have no number in this pid namespace, which rustix takes for impossible.
     let session = rustix::process::getsid(Some(main)).expect("it runs");
     assert_eq!(session, lab.pid(&container, "shim"));
-    assert_ne!(session, rustix::process::getsid(None).expect("this runs"));
     assert_eq!(rustix::process::getpgid(Some(main)), Ok(main));
     let mode = std::fs::metadata(lab.dir.path().join("tasks")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
