@@ -76,6 +76,9 @@ impl Wait {
 /// Something that a slot's record newly asks of this node.
 enum News {
     TakeUp(Assigned),
+    /// It ended by itself while its slot was another's, or before this agent was restarted: its policy is to
+    /// say whether another attempt follows.
+    TakeUpAgain(u8, Box<TaskStatus>),
     /// Retired before this node had anything of it.
     NeverHeld(Stamp),
 }
@@ -94,6 +97,7 @@ impl Reconcile {
                 }
                 match news {
                     News::TakeUp(assigned) => self.take_up(now, slot, &assigned),
+                    News::TakeUpAgain(place, status) => self.take_up_again(slot, place, &status),
                     News::NeverHeld(assignment) => self.never_held(now, slot, assignment),
                 }
             }
@@ -111,6 +115,14 @@ impl Reconcile {
         };
         let mine = record.slot.current.iter().filter(|c| c.node == self.me && unknown(&c.assignment));
         let mut news: Vec<News> = mine.cloned().map(News::TakeUp).collect();
+        let again = record.slot.current.iter().filter(|current| current.node == self.me);
+        let again = again.filter(|current| !self.tasks.contains_key(&current.assignment));
+        let ended = |current: &Assigned| {
+            let (place, status) = state.history.newest_of(&current.assignment)?;
+            let by_itself = matches!(status.state, TaskState::Failed | TaskState::Complete);
+            by_itself.then(|| News::TakeUpAgain(place, Box::new(status.clone())))
+        };
+        news.extend(again.filter_map(ended));
         let retired = record.slot.retire.iter().filter(|r| r.node == self.me && unknown(&r.assignment));
         let retired = retired.filter(|r| desired.retired(self.me, &r.assignment).is_some());
         let nothing = |assignment: &&Stamp| self.local(slot, assignment) == Local::Nothing;
@@ -134,6 +146,10 @@ impl Reconcile {
             stop: None,
         };
         self.tasks.insert(assigned.assignment, task);
+    }
+
+    fn take_up_again(&mut self, slot: SlotKey, place: u8, status: &TaskStatus) {
+        self.tasks.insert(status.task.assignment, Task::recovered(slot, place, status));
     }
 
     /// Whoever waits for it to end must learn that there was nothing to end.

@@ -48,8 +48,12 @@ impl History {
 
     /// The state of the newest attempt at an assignment, if it is remembered.
     pub(crate) fn state_of(&self, assignment: &Stamp) -> Option<TaskState> {
-        let of_it = self.places.iter().flatten().filter(|status| status.task.assignment == *assignment);
-        of_it.max_by_key(|status| status.task.attempt).map(|status| status.state)
+        self.newest_of(assignment).map(|(_, status)| status.state)
+    }
+
+    /// The newest attempt at an assignment with its place, if it is remembered.
+    pub(crate) fn newest_of(&self, assignment: &Stamp) -> Option<(u8, &TaskStatus)> {
+        self.newest().find(|(_, status)| status.task.assignment == *assignment)
     }
 
     /// The newest attempt at every assignment that is remembered, with its place.

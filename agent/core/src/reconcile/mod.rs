@@ -67,8 +67,8 @@ use engine::Engine;
 use fence::Fence;
 use history::History;
 use leftover::Leftovers;
-use restart::{Dice, Past};
-use task::{Attempt, Task};
+use restart::Dice;
+use task::Task;
 
 /// One slot that concerns this node.
 #[derive(Clone, Debug, Default)]
@@ -269,17 +269,7 @@ impl Reconcile {
         for slot in slots {
             let Some(state) = self.slots.get(&slot) else { continue };
             for (place, status) in state.history.newest().filter(|(_, status)| !status.state.is_over()) {
-                let stop = (status.state == TaskState::Stopping).then_some(StopCause::Begun);
-                let task = Task {
-                    slot,
-                    assignment: status.task.assignment,
-                    revision: status.revision,
-                    epoch: epoch_of(&status.task.assignment),
-                    runtime: None,
-                    attempt: Attempt::recovered(place, status),
-                    past: Past::default(),
-                    stop,
-                };
+                let task = Task::recovered(slot, place, status);
                 self.tasks.insert(status.task.assignment, task);
             }
         }

@@ -23,6 +23,7 @@ use sleep_wire::task::{Exit, Health, TaskId, TaskLabel, TaskState, TaskStatus};
 use sleep_wire::{Epoch, NodeId, RevisionId, Stamp, WallTime};
 
 use super::desired::{StopCause, is_well};
+use super::epoch_of;
 use super::restart::{End, Past};
 use crate::time::{Instant, Now};
 
@@ -148,6 +149,21 @@ pub(crate) enum Call {
 }
 
 impl Task {
+    /// One that this node published and does not hold any more: before its agent restarted, or while its slot
+    /// was another's.
+    pub(crate) fn recovered(slot: SlotKey, place: u8, status: &TaskStatus) -> Self {
+        Self {
+            slot,
+            assignment: status.task.assignment,
+            revision: status.revision,
+            epoch: epoch_of(&status.task.assignment),
+            runtime: None,
+            attempt: Attempt::recovered(place, status),
+            past: Past::default(),
+            stop: (status.state == TaskState::Stopping).then_some(StopCause::Begun),
+        }
+    }
+
     pub(crate) fn id(&self) -> TaskId {
         TaskId { assignment: self.assignment, attempt: self.attempt.number }
     }
@@ -260,12 +276,20 @@ impl Attempt {
         }
     }
 
-    /// One that this node published before its agent restarted: only a list can tell what became of it.
-    pub(crate) fn recovered(place: u8, status: &TaskStatus) -> Self {
-        let step = if status.state.is_over() {
-            Step::Over { next: None }
-        } else {
-            Step::Doubtful { tries: 0, misses: 0, error: None }
+    /// One that this node published: if it is not over, only a list can tell what became of it; if it ended by
+    /// itself, whether another follows is decided when its slot is its own.
+    fn recovered(place: u8, status: &TaskStatus) -> Self {
+        let ran = Duration::from_millis(status.running_for_ms);
+        let ended = |failed| Step::Over { next: Some(End { failed, ran, attempt: status.task.attempt }) };
+        let step = match status.state {
+            TaskState::Failed => ended(true),
+            TaskState::Complete => ended(false),
+            TaskState::Stopped => Step::Over { next: None },
+            TaskState::Assigned
+            | TaskState::Preparing
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Stopping => Step::Doubtful { tries: 0, misses: 0, error: None },
         };
         Self {
             number: status.task.attempt,
@@ -274,7 +298,7 @@ impl Attempt {
             since: status.since,
             health: status.health,
             started_at: status.started_at,
-            uptime: Uptime::Frozen(Duration::from_millis(status.running_for_ms)),
+            uptime: Uptime::Frozen(ran),
             exit: status.exit,
             message: status.message.clone(),
             container: status.container.clone(),
@@ -312,12 +336,12 @@ impl Attempt {
         }
     }
 
-    /// Whether a status that was published says what there is to say, its task left aside.
     /// Whether only a list can tell how it stands.
     pub(crate) const fn is_doubtful(&self) -> bool {
         matches!(self.step, Step::Doubtful { .. })
     }
 
+    /// Whether a status that was published says what there is to say, its task left aside.
     pub(crate) fn is_told_by(&self, status: &TaskStatus) -> bool {
         status.state == self.state
             && status.health == self.health

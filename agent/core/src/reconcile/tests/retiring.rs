@@ -27,6 +27,28 @@ fn an_unlisted_task_that_ends_is_not_started_again() {
 }
 
 #[test]
+fn a_task_that_ended_while_its_slot_was_anothers_goes_on_when_it_is_its_own_again() {
+    let mut bench = Bench::running(stamp(1, 7));
+    bench.assign(1, desired(1, Some(assigned(stamp(1, 8), PEER)), Order::StopFirst, Vec::new()));
+    bench.engine(exited(task(1, 7, 1), 1));
+    bench.engine(EngineReport::Removed { task: task(1, 7, 1) });
+    assert_eq!(bench.node.tasks(bench.now).count(), 0);
+    let said = bench.assign(1, mine(stamp(1, 7)));
+    assert_eq!(said, ["7.2 assigned @1 attempt 2 in 109 ms"]);
+    assert_eq!(bench.wake().1, ["start 7.2", "7.2 preparing @1"]);
+}
+
+#[test]
+fn a_task_that_was_stopped_does_not_go_on_when_its_slot_names_it_again() {
+    let mut bench = Bench::running(stamp(1, 7));
+    bench.assign(1, desired(1, None, Order::StopFirst, Vec::from([retired(stamp(1, 7), ME)])));
+    bench.engine(exited(task(1, 7, 1), 0));
+    bench.engine(EngineReport::Removed { task: task(1, 7, 1) });
+    assert!(bench.assign(1, mine(stamp(1, 7))).is_empty());
+    assert_eq!(bench.after(Duration::from_secs(100)), ["list"]);
+}
+
+#[test]
 fn a_retired_task_is_stopped_and_removed() {
     let mut bench = Bench::running(stamp(1, 7));
     let command = Retired { reason: RetireReason::Command, ..retired(stamp(1, 7), ME) };
