@@ -138,7 +138,7 @@ fn suffer(world: &mut World, chaos: &Chaos, mut users: Users) {
     }
 }
 
-/// Nothing goes wrong any more: everything is mended, and every agent runs.
+/// Nothing goes wrong any more: everything is mended, every agent runs, and none is paused.
 fn calm(world: &mut World) {
     world.network = Network::default();
     world.heal();
@@ -146,6 +146,8 @@ fn calm(world: &mut World) {
         world.with_engine(host, |engine, _| engine.set_faults(Faults::default()));
         world.start(host);
     }
+    let awake = world.awake();
+    world.until(awake, |_| false);
 }
 
 fn alarming(host: usize, event: &Event) -> Option<String> {

@@ -229,6 +229,11 @@ impl World {
         self.paused[host] = self.paused[host].max(self.now + time);
     }
 
+    /// When the last pause is over: now, if no agent is paused.
+    pub fn awake(&self) -> Time {
+        self.paused.iter().copied().fold(self.now, Time::max)
+    }
+
     /// Something happens to a host's engine.
     pub fn with_engine(&mut self, host: usize, change: impl FnOnce(&mut Engine, Now)) {
         let now = self.hosts[host].now(self.now);
