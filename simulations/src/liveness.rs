@@ -11,6 +11,9 @@ use sleep_wire::{Epoch, NodeId, ServiceId};
 
 use crate::world::{SECOND, Time, World};
 
+/// For how long a leader is not asked for: a voter that has just restarted says nothing for a lease, and if it
+/// has company in that, the holder loses the lease once more although nothing goes wrong any more.
+pub const SETTLING: Time = 5 * SECOND;
 /// By when all agents name one leader, which agrees.
 pub const LEADER_WITHIN: Time = 30 * SECOND;
 /// By when every agent believes that every other answers.
@@ -43,7 +46,8 @@ pub struct Times {
 /// What did not come about.
 pub fn judge(world: &mut World) -> Result<Times, String> {
     let began = world.now;
-    await_none(world, LEADER_WITHIN, leaders)?;
+    world.until(began + SETTLING, |_| false);
+    await_none(world, LEADER_WITHIN - SETTLING, leaders)?;
     let leader = world.now - began;
     await_none(world, SEEN_WITHIN, unseen)?;
     let seen = world.now - began;
