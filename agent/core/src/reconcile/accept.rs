@@ -149,7 +149,10 @@ impl Reconcile {
     }
 
     fn take_up_again(&mut self, slot: SlotKey, place: u8, status: &TaskStatus) {
-        self.tasks.insert(status.task.assignment, Task::recovered(slot, place, status));
+        let Some(epoch) = self.desired(&slot).and_then(|desired| desired.record.as_ref()?.epoch()) else {
+            return;
+        };
+        self.tasks.insert(status.task.assignment, Task::recovered(slot, place, status, epoch));
     }
 
     /// Whoever waits for it to end must learn that there was nothing to end.

@@ -266,10 +266,11 @@ impl Reconcile {
             slots.insert(slot);
             self.slots.entry(slot).or_default().history.recover(place, status);
         }
+        let fence = self.fence();
         for slot in slots {
             let Some(state) = self.slots.get(&slot) else { continue };
             for (place, status) in state.history.newest().filter(|(_, status)| !status.state.is_over()) {
-                let task = Task::recovered(slot, place, status);
+                let task = Task::recovered(slot, place, status, fence);
                 self.tasks.insert(status.task.assignment, task);
             }
         }

@@ -23,7 +23,6 @@ use sleep_wire::task::{Exit, Health, TaskId, TaskLabel, TaskState, TaskStatus};
 use sleep_wire::{Epoch, NodeId, RevisionId, Stamp, WallTime};
 
 use super::desired::{StopCause, is_well};
-use super::epoch_of;
 use super::restart::{End, Past};
 use crate::time::{Instant, Now};
 
@@ -150,13 +149,13 @@ pub(crate) enum Call {
 
 impl Task {
     /// One that this node published and does not hold any more: before its agent restarted, or while its slot
-    /// was another's.
-    pub(crate) fn recovered(slot: SlotKey, place: u8, status: &TaskStatus) -> Self {
+    /// was another's. Under which epoch it was taken up was not published: the given one is not below it.
+    pub(crate) fn recovered(slot: SlotKey, place: u8, status: &TaskStatus, epoch: Epoch) -> Self {
         Self {
             slot,
             assignment: status.task.assignment,
             revision: status.revision,
-            epoch: epoch_of(&status.task.assignment),
+            epoch,
             runtime: None,
             attempt: Attempt::recovered(place, status),
             past: Past::default(),
