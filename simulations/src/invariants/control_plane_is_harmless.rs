@@ -3,7 +3,7 @@
 //! From the moment when an agent dies until it acts again, a container of its host ends only by itself, by
 //! hand, with its engine or host, or because a stop had been asked for before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sleep_wire::task::TaskId;
 
@@ -11,16 +11,13 @@ use super::{Law, Verdict};
 use crate::engine::Ended;
 use crate::world::{Observation, Seen, World};
 
-/// What ran when each agent died.
+/// What had ended when each agent died.
 #[derive(Default)]
 pub struct Harmless {
-    dead: BTreeMap<usize, BTreeMap<TaskId, Before>>,
-}
-
-/// What was known of a task when its agent died.
-struct Before {
-    stops: u32,
-    told: usize,
+    /// How often each task had ended because it was told to.
+    dead: BTreeMap<usize, BTreeMap<TaskId, usize>>,
+    /// What each host's agents have ever asked to be stopped: an engine that hangs does it later.
+    asked: BTreeSet<(usize, TaskId)>,
 }
 
 impl Law for Harmless {
@@ -32,10 +29,8 @@ impl Law for Harmless {
         match &seen.what {
             Seen::Killed => {
                 let tally = world.hosts[seen.host].engine.tally();
-                let before = |(task, tally): (&TaskId, &crate::engine::Tally)| {
-                    (*task, Before { stops: tally.stops, told: told(tally) })
-                };
-                self.dead.insert(seen.host, tally.iter().map(before).collect());
+                let before = tally.iter().map(|(task, tally)| (*task, told(tally))).collect();
+                self.dead.insert(seen.host, before);
                 Ok(())
             }
             Seen::Started => {
@@ -43,13 +38,16 @@ impl Law for Harmless {
                 self.dead.remove(&seen.host);
                 verdict
             }
+            Seen::Stop { task, .. } => {
+                self.asked.insert((seen.host, *task));
+                Ok(())
+            }
             Seen::Command { .. }
             | Seen::CommandTaken { .. }
             | Seen::Reply { .. }
             | Seen::Persist(_)
             | Seen::Synced
-            | Seen::Launch(_)
-            | Seen::Stop { .. } => Ok(()),
+            | Seen::Launch(_) => Ok(()),
         }
     }
 
@@ -62,9 +60,8 @@ impl Harmless {
     fn judge(&self, world: &World, host: usize) -> Verdict {
         let Some(before) = self.dead.get(&host) else { return Ok(()) };
         for (task, tally) in world.hosts[host].engine.tally() {
-            let known = before.get(task);
-            let ended = told(tally) > known.map_or(0, |known| known.told);
-            if ended && known.is_none_or(|known| known.stops == 0) {
+            let ended = told(tally) > before.get(task).copied().unwrap_or(0);
+            if ended && !self.asked.contains(&(host, *task)) {
                 return Err(format!("{task:?} was stopped while its agent was dead"));
             }
         }
