@@ -149,6 +149,9 @@ impl Reconcile {
             }
             return;
         }
+        let owed = |go: &Go| task.past.owed(now.instant, &go.template.restart);
+        let owed = orders.start.as_ref().map_or(Duration::ZERO, owed);
+        let until = until.max(now.instant + owed);
         match orders.start {
             Err(wait) => task.attempt.tell(wait.words()),
             Ok(_) if now.instant < until => self.wake_at(now, until),

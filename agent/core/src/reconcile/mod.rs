@@ -168,7 +168,7 @@ impl Reconcile {
     pub fn handle(&mut self, now: Now, input: ReconcileInput) {
         self.turn += 1;
         match input {
-            ReconcileInput::Recovered(statuses) => self.recover(statuses),
+            ReconcileInput::Recovered(statuses) => self.recover(now, statuses),
             ReconcileInput::Engine(report) => self.report(now, report),
             ReconcileInput::Tick => {
                 if self.wake.is_none_or(|at| now.instant < at) {
@@ -260,7 +260,7 @@ impl Reconcile {
         }
     }
 
-    fn recover(&mut self, statuses: Vec<Recovered>) {
+    fn recover(&mut self, now: Now, statuses: Vec<Recovered>) {
         let mut slots = BTreeSet::new();
         for Recovered { slot, place, status } in statuses {
             slots.insert(slot);
@@ -277,7 +277,7 @@ impl Reconcile {
                     epoch: epoch_of(&status.task.assignment),
                     runtime: None,
                     attempt: Attempt::recovered(place, status),
-                    past: Past::default(),
+                    past: Past::recovered(now, &state.history.attempts(&status.task.assignment)),
                     stop,
                 };
                 self.tasks.insert(status.task.assignment, task);
