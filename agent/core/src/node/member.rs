@@ -202,7 +202,7 @@ impl Member {
         &mut self,
         cx: &mut Context<'_, C>,
         input: Input,
-        purpose: Option<Purpose>,
+        purposes: Vec<Purpose>,
     ) -> bool {
         let lag = cx.now.instant.since(self.last_call);
         self.last_call = cx.now.instant;
@@ -225,7 +225,7 @@ impl Member {
             Input::Command { ticket, command } => self.command(cx, ticket, *command),
             Input::Engine(report) => self.on_report(cx, report),
             Input::Durable { .. } => {
-                if self.on_durable(cx, purpose) {
+                if self.on_durable(cx, purposes) {
                     return true;
                 }
             }

@@ -20,22 +20,24 @@ impl Member {
     pub(super) fn on_durable<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,
-        purpose: Option<Purpose>,
+        purposes: Vec<Purpose>,
     ) -> bool {
-        if let Some(Purpose::State(_) | Purpose::Lease(_) | Purpose::Fence(_)) = purpose {
-            self.outstanding.pop_front();
-        }
-        match purpose {
-            Some(Purpose::State(token)) => self.tell_state(cx, StateInput::Durable { token }),
-            Some(Purpose::Lease(token)) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
-            Some(Purpose::Fence(epoch)) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
-            Some(Purpose::Wiped) => {
-                self.wiped(cx);
-                return true;
+        for purpose in purposes {
+            if let Purpose::State(_) | Purpose::Lease(_) | Purpose::Fence(_) = purpose {
+                self.outstanding.pop_front();
             }
-            Some(Purpose::Joined) => self.join_is_durable(cx),
-            Some(Purpose::OldDisk) => cx.out.push(Output::Restart),
-            Some(Purpose::Boots | Purpose::Nobody) | None => {}
+            match purpose {
+                Purpose::State(token) => self.tell_state(cx, StateInput::Durable { token }),
+                Purpose::Lease(token) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
+                Purpose::Fence(epoch) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
+                Purpose::Wiped => {
+                    self.wiped(cx);
+                    return true;
+                }
+                Purpose::Joined => self.join_is_durable(cx),
+                Purpose::OldDisk => cx.out.push(Output::Restart),
+                Purpose::Boots | Purpose::Nobody => {}
+            }
         }
         false
     }
@@ -44,10 +46,11 @@ impl Member {
     pub(super) fn storage_failed<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,
-        purpose: Option<Purpose>,
+        purposes: &[Purpose],
         message: &str,
     ) {
-        let token = if let Some(Purpose::Lease(token)) = purpose { token } else { 0 };
+        let of_lease = |purpose: &Purpose| if let Purpose::Lease(token) = purpose { Some(*token) } else { None };
+        let token = purposes.iter().find_map(of_lease).unwrap_or(0);
         self.lease.handle(cx.now.instant, LeaseInput::DurableFailed { token });
         self.drain_lease(cx);
         for (ticket, _) in core::mem::take(&mut self.waiters).into_values() {
