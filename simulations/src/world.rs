@@ -415,7 +415,8 @@ impl World {
                         let container = container.clone();
                         self.saw(host, || Seen::Stop { task: *task, container });
                     }
-                    EngineAction::Remove { .. } | EngineAction::List { .. } => {}
+                    EngineAction::Cancel { .. } | EngineAction::Remove { .. } | EngineAction::List { .. } => {
+                    }
                 }
                 let now = self.hosts[host].now(self.now);
                 self.hosts[host].engine.apply(now, action);

@@ -100,9 +100,10 @@ impl Reconcile {
         if task.is_over() {
             return;
         }
+        let anew = task.stop.is_none();
         task.stop = task.stop.or(orders.stop);
         let Some(cause) = task.stop else { return };
-        let runtime = task.runtime;
+        let (runtime, id) = (task.runtime, task.id());
         let mut doubts = false;
         match task.attempt.step {
             Step::Waiting { tries, .. } if task.attempt.unsure => {
@@ -125,6 +126,9 @@ impl Reconcile {
         }
         if doubts {
             self.want_list(runtime, now.instant);
+        }
+        if let Some(runtime) = runtime.filter(|_| anew && self.starting.contains_key(&id)) {
+            self.emit(EngineAction::Cancel { runtime, task: id });
         }
     }
 

@@ -312,12 +312,12 @@ impl Attempt {
         }
     }
 
-    /// Whether a status that was published says what there is to say, its task left aside.
     /// Whether only a list can tell how it stands.
     pub(crate) const fn is_doubtful(&self) -> bool {
         matches!(self.step, Step::Doubtful { .. })
     }
 
+    /// Whether a status that was published says what there is to say, its task left aside.
     pub(crate) fn is_told_by(&self, status: &TaskStatus) -> bool {
         status.state == self.state
             && status.health == self.health
