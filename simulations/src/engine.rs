@@ -57,6 +57,8 @@ pub struct Engine {
     attached: bool,
     /// Counts the agent's lives: an answer to an earlier one is heard by nobody.
     life: u64,
+    /// Starts that are given up as soon as the call under way is answered.
+    given_up: BTreeSet<TaskId>,
     /// Stops that wait for a container's end.
     stopping: BTreeMap<String, Halt>,
     hung_until: Instant,
@@ -108,6 +110,7 @@ impl Engine {
             sequence: 0,
             attached: false,
             life: 0,
+            given_up: BTreeSet::new(),
             stopping: BTreeMap::new(),
             hung_until: Instant::default(),
             down_until: Instant::default(),
@@ -142,6 +145,7 @@ impl Engine {
         }
         match action {
             EngineAction::Start(launch) => self.begin_start(now.instant, launch),
+            EngineAction::Cancel { runtime: _, task } => self.cancel(now.instant, task),
             EngineAction::Stop { runtime: _, task, container, signal: _, grace_ms } => {
                 self.begin_stop(now.instant, task, container, Duration::from_millis(grace_ms));
             }
@@ -314,6 +318,8 @@ impl Engine {
     fn unanswered(&mut self, now: Instant, action: &EngineAction) -> Option<EngineError> {
         let call = match action {
             EngineAction::Start(_) => "start",
+            // No call of the engine: its driver hears it.
+            EngineAction::Cancel { .. } => return None,
             EngineAction::Stop { .. } => "stop",
             EngineAction::Remove { .. } => "remove",
             EngineAction::List { .. } => "list",
@@ -340,6 +346,7 @@ impl Engine {
                 }
                 EngineReport::StartFailed { task, error }
             }
+            EngineAction::Cancel { .. } => return,
             EngineAction::Stop { task, container, .. } => {
                 if done_all_the_same {
                     self.kill(woken, task, &container, Ears::Quick);

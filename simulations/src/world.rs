@@ -129,6 +129,8 @@ pub struct World {
     links: BTreeMap<(usize, usize), network::Link>,
     /// Pairs of agents, by host and life, between whom a connection stands.
     connected: BTreeSet<(usize, u64, usize, u64)>,
+    /// Whom each host's agents have expelled: no connection between them carries anything.
+    expelled: BTreeSet<(NodeId, NodeId)>,
     /// Directions in which nothing arrives.
     cut: BTreeMap<(usize, usize), Time>,
     disks: Vec<Stream>,
@@ -161,6 +163,7 @@ impl World {
             places: BTreeMap::new(),
             links: BTreeMap::new(),
             connected: BTreeSet::new(),
+            expelled: BTreeSet::new(),
             cut: BTreeMap::new(),
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
             keys: Stream::new(seed, "keys", 0),
@@ -304,7 +307,8 @@ impl World {
         let alive = |life: u64| self.hosts[host].life == life && self.hosts[host].node.is_some();
         match due {
             Due::Frame { from, datagram, bytes, life } => {
-                if alive(life) {
+                // What is on its way when a connection is closed does not arrive.
+                if alive(life) && !self.is_expelled(from, self.hosts[host].id) {
                     self.trace.add(self.now, host, &bytes);
                     self.input(
                         host,
@@ -416,7 +420,8 @@ impl World {
                         let container = container.clone();
                         self.saw(host, || Seen::Stop { task: *task, container });
                     }
-                    EngineAction::Remove { .. } | EngineAction::List { .. } => {}
+                    EngineAction::Cancel { .. } | EngineAction::Remove { .. } | EngineAction::List { .. } => {
+                    }
                 }
                 let now = self.hosts[host].now(self.now);
                 self.hosts[host].engine.apply(now, action);
@@ -443,10 +448,10 @@ impl World {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);
             }
-            Output::Introduce { .. }
-            | Output::Expel { .. }
-            | Output::Operator { .. }
-            | Output::KeepConnected { .. } => {}
+            Output::Expel { peer } => {
+                self.expelled.insert((self.hosts[host].id, peer));
+            }
+            Output::Introduce { .. } | Output::Operator { .. } | Output::KeepConnected { .. } => {}
         }
     }
 

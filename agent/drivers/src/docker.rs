@@ -36,6 +36,7 @@ use sleep_wire::engine::{EngineAction, EngineError, EngineReport};
 use sleep_wire::task::{Exit, TaskId, TaskLabel};
 use sleep_wire::{ClusterId, NodeId};
 use tokio::sync::mpsc;
+use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::task::AbortHandle;
 
 use crate::Options;
@@ -61,6 +62,8 @@ struct Inner {
     reports: mpsc::Sender<EngineReport>,
     book: Mutex<Book>,
     pulling: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Starts under way, and how to give each of them up.
+    starting: Mutex<BTreeMap<TaskId, Sender<bool>>>,
 }
 
 impl Docker {
@@ -75,6 +78,7 @@ impl Docker {
             reports,
             book: Mutex::default(),
             pulling: Mutex::default(),
+            starting: Mutex::default(),
         });
         let watch = tokio::spawn(watch::watch(inner.clone())).abort_handle();
         Self { inner, watch }
@@ -88,19 +92,25 @@ impl Docker {
     /// Begins to carry out an action. Must be called within a tokio runtime.
     pub fn act(&self, action: EngineAction) {
         let inner = self.inner.clone();
-        tokio::spawn(async move {
-            match action {
-                EngineAction::Start(launch) => start::start(&inner, *launch).await,
-                EngineAction::Stop { runtime: _, task, container, signal, grace_ms } => {
-                    let grace = Duration::from_millis(grace_ms);
-                    stop::stop(&inner, stop::Order { task, container, signal, grace }).await;
-                }
-                EngineAction::Remove { runtime: _, task, container } => {
-                    stop::remove(&inner, task, container).await;
-                }
-                EngineAction::List { runtime: _ } => list::list(&inner).await,
+        match action {
+            EngineAction::Start(launch) => {
+                // Noted before anything of it is done: whoever gives it up right after finds it.
+                let given_up = inner.begin(launch.label.task);
+                drop(tokio::spawn(async move { start::start(&inner, *launch, given_up).await }));
             }
-        });
+            EngineAction::Cancel { runtime: _, task } => inner.give_up(task),
+            EngineAction::Stop { runtime: _, task, container, signal, grace_ms } => {
+                let grace = Duration::from_millis(grace_ms);
+                let order = stop::Order { task, container, signal, grace };
+                drop(tokio::spawn(async move { stop::stop(&inner, order).await }));
+            }
+            EngineAction::Remove { runtime: _, task, container } => {
+                drop(tokio::spawn(async move { stop::remove(&inner, task, container).await }));
+            }
+            EngineAction::List { runtime: _ } => {
+                drop(tokio::spawn(async move { list::list(&inner).await }));
+            }
+        }
     }
 
     /// The output of a task's container.
@@ -130,6 +140,23 @@ impl Inner {
 
     fn cluster(&self) -> Option<ClusterId> {
         *self.cluster.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn starts(&self) -> MutexGuard<'_, BTreeMap<TaskId, Sender<bool>>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A start begins; what it gets says when it is to be given up.
+    fn begin(&self, task: TaskId) -> Receiver<bool> {
+        let (sender, receiver) = channel(false);
+        self.starts().insert(task, sender);
+        receiver
+    }
+
+    fn give_up(&self, task: TaskId) {
+        if let Some(start) = self.starts().get(&task) {
+            start.send_replace(true);
+        }
     }
 
     /// What those who want the same image wait for, while one of them fetches it.

@@ -153,7 +153,8 @@ impl Drivers {
     pub fn act(&self, action: EngineAction) {
         let runtime = match &action {
             EngineAction::Start(launch) => launch.template.runtime,
-            EngineAction::Stop { runtime, .. }
+            EngineAction::Cancel { runtime, .. }
+            | EngineAction::Stop { runtime, .. }
             | EngineAction::Remove { runtime, .. }
             | EngineAction::List { runtime } => *runtime,
         };
@@ -161,10 +162,11 @@ impl Drivers {
             (Runtime::Docker, Some(docker), _) => docker.act(action),
             (Runtime::Process, _, Some(process)) => process.act(action),
             (Runtime::Docker, None, _) | (Runtime::Process, _, None) => {
+                let Some(report) = absent(action) else { return };
                 let reports = self.reports.clone();
                 tokio::spawn(async move {
                     // Nobody listens any more: the agent is going.
-                    let _closed = reports.send(absent(action)).await;
+                    let _closed = reports.send(report).await;
                 });
             }
         }
@@ -193,13 +195,14 @@ fn no_such_runtime() -> EngineError {
     EngineError::Unreachable { message: "this node does not offer that runtime".to_owned() }
 }
 
-/// The answer to an action for a runtime that is not here.
-fn absent(action: EngineAction) -> EngineReport {
+/// The answer to an action for a runtime that is not here, if it is one that is answered.
+fn absent(action: EngineAction) -> Option<EngineReport> {
     let error = no_such_runtime();
-    match action {
+    Some(match action {
+        EngineAction::Cancel { .. } => return None,
         EngineAction::Start(launch) => EngineReport::StartFailed { task: launch.label.task, error },
         EngineAction::Stop { task, .. } => EngineReport::StopFailed { task, error },
         EngineAction::Remove { task, .. } => EngineReport::RemoveFailed { task, error },
         EngineAction::List { runtime } => EngineReport::ListFailed { runtime, error },
-    }
+    })
 }

@@ -104,6 +104,8 @@ impl Process {
         tokio::spawn(async move {
             match action {
                 EngineAction::Start(launch) => start::start(&inner, *launch).await,
+                // A process is spawned at once: there is nothing that could be given up on the way.
+                EngineAction::Cancel { .. } => {}
                 EngineAction::Stop { runtime: _, task, container, signal, grace_ms } => {
                     let grace = Duration::from_millis(grace_ms);
                     stop::stop(&inner, task, container, &signal, grace).await;

@@ -21,7 +21,6 @@ use tokio::sync::mpsc;
 const ID: &str = "74b6994aee3f743a216761ddafc24f6bc20fd5a4018864d766c45eb737d5b7b2";
 
 fn driver(fake: &Fake) -> (Docker, Reports) {
-    let (sender, reports) = mpsc::channel(64);
     let short = Duration::from_millis(300);
     let deadlines = Deadlines {
         look: short,
@@ -31,6 +30,16 @@ fn driver(fake: &Fake) -> (Docker, Reports) {
         kill: short,
         ..Deadlines::default()
     };
+    driver_with(fake, deadlines)
+}
+
+/// One that waits long enough for a test never to see a deadline.
+fn patient(fake: &Fake) -> (Docker, Reports) {
+    driver_with(fake, Deadlines::default())
+}
+
+fn driver_with(fake: &Fake, deadlines: Deadlines) -> (Docker, Reports) {
+    let (sender, reports) = mpsc::channel(64);
     let options = Options {
         cluster: Some(CLUSTER),
         node: NODE,
@@ -175,6 +184,30 @@ async fn a_pull_lives_as_long_as_it_moves() {
         assert_eq!(reports.next().await, EngineReport::Progress { task, step: StartStep::Pulling });
         assert_eq!(reports.next().await, EngineReport::StartFailed { task, error: expected });
     }
+}
+
+/// Nothing is created and nothing started; the engine that fetches sees its client go.
+#[tokio::test]
+async fn a_start_that_waits_for_its_image_is_given_up_when_it_is_told_to() {
+    let fake = Fake::start(|asked| {
+        connects(asked).unwrap_or_else(|| match asked.split('?').next().unwrap_or_default() {
+            "GET /images/box:1/json" => Says(404, r#"{"message":"No such image: box:1"}"#.to_owned()),
+            "POST /images/create" => Hangs(String::new()),
+            other => panic!("{other}"),
+        })
+    });
+    let (docker, mut reports) = patient(&fake);
+    reports.well().await;
+    let task = start(&docker, 1);
+    assert_eq!(reports.next().await, EngineReport::Progress { task, step: StartStep::Pulling });
+    let runtime = Runtime::Docker;
+    docker.act(EngineAction::Cancel { runtime, task });
+    let given_up = EngineReport::StartFailed { task, error: EngineError::Cancelled };
+    assert_eq!(reports.next().await, given_up);
+    // It may be given up before anything of it was done.
+    let task = start(&docker, 2);
+    docker.act(EngineAction::Cancel { runtime, task });
+    assert_eq!(reports.next().await, EngineReport::StartFailed { task, error: EngineError::Cancelled });
 }
 
 #[tokio::test]

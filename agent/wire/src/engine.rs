@@ -17,6 +17,15 @@ pub enum EngineAction {
     /// A start whose answer was lost is asked for again under the same task: what exists of that very task is
     /// not made twice, but started if it never ran, and reported as it is if it runs.
     Start(alloc::boxed::Box<Launch>),
+    /// Give up a start that is under way, if it has not come to starting yet: then it is answered with
+    /// [`EngineError::Cancelled`]. One that is further, or that nobody is at work on, is none the wiser:
+    /// there is no answer, and what runs is stopped like everything else.
+    Cancel {
+        /// Which runtime was asked to start it.
+        runtime: Runtime,
+        /// Which task.
+        task: TaskId,
+    },
     /// Ask a task to stop, wait out its grace, kill it. Where the kernel shows that the first process can
     /// never receive the signal, waiting is pointless: it is killed at once, and the report says so.
     Stop {
@@ -235,6 +244,8 @@ pub enum EngineError {
     },
     /// The engine has no such container.
     NoSuchContainer,
+    /// It was given up, as was asked.
+    Cancelled,
     /// The command cannot be run: not found, not executable.
     BadCommand {
         /// In the engine's words.

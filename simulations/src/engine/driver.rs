@@ -49,12 +49,37 @@ fn other(message: &str) -> EngineError {
 impl Engine {
     pub(super) fn begin_start(&mut self, now: Instant, launch: Box<Launch>) {
         let task = launch.label.task;
+        self.given_up.remove(&task);
         if self.images.contains(&launch.template.image) || launch.template.runtime == Runtime::Process {
             return self.push(now, Moment::Step(self.life, Step::Fetched(launch)));
         }
         self.tell(now, self.life, EngineReport::Progress { task, step: StartStep::Pulling });
         let at = self.later(now, self.paces.pull_ms);
         self.push(at, Moment::Step(self.life, Step::Fetched(launch)));
+    }
+
+    /// The driver gives up a start that has not come to starting: at once while it waits for the image,
+    /// after the answer while the engine creates.
+    pub(super) fn cancel(&mut self, now: Instant, task: TaskId) {
+        let life = self.life;
+        let of_it =
+            |moment: &Moment| matches!(moment, Moment::Step(of, step) if *of == life && step.task() == task);
+        let found = self.queue.iter().find(|(_, moment)| of_it(moment));
+        let Some((at, moment)) = found.map(|(at, moment)| (*at, moment.clone())) else { return };
+        match moment {
+            Moment::Step(_, Step::Fetched(_)) => {
+                self.queue.remove(&at);
+                self.tell(now, life, EngineReport::StartFailed { task, error: EngineError::Cancelled });
+            }
+            Moment::Step(_, Step::Create(_)) => drop(self.given_up.insert(task)),
+            // It is starting: whoever asked hears that it runs.
+            Moment::Step(_, Step::Run(..))
+            | Moment::Tell(..)
+            | Moment::End { .. }
+            | Moment::Remove(..)
+            | Moment::List(..)
+            | Moment::Look(_) => {}
+        }
     }
 
     /// A step of a start by the driver of that life. Of one that is no more, only what it had sent has an
@@ -114,7 +139,9 @@ impl Engine {
         }
         let created = StartStep::Created { container: name.clone() };
         self.tell(at, life, EngineReport::Progress { task, step: created });
-        if life == self.life {
+        if life == self.life && self.given_up.remove(&task) {
+            self.tell(at, life, EngineReport::StartFailed { task, error: EngineError::Cancelled });
+        } else if life == self.life {
             let at = self.later(at, self.paces.start_ms);
             self.push(at, Moment::Step(life, Step::Run(launch, name)));
         }

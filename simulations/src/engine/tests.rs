@@ -420,3 +420,26 @@ fn one_task_a_slot_runs_when_the_faults_stop_and_a_seed_is_a_run() {
         }
     }
 }
+
+/// A start that is given up while its image is fetched makes nothing; while its container is created, it
+/// leaves it unstarted; and once it starts, it runs.
+#[test]
+fn a_start_is_given_up_until_the_engine_is_asked_to_start_it() {
+    let paces = Paces::default();
+    let made = |after_ms: u64| {
+        let mut engine = Engine::new(1, ME, [Runtime::Docker]);
+        engine.set_cluster(Some(CLUSTER));
+        engine.apply(now(0), launch(7));
+        while engine.poll(now(after_ms)).is_some() {}
+        engine.apply(now(after_ms), EngineAction::Cancel { runtime: Runtime::Docker, task: task(7, 1) });
+        let mut cancelled = false;
+        while let Some(report) = engine.poll(now(600_000)) {
+            let error = EngineError::Cancelled;
+            cancelled |= report == EngineReport::StartFailed { task: task(7, 1), error };
+        }
+        (cancelled, engine.containers().count(), engine.running().count())
+    };
+    assert_eq!(made(u64::from(paces.pull_ms.0) - 1), (true, 0, 0));
+    let outcomes: BTreeSet<(bool, usize, usize)> = (0..4_000).step_by(10).map(made).collect();
+    assert_eq!(outcomes, BTreeSet::from([(true, 0, 0), (true, 1, 0), (false, 1, 1)]));
+}

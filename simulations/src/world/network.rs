@@ -65,6 +65,11 @@ impl World {
         self.cut.contains_key(&(from, to))
     }
 
+    /// Whether one of two agents has closed its door on the other.
+    pub(super) fn is_expelled(&self, one: NodeId, other: NodeId) -> bool {
+        self.expelled.contains(&(one, other)) || self.expelled.contains(&(other, one))
+    }
+
     fn link(&mut self, from: usize, to: usize) -> &mut Link {
         let seed = self.seed;
         let stream = |purpose| Stream::new(seed, purpose, ((from as u64) << 32) | to as u64);
@@ -92,7 +97,7 @@ impl World {
         let Some(place) = self.places.get(&to).copied() else { return };
         let (life, to_life) = (self.hosts[from].life, self.hosts[place].life);
         let there = self.hosts[place].node.is_some() && self.hosts[place].id == to;
-        if !there || self.is_cut(from, place) {
+        if !there || self.is_cut(from, place) || self.is_expelled(self.hosts[from].id, to) {
             return;
         }
         let mut delay = self.delay(from, place);

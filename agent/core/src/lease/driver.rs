@@ -202,14 +202,16 @@ impl Lease {
         if self.holding(now).is_none() {
             return;
         }
-        if self.is_departing() && self.has_heir() {
+        let departing = self.is_departing();
+        if departing && self.has_heir() && (self.is_alone() || self.protocol.is_settled(now)) {
             return self.protocol.release(now, Ending::HandedOver);
         }
         let roll = self.roll(now);
         let proposed =
             self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
         let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
-        if self.renew_at.is_some_and(|at| now >= at) || self.protocol.wants_renewal(now, wants_change) {
+        let early = self.protocol.wants_renewal(now, wants_change || departing);
+        if early || self.renew_at.is_some_and(|at| now >= at) {
             self.renew_at = Some(now + lease(self.times()) / 3);
             self.protocol.renew(now);
         }

@@ -235,6 +235,8 @@ impl VoterState {
         if self.rules.hold(Rule::EndedStaysEnded) {
             self.released = self.released.max(epoch);
         }
+        // It was to be silent beside the lease that gave it its seat, and no other: there is none any more.
+        self.added = self.added.filter(|added| added.by != epoch);
     }
 
     /// Whether a config may be installed, or has been. Another T is refused: a live grant would outlast it.
@@ -280,6 +282,12 @@ impl VoterState {
     #[cfg(test)]
     pub(super) fn granted(&self) -> Option<Epoch> {
         self.grant.map(|grant| grant.epoch)
+    }
+
+    /// The epoch that gave it its seat, while it is silent beside it.
+    #[cfg(test)]
+    pub(super) fn added_by(&self) -> Option<Epoch> {
+        self.added.map(|added| added.by)
     }
 
     /// As it will be when its clock has gone on for so long: what is over is over, however long ago.

@@ -31,15 +31,25 @@ impl Member {
         }
         let gone = self.sightings.newly_removed(&removed);
         for peer in &gone {
-            cx.out.push(Output::Expel { peer: *peer });
+            self.sightings.part(cx.now.instant, *peer);
             cx.out.event(Event::NodeGone { node: *peer });
         }
+        self.part_with_the_removed(cx);
         let added = self.sightings.newly_admitted(&members);
         self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
         self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
         self.tell_electorate(cx);
         if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
             self.was_removed(cx);
+        }
+    }
+
+    /// Ends the connections of removed members: at once where the key may be in other hands.
+    pub(super) fn part_with_the_removed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let removed = |node| self.trust.standing(node).and_then(|standing| standing.removed);
+        let stolen = |node| removed(node).is_some_and(|removed| removed.compromised);
+        for peer in self.sightings.parted(cx.now.instant, stolen) {
+            cx.out.push(Output::Expel { peer });
         }
     }
 

@@ -45,12 +45,16 @@ pub(crate) enum Purpose {
 #[derive(Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Output>,
-    writes: BTreeMap<WriteToken, Purpose>,
+    /// For whom each write under way is, in the order of asking.
+    writes: BTreeMap<WriteToken, Vec<Purpose>>,
     last_write: u64,
+    /// Where in the queue the write of the present input stands.
+    open: Option<usize>,
 }
 
 impl Outbox {
     pub(crate) fn next(&mut self) -> Option<Output> {
+        self.open = None;
         self.queue.pop_front()
     }
 
@@ -70,16 +74,28 @@ impl Outbox {
         self.push(Output::Reply { ticket, reply: Err(refusal) });
     }
 
-    pub(crate) fn persist(&mut self, purpose: Purpose, writes: Vec<Write>) {
+    /// Asks for something to be made durable. What one input caused is one write, all or none of it: whoever
+    /// dies on the way comes back to a disk on which the input has happened, or has not.
+    pub(crate) fn persist(&mut self, purpose: Purpose, more: Vec<Write>) {
+        let wipes = purpose == Purpose::Wiped;
+        if let Some(Output::Persist { token, writes }) =
+            self.open.filter(|_| !wipes).and_then(|at| self.queue.get_mut(at))
+        {
+            writes.extend(more);
+            self.writes.entry(*token).or_default().push(purpose);
+            return;
+        }
         self.last_write += 1;
         let token = WriteToken(self.last_write);
-        self.writes.insert(token, purpose);
-        self.push(Output::Persist { token, writes });
+        self.writes.insert(token, Vec::from([purpose]));
+        // Nothing is written together with what empties the disk.
+        self.open = (!wipes).then_some(self.queue.len());
+        self.push(Output::Persist { token, writes: more });
     }
 
     /// For whom a write was that has come back.
-    pub(crate) fn written(&mut self, token: WriteToken) -> Option<Purpose> {
-        self.writes.remove(&token)
+    pub(crate) fn written(&mut self, token: WriteToken) -> Vec<Purpose> {
+        self.writes.remove(&token).unwrap_or_default()
     }
 }
 
@@ -96,5 +112,48 @@ impl<C: Crypto> Context<'_, C> {
         } else {
             Output::Message { to, lane, bytes }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sleep_wire::durable::Cell;
+
+    use super::*;
+
+    fn put(value: u8) -> Write {
+        Write::PutCell { cell: Cell::Fence, value: Vec::from([value]) }
+    }
+
+    fn drained(out: &mut Outbox) -> Vec<(WriteToken, Vec<Write>)> {
+        let persist = |output| match output {
+            Output::Persist { token, writes } => Some((token, writes)),
+            _other => None,
+        };
+        core::iter::from_fn(|| out.next()).filter_map(persist).collect()
+    }
+
+    #[test]
+    fn what_one_input_caused_is_one_write_in_the_order_of_asking() {
+        let mut out = Outbox::default();
+        out.persist(Purpose::State(1), Vec::from([put(1)]));
+        out.push(Output::Restart);
+        out.persist(Purpose::Lease(2), Vec::from([put(2), put(3)]));
+        assert_eq!(drained(&mut out), [(WriteToken(1), Vec::from([put(1), put(2), put(3)]))]);
+        out.persist(Purpose::State(3), Vec::from([put(4)]));
+        assert_eq!(drained(&mut out), [(WriteToken(2), Vec::from([put(4)]))]);
+        assert_eq!(out.written(WriteToken(1)), [Purpose::State(1), Purpose::Lease(2)]);
+        assert_eq!(out.written(WriteToken(2)), [Purpose::State(3)]);
+        assert_eq!(out.written(WriteToken(2)), []);
+    }
+
+    #[test]
+    fn nothing_is_written_together_with_what_empties_the_disk() {
+        let mut out = Outbox::default();
+        out.persist(Purpose::State(1), Vec::from([put(1)]));
+        out.persist(Purpose::Wiped, Vec::from([Write::Wipe]));
+        out.persist(Purpose::Nobody, Vec::from([put(2)]));
+        let writes: Vec<_> = drained(&mut out).into_iter().map(|(_, writes)| writes).collect();
+        assert_eq!(writes, [Vec::from([put(1)]), Vec::from([Write::Wipe]), Vec::from([put(2)])]);
     }
 }

@@ -72,8 +72,41 @@ impl Member {
             return;
         }
         self.fed.insert(slot);
+        match self.delay_over_at(cx.now.instant, cx.me, slot) {
+            Some(at) => drop(self.delays.insert(slot, at)),
+            None => drop(self.delays.remove(&slot)),
+        }
         let desired = self.desired(cx.now.instant, cx.me, slot);
         self.reconcile.set_assignment(cx.now, slot, desired);
+    }
+
+    /// Nodes that are down are given up after a while, and nothing but time says so: those slots are looked
+    /// at again.
+    pub(super) fn feed_delayed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let now = cx.now.instant;
+        let due: Vec<SlotKey> =
+            self.delays.iter().filter(|(_, at)| **at <= now).map(|(slot, _)| *slot).collect();
+        for slot in due {
+            self.feed(cx, slot);
+        }
+    }
+
+    /// When the first of the other nodes that a slot's record names is given up, if one is down that is not
+    /// yet.
+    fn delay_over_at(&self, now: Instant, me: NodeId, slot: SlotKey) -> Option<Instant> {
+        let (_, record) = self.slot_record(slot)?;
+        let current = record.current.iter().map(|current| current.node);
+        let others = current.chain(record.retire.iter().map(|retired| retired.node));
+        let delay = self.reschedule_delay(slot.service);
+        let over = |node: NodeId| self.down_since(node).map(|since| since + delay);
+        others.filter(|node| *node != me).filter_map(over).filter(|at| *at > now).min()
+    }
+
+    /// How long a service's tasks are left to a node that is down.
+    fn reschedule_delay(&self, service: ServiceId) -> Duration {
+        self.state.service(service).map_or(Duration::ZERO, |service| {
+            Duration::from_millis(service.current.spec.partition.reschedule_delay_ms)
+        })
     }
 
     fn desired(&self, now: Instant, me: NodeId, slot: SlotKey) -> Option<Desired> {
@@ -117,9 +150,7 @@ impl Member {
             .tasks_at(node, slot)
             .filter(|task| task.status.task.assignment == assignment)
             .max_by_key(|task| task.status.task.attempt);
-        let delay = self.state.service(slot.service).map_or(Duration::ZERO, |service| {
-            Duration::from_millis(service.current.spec.partition.reschedule_delay_ms)
-        });
+        let delay = self.reschedule_delay(slot.service);
         let removed = self.trust.standing(node).is_none_or(|standing| standing.removed.is_some());
         PeerTask {
             assignment,

@@ -49,6 +49,8 @@ pub(crate) struct Member {
     pub(super) facts: NodeFacts,
     /// Slots that the reconcile room was told of.
     pub(super) fed: BTreeSet<SlotKey>,
+    /// Slots of which something waits for a node that is down, and when that node is given up.
+    pub(super) delays: BTreeMap<SlotKey, crate::Instant>,
     /// Who waits for this node's membership to be durable.
     pub(super) joined: Option<(Ticket, Reply)>,
     /// Counts this boot's observed records.
@@ -137,6 +139,7 @@ impl Member {
             sightings: Sightings::default(),
             facts: home.facts.clone(),
             fed: BTreeSet::new(),
+            delays: BTreeMap::new(),
             joined: None,
             sequence: 0,
             waiters: BTreeMap::new(),
@@ -202,7 +205,7 @@ impl Member {
         &mut self,
         cx: &mut Context<'_, C>,
         input: Input,
-        purpose: Option<Purpose>,
+        purposes: Vec<Purpose>,
     ) -> bool {
         let lag = cx.now.instant.since(self.last_call);
         self.last_call = cx.now.instant;
@@ -225,7 +228,7 @@ impl Member {
             Input::Command { ticket, command } => self.command(cx, ticket, *command),
             Input::Engine(report) => self.on_report(cx, report),
             Input::Durable { .. } => {
-                if self.on_durable(cx, purpose) {
+                if self.on_durable(cx, purposes) {
                     return true;
                 }
             }
@@ -257,6 +260,7 @@ impl Member {
         }
         self.lease.handle(now.instant, LeaseInput::Tick);
         self.tell_state(cx, StateInput::Tick);
+        self.feed_delayed(cx);
         self.reconcile.handle(now, ReconcileInput::Tick);
         self.desk_tick(cx);
     }
@@ -313,6 +317,7 @@ impl Member {
             self.reconcile.next_wake(),
             self.desk.next_wake(),
             self.sightings.next_wake(),
+            self.delays.values().min().copied(),
             self.stalls_at()
                 .filter(|_| self.lease.holding(self.last_call).is_some())
                 .filter(|at| *at > self.last_call),

@@ -132,19 +132,19 @@ impl<C: Crypto> Node<C> {
     /// Takes note of what happened. Outputs are drained before the next call.
     pub fn handle(&mut self, now: Now, input: Input) {
         let mut cx = Context { now, crypto: &self.crypto, out: &mut self.out, boot: self.boot, me: self.me };
-        let purpose = match &input {
+        let purposes = match &input {
             Input::Durable { token, .. } => cx.out.written(*token),
-            _ => None,
+            _ => Vec::new(),
         };
         if let Input::Durable { outcome: Err(message), .. } = &input {
             cx.out.event(Event::Alarm(Alarm::Storage(message.clone())));
             if let Phase::Member(member) = &mut self.phase {
-                member.storage_failed(&mut cx, purpose, message);
+                member.storage_failed(&mut cx, &purposes, message);
             }
             self.phase = Phase::Broken(message.clone());
             return;
         }
-        if let (Phase::Starting { .. }, Some(Purpose::Boots)) = (&self.phase, &purpose) {
+        if matches!(&self.phase, Phase::Starting { .. }) && purposes.contains(&Purpose::Boots) {
             return self.start(now);
         }
         let next = match &mut self.phase {
@@ -164,7 +164,7 @@ impl<C: Crypto> Node<C> {
             }
             Phase::Alone => door::alone(&mut cx, &mut self.home, input),
             Phase::Asking(asking) => asking.handle(&mut cx, &mut self.home, input),
-            Phase::Member(member) => member.handle(&mut cx, input, purpose).then_some(Next::Alone),
+            Phase::Member(member) => member.handle(&mut cx, input, purposes).then_some(Next::Alone),
         };
         match next {
             Some(Next::Alone) => self.phase = Phase::Alone,

@@ -246,6 +246,7 @@ impl Member {
 
     pub(super) fn desk_tick<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         self.sightings.tick(cx.now.instant);
+        self.part_with_the_removed(cx);
         self.ask_about_the_down(cx);
     }
 

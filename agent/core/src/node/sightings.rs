@@ -11,11 +11,16 @@ use sleep_wire::slot::Slot;
 use sleep_wire::task::{Health, TaskId, TaskState};
 use sleep_wire::{NodeId, Stamp};
 
+use super::earlier;
 use crate::state::State;
 use crate::time::Instant;
 
 /// How long a task must have run before it counts as settled.
 pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the connection to a removed member stays: what it asked as a member is still answered, and it
+/// hears of its removal itself.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// First sights of states, not of records: a record that says the same again is no news.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(crate) struct Sightings {
     nodes: BTreeMap<NodeId, NodeSight>,
     told: BTreeMap<NodeId, Vec<Address>>,
     removed: BTreeSet<NodeId>,
+    /// Removed members to which the connection still stands, and until when.
+    parting: BTreeMap<NodeId, Instant>,
     members: BTreeSet<NodeId>,
     answering: BTreeMap<NodeId, Instant>,
     /// When a task that runs becomes a settled one.
@@ -148,6 +155,19 @@ impl Sightings {
         new
     }
 
+    /// A member was removed: its connection is to end soon.
+    pub(super) fn part(&mut self, now: Instant, node: NodeId) {
+        self.parting.insert(node, now + FAREWELL);
+    }
+
+    /// Removed members whose connections are to end now: those whose time is up, or whom `at_once` names.
+    pub(super) fn parted(&mut self, now: Instant, at_once: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let due = |(node, until): (&NodeId, &Instant)| (now >= *until || at_once(*node)).then_some(*node);
+        let due: Vec<NodeId> = self.parting.iter().filter_map(due).collect();
+        self.parting.retain(|node, _| !due.contains(node));
+        due
+    }
+
     /// Since when each of the live members has answered: a suspicion that was refuted is no gap.
     pub(super) fn answering(
         &mut self,
@@ -173,6 +193,6 @@ impl Sightings {
     }
 
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        self.settling.first().copied()
+        earlier(self.settling.first().copied(), self.parting.values().min().copied())
     }
 }

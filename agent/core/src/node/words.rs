@@ -16,6 +16,7 @@ pub(super) fn engine_error(error: &EngineError) -> String {
         | EngineError::BadCommand { message }
         | EngineError::Other { message } => message.clone(),
         EngineError::NameTaken { name } => format!("the name `{name}` is taken"),
+        EngineError::Cancelled => "it gave up, as it was asked".to_owned(),
         EngineError::NoSuchContainer => "it has no such container".to_owned(),
     }
 }

@@ -17,25 +17,23 @@ use crate::reconcile::{ReconcileInput, RuntimeHealth};
 use crate::state::{BODY_VERSION, Draft, StateInput, StateOutput};
 
 impl Member {
-    pub(super) fn on_durable<C: Crypto>(
-        &mut self,
-        cx: &mut Context<'_, C>,
-        purpose: Option<Purpose>,
-    ) -> bool {
-        if let Some(Purpose::State(_) | Purpose::Lease(_) | Purpose::Fence(_)) = purpose {
-            self.outstanding.pop_front();
-        }
-        match purpose {
-            Some(Purpose::State(token)) => self.tell_state(cx, StateInput::Durable { token }),
-            Some(Purpose::Lease(token)) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
-            Some(Purpose::Fence(epoch)) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
-            Some(Purpose::Wiped) => {
-                self.wiped(cx);
-                return true;
+    pub(super) fn on_durable<C: Crypto>(&mut self, cx: &mut Context<'_, C>, purposes: Vec<Purpose>) -> bool {
+        for purpose in purposes {
+            if let Purpose::State(_) | Purpose::Lease(_) | Purpose::Fence(_) = purpose {
+                self.outstanding.pop_front();
             }
-            Some(Purpose::Joined) => self.join_is_durable(cx),
-            Some(Purpose::OldDisk) => cx.out.push(Output::Restart),
-            Some(Purpose::Boots | Purpose::Nobody) | None => {}
+            match purpose {
+                Purpose::State(token) => self.tell_state(cx, StateInput::Durable { token }),
+                Purpose::Lease(token) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
+                Purpose::Fence(epoch) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
+                Purpose::Wiped => {
+                    self.wiped(cx);
+                    return true;
+                }
+                Purpose::Joined => self.join_is_durable(cx),
+                Purpose::OldDisk => cx.out.push(Output::Restart),
+                Purpose::Boots | Purpose::Nobody => {}
+            }
         }
         false
     }
@@ -44,10 +42,12 @@ impl Member {
     pub(super) fn storage_failed<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,
-        purpose: Option<Purpose>,
+        purposes: &[Purpose],
         message: &str,
     ) {
-        let token = if let Some(Purpose::Lease(token)) = purpose { token } else { 0 };
+        let of_lease =
+            |purpose: &Purpose| if let Purpose::Lease(token) = purpose { Some(*token) } else { None };
+        let token = purposes.iter().find_map(of_lease).unwrap_or(0);
         self.lease.handle(cx.now.instant, LeaseInput::DurableFailed { token });
         self.drain_lease(cx);
         for (ticket, _) in core::mem::take(&mut self.waiters).into_values() {
@@ -89,15 +89,23 @@ impl Member {
 
     /// Says what this node is, if that is news.
     pub(super) fn publish_facts<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let runtimes = self.reconcile.runtimes().map(|runtime| RuntimeFacts {
-            runtime: runtime.runtime,
-            engine: runtime.engine.into(),
-            version: runtime.version.into(),
-            ill: match runtime.health {
-                RuntimeHealth::Well => String::new(),
-                RuntimeHealth::Unknown => "it has not answered yet".into(),
-                RuntimeHealth::Ill(error) => super::words::engine_error(error),
-            },
+        let known = self.state.facts(cx.me).map(|facts| facts.runtimes.clone()).unwrap_or_default();
+        let runtimes = self.reconcile.runtimes().map(|runtime| {
+            let told = |ill: String| RuntimeFacts {
+                runtime: runtime.runtime,
+                engine: runtime.engine.into(),
+                version: runtime.version.into(),
+                ill,
+            };
+            match runtime.health {
+                RuntimeHealth::Well => told(String::new()),
+                RuntimeHealth::Ill(error) => told(super::words::engine_error(error)),
+                // An agent that was restarted has not asked yet: that is no news of its engine.
+                RuntimeHealth::Unknown => {
+                    let before = known.iter().find(|before| before.runtime == runtime.runtime);
+                    before.cloned().unwrap_or_else(|| told("it has not answered yet".into()))
+                }
+            }
         });
         self.facts.runtimes = runtimes.collect();
         let facts = NodeFacts {
@@ -105,9 +113,14 @@ impl Member {
             at_ms: self.clock.present(cx.now.instant).ms(),
             ..self.facts.clone()
         };
-        let same = self.state.facts(cx.me).is_some_and(|known| {
-            NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known.clone() } == facts
-        });
+        // Said by every boot anew: what is told of tasks by an earlier one is known by it.
+        let key = Key::Observed(ObservedKey::Facts { node: cx.me });
+        let stamp = self.state.record(&key).map(crate::state::Entry::stamp);
+        let said = matches!(stamp, Some(Stamp::Boot { boot, .. }) if boot == u64::from(cx.boot));
+        let same = said
+            && self.state.facts(cx.me).is_some_and(|known| {
+                NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known.clone() } == facts
+            });
         if !same {
             self.observe(cx, ObservedKey::Facts { node: cx.me }, &facts);
         }

@@ -97,7 +97,7 @@ impl Reconcile {
                 }
                 match news {
                     News::TakeUp(assigned) => self.take_up(now, slot, &assigned),
-                    News::TakeUpAgain(place, status) => self.take_up_again(slot, place, &status),
+                    News::TakeUpAgain(place, status) => self.take_up_again(now, slot, place, &status),
                     News::NeverHeld(assignment) => self.never_held(now, slot, assignment),
                 }
             }
@@ -148,11 +148,13 @@ impl Reconcile {
         self.tasks.insert(assigned.assignment, task);
     }
 
-    fn take_up_again(&mut self, slot: SlotKey, place: u8, status: &TaskStatus) {
-        let Some(epoch) = self.desired(&slot).and_then(|desired| desired.record.as_ref()?.epoch()) else {
-            return;
-        };
-        self.tasks.insert(status.task.assignment, Task::recovered(slot, place, status, epoch));
+    fn take_up_again(&mut self, now: Now, slot: SlotKey, place: u8, status: &TaskStatus) {
+        let Some(state) = self.slots.get(&slot) else { return };
+        let record = state.desired.as_ref().and_then(|desired| desired.record.as_ref());
+        let Some(epoch) = record.and_then(SlotRecord::epoch) else { return };
+        let assignment = status.task.assignment;
+        let past = Past::recovered(now, &state.history.attempts(&assignment));
+        self.tasks.insert(assignment, Task::recovered(slot, place, status, epoch, past));
     }
 
     /// Whoever waits for it to end must learn that there was nothing to end.

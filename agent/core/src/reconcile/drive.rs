@@ -100,9 +100,10 @@ impl Reconcile {
         if task.is_over() {
             return;
         }
+        let anew = task.stop.is_none();
         task.stop = task.stop.or(orders.stop);
         let Some(cause) = task.stop else { return };
-        let runtime = task.runtime;
+        let (runtime, id) = (task.runtime, task.id());
         let mut doubts = false;
         match task.attempt.step {
             Step::Waiting { tries, .. } if task.attempt.unsure => {
@@ -125,6 +126,9 @@ impl Reconcile {
         }
         if doubts {
             self.want_list(runtime, now.instant);
+        }
+        if let Some(runtime) = runtime.filter(|_| anew && self.starting.contains_key(&id)) {
+            self.emit(EngineAction::Cancel { runtime, task: id });
         }
     }
 
@@ -149,6 +153,9 @@ impl Reconcile {
             }
             return;
         }
+        let owed = |go: &Go| task.past.owed(now.instant, &go.template.restart);
+        let owed = orders.start.as_ref().map_or(Duration::ZERO, owed);
+        let until = until.max(now.instant + owed);
         match orders.start {
             Err(wait) => task.attempt.tell(wait.words()),
             Ok(_) if now.instant < until => self.wake_at(now, until),

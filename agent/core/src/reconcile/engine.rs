@@ -158,6 +158,7 @@ pub(crate) fn words(error: &EngineError) -> String {
         EngineError::NameTaken { name } => {
             alloc::format!("the name {name} is taken by a container that is not ours")
         }
+        EngineError::Cancelled => String::from("it was given up before it started"),
         EngineError::NoSuchContainer => String::from("the engine has no such container"),
         EngineError::BadCommand { message } => alloc::format!("the command cannot be run: {message}"),
         EngineError::Other { message } => message.clone(),

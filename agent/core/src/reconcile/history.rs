@@ -1,5 +1,7 @@
 //! The last few tasks of a slot, as this node has published them.
 
+use alloc::vec::Vec;
+
 use sleep_wire::Stamp;
 use sleep_wire::key::ObservedKey;
 use sleep_wire::task::{TaskId, TaskState, TaskStatus};
@@ -56,6 +58,14 @@ impl History {
         self.newest().find(|(_, status)| status.task.assignment == *assignment)
     }
 
+    /// The attempts at an assignment that are remembered, oldest first.
+    pub(crate) fn attempts(&self, assignment: &Stamp) -> Vec<&TaskStatus> {
+        let of_it = self.places.iter().flatten().filter(|status| status.task.assignment == *assignment);
+        let mut attempts: Vec<&TaskStatus> = of_it.collect();
+        attempts.sort_by_key(|status| status.task.attempt);
+        attempts
+    }
+
     /// The newest attempt at every assignment that is remembered, with its place.
     pub(crate) fn newest(&self) -> impl Iterator<Item = (u8, &TaskStatus)> {
         (0_u8..).zip(&self.places).filter_map(|(place, status)| Some((place, status.as_ref()?))).filter(
@@ -73,7 +83,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use alloc::string::String;
-    use alloc::vec::Vec;
 
     use sleep_wire::task::Health;
     use sleep_wire::{RevisionId, WallTime};

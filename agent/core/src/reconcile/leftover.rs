@@ -83,6 +83,7 @@ pub(crate) const fn is_gone(error: &EngineError) -> bool {
         | EngineError::NoSuchImage { .. }
         | EngineError::PortTaken { .. }
         | EngineError::NameTaken { .. }
+        | EngineError::Cancelled
         | EngineError::BadCommand { .. }
         | EngineError::Other { .. } => false,
     }

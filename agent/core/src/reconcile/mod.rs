@@ -67,7 +67,7 @@ use engine::Engine;
 use fence::Fence;
 use history::History;
 use leftover::Leftovers;
-use restart::Dice;
+use restart::{Dice, Past};
 use task::Task;
 
 /// One slot that concerns this node.
@@ -168,7 +168,7 @@ impl Reconcile {
     pub fn handle(&mut self, now: Now, input: ReconcileInput) {
         self.turn += 1;
         match input {
-            ReconcileInput::Recovered(statuses) => self.recover(statuses),
+            ReconcileInput::Recovered(statuses) => self.recover(now, statuses),
             ReconcileInput::Engine(report) => self.report(now, report),
             ReconcileInput::Tick => {
                 if self.wake.is_none_or(|at| now.instant < at) {
@@ -260,7 +260,7 @@ impl Reconcile {
         }
     }
 
-    fn recover(&mut self, statuses: Vec<Recovered>) {
+    fn recover(&mut self, now: Now, statuses: Vec<Recovered>) {
         let mut slots = BTreeSet::new();
         for Recovered { slot, place, status } in statuses {
             slots.insert(slot);
@@ -270,7 +270,8 @@ impl Reconcile {
         for slot in slots {
             let Some(state) = self.slots.get(&slot) else { continue };
             for (place, status) in state.history.newest().filter(|(_, status)| !status.state.is_over()) {
-                let task = Task::recovered(slot, place, status, fence);
+                let past = Past::recovered(now, &state.history.attempts(&status.task.assignment));
+                let task = Task::recovered(slot, place, status, fence, past);
                 self.tasks.insert(status.task.assignment, task);
             }
         }

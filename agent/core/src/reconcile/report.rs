@@ -255,7 +255,9 @@ enum Outcome {
 fn outcome(error: &EngineError, preparing: bool) -> Outcome {
     match error {
         EngineError::TimedOut { .. } | EngineError::Unreachable { .. } => Outcome::Unknown,
-        EngineError::NoSuchImage { .. } | EngineError::NameTaken { .. } => Outcome::NotPrepared,
+        EngineError::NoSuchImage { .. } | EngineError::NameTaken { .. } | EngineError::Cancelled => {
+            Outcome::NotPrepared
+        }
         EngineError::PortTaken { .. } | EngineError::BadCommand { .. } | EngineError::NoSuchContainer => {
             Outcome::Failed
         }

@@ -6,11 +6,13 @@
 //! together. The numbers are those of the Docker engine's own restart manager (100 ms, doubled, up to a
 //! minute), with a longer proof of health.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use sleep_wire::spec::{RestartCondition, RestartPolicy};
+use sleep_wire::task::{TaskState, TaskStatus};
 
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 /// The shortest wait after a quick end.
 pub(crate) const FLOOR: Duration = Duration::from_millis(100);
@@ -65,7 +67,28 @@ pub(crate) struct Past {
     /// Quick ends in a row.
     quick: u32,
     /// When the latest restarts were decided, oldest first: no more than the policy may count.
-    restarts: alloc::collections::VecDeque<Instant>,
+    restarts: VecDeque<Moment>,
+    /// When the attempt was decided on that an earlier process of this agent left waiting.
+    waits_since: Option<Moment>,
+}
+
+/// A moment that may lie before the host's last start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment {
+    /// When this process learned of it.
+    seen: Instant,
+    /// How long ago it was then.
+    before: Duration,
+}
+
+impl Moment {
+    const fn now(now: Instant) -> Self {
+        Self { seen: now, before: Duration::ZERO }
+    }
+
+    fn age(self, now: Instant) -> Duration {
+        now.since(self.seen) + self.before
+    }
 }
 
 /// How an attempt ended.
@@ -99,19 +122,55 @@ impl Past {
         if !follows || self.used_up(now, policy, end.attempt) {
             return None;
         }
+        self.waits_since = None;
         self.quick = if end.ran < LONG_ENOUGH { self.quick.saturating_add(1) } else { 0 };
-        let delay = Duration::from_millis(policy.delay_ms);
-        let wait = match self.quick.checked_sub(1) {
-            None => delay,
-            Some(times) => doubled(delay.max(FLOOR), times, delay.max(CAP)),
-        };
+        let wait = self.wait(policy);
         if policy.max_attempts > 0 && policy.window_ms > 0 {
-            self.restarts.push_back(now);
+            self.restarts.push_back(Moment::now(now));
             if self.restarts.len() > REMEMBERED {
                 self.restarts.pop_front();
             }
         }
         Some(dice.lengthen(wait))
+    }
+
+    /// What the attempts at one assignment come to that an earlier process of this agent published, oldest
+    /// first: the last of them is the newest.
+    ///
+    /// The boot clock of that process is nobody's memory. How long ago an attempt ended is what the wall
+    /// clock says, and no less than the later ones ran: a clock that was set can only make this forget
+    /// early.
+    pub(crate) fn recovered(now: Now, attempts: &[&TaskStatus]) -> Self {
+        let mut past = Self::default();
+        let Some((newest, ended)) = attempts.split_last() else { return past };
+        let mut least = Duration::from_millis(newest.running_for_ms);
+        let mut in_a_row = true;
+        for status in ended.iter().rev() {
+            let ran = Duration::from_millis(status.running_for_ms);
+            in_a_row &= ran < LONG_ENOUGH;
+            past.quick += u32::from(in_a_row);
+            past.restarts.push_front(Moment { seen: now.instant, before: ago(now, status).max(least) });
+            least += ran;
+        }
+        if newest.state == TaskState::Assigned && newest.task.attempt > 1 {
+            past.waits_since = Some(Moment { seen: now.instant, before: ago(now, newest) });
+        }
+        past
+    }
+
+    /// How long an attempt that was left waiting has still to wait.
+    pub(crate) fn owed(&self, now: Instant, policy: &RestartPolicy) -> Duration {
+        let waited = self.waits_since.map(|since| since.age(now));
+        waited.map_or(Duration::ZERO, |waited| self.wait(policy).saturating_sub(waited))
+    }
+
+    /// The wait before the next attempt, after so many quick ends.
+    fn wait(&self, policy: &RestartPolicy) -> Duration {
+        let delay = Duration::from_millis(policy.delay_ms);
+        match self.quick.checked_sub(1) {
+            None => delay,
+            Some(times) => doubled(delay.max(FLOOR), times, delay.max(CAP)),
+        }
     }
 
     /// As in Docker, `max_attempts` counts restarts, not the first start.
@@ -123,11 +182,17 @@ impl Past {
             return attempt.saturating_sub(1) >= policy.max_attempts;
         }
         let window = Duration::from_millis(policy.window_ms);
-        while self.restarts.front().is_some_and(|at| now.since(*at) >= window) {
+        while self.restarts.front().is_some_and(|at| at.age(now) >= window) {
             self.restarts.pop_front();
         }
         u32::try_from(self.restarts.len()).unwrap_or(u32::MAX) >= policy.max_attempts
     }
+}
+
+/// How long ago a status came to be what it is, by the wall clock.
+fn ago(now: Now, status: &TaskStatus) -> Duration {
+    let ms = now.wall.0.saturating_sub(status.since.0);
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -209,5 +274,57 @@ mod tests {
         assert_eq!(given_up(slow), [false; 4]);
         let fast = waits(&policy(RestartCondition::Any, 0, 2, 60_000), &[1, 1, 1]);
         assert_eq!(given_up(fast), [false, false, true]);
+    }
+
+    /// Attempts that each ran for ten seconds, with nothing in between, up to the present.
+    fn published(numbers: core::ops::RangeInclusive<u32>, ended_ms: impl Fn(u32) -> i64) -> Vec<TaskStatus> {
+        let newest = *numbers.end();
+        let status = |attempt| TaskStatus {
+            task: sleep_wire::task::TaskId {
+                assignment: sleep_wire::Stamp::Lease { epoch: sleep_wire::Epoch::ZERO, counter: 1 },
+                attempt,
+            },
+            revision: sleep_wire::RevisionId([0; 16]),
+            state: if attempt == newest { TaskState::Running } else { TaskState::Failed },
+            health: sleep_wire::task::Health::None,
+            since: sleep_wire::WallTime(ended_ms(attempt)),
+            started_at: None,
+            running_for_ms: 10_000,
+            exit: None,
+            message: alloc::string::String::new(),
+            container: alloc::string::String::new(),
+            image_digest: alloc::string::String::new(),
+            last_lines: Vec::new(),
+        };
+        numbers.map(status).collect()
+    }
+
+    /// A clock that was set back makes nothing younger than the later attempts' running times say.
+    #[test]
+    fn what_was_published_tells_how_many_restarts_lie_in_a_window() {
+        let now = Now { instant: Instant(1_000_000), wall: sleep_wire::WallTime(100_000) };
+        let fits = |statuses: &[TaskStatus], most, window_s: u64| {
+            let mut past = Past::recovered(now, &statuses.iter().collect::<Vec<_>>());
+            let policy = policy(RestartCondition::Any, 0, most, window_s * 1000);
+            past.next(now.instant, &policy, end(true, 10, 4), &mut Dice::new(1)).is_some()
+        };
+        let true_clock = published(1..=4, |attempt| 60_000 + 10_000 * i64::from(attempt));
+        let set_back = published(1..=4, |_| 1_000_000);
+        for statuses in [true_clock, set_back] {
+            // They ended 30, 20 and 10 seconds ago.
+            let answers = [(3, 31), (4, 31), (3, 30), (2, 30), (2, 20), (1, 10)];
+            let answers = answers.map(|(most, window)| fits(&statuses, most, window));
+            assert_eq!(answers, [false, true, true, false, true, true]);
+        }
+    }
+
+    #[test]
+    fn quick_ends_are_remembered_beyond_a_restart_of_the_agent() {
+        let now = Now { instant: Instant(1_000_000), wall: sleep_wire::WallTime(100_000) };
+        let statuses = published(1..=4, |_| 90_000);
+        let mut past = Past::recovered(now, &statuses.iter().collect::<Vec<_>>());
+        let policy = policy(RestartCondition::Any, 1_000, 0, 0);
+        let wait = past.next(now.instant, &policy, end(true, 10, 4), &mut Dice::new(1));
+        assert!(within(wait, 8_000), "{wait:?}");
     }
 }

@@ -150,7 +150,7 @@ pub(crate) enum Call {
 impl Task {
     /// One that this node published and does not hold any more: before its agent restarted, or while its slot
     /// was another's. Under which epoch it was taken up was not published: the given one is not below it.
-    pub(crate) fn recovered(slot: SlotKey, place: u8, status: &TaskStatus, epoch: Epoch) -> Self {
+    pub(crate) fn recovered(slot: SlotKey, place: u8, status: &TaskStatus, epoch: Epoch, past: Past) -> Self {
         Self {
             slot,
             assignment: status.task.assignment,
@@ -158,7 +158,7 @@ impl Task {
             epoch,
             runtime: None,
             attempt: Attempt::recovered(place, status),
-            past: Past::default(),
+            past,
             stop: (status.state == TaskState::Stopping).then_some(StopCause::Begun),
         }
     }

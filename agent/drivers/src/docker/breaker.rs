@@ -60,6 +60,7 @@ const fn is_silence(error: &EngineError) -> bool {
         | EngineError::PortTaken { .. }
         | EngineError::NameTaken { .. }
         | EngineError::NoSuchContainer
+        | EngineError::Cancelled
         | EngineError::BadCommand { .. }
         | EngineError::Other { .. } => false,
     }

@@ -7,6 +7,7 @@ use bollard::query_parameters::{CreateContainerOptions, CreateImageOptions};
 use futures_util::StreamExt;
 use sleep_wire::engine::{EngineError, EngineReport, Launch, StartStep};
 use sleep_wire::task::TaskId;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Inner, create, error, facts};
@@ -16,25 +17,50 @@ use crate::text;
 /// The most bytes of an image's name.
 const IMAGE_NAME: usize = 1024;
 
-pub(crate) async fn start(inner: &Arc<Inner>, launch: Launch) {
+/// Starts a task, unless `given_up` says that nobody wants it any more before the engine is asked to start
+/// it.
+pub(crate) async fn start(inner: &Arc<Inner>, launch: Launch, given_up: watch::Receiver<bool>) {
     let task = launch.label.task;
-    if let Err(error) = steps(inner, &launch).await {
+    let outcome = steps(inner, &launch, given_up).await;
+    inner.starts().remove(&task);
+    if let Err(error) = outcome {
         inner.tell(EngineReport::StartFailed { task, error }).await;
     }
 }
 
-async fn steps(inner: &Arc<Inner>, launch: &Launch) -> Result<(), EngineError> {
-    let digest = image(inner, launch).await?;
-    step(inner, launch, StartStep::ImageReady { digest: digest.clone() }).await;
-    let _turn = inner.engine.starts.acquire().await.expect("nobody closes this semaphore");
+async fn steps(
+    inner: &Arc<Inner>,
+    launch: &Launch,
+    mut given_up: watch::Receiver<bool>,
+) -> Result<(), EngineError> {
+    let prepared = async {
+        let digest = image(inner, launch).await?;
+        step(inner, launch, StartStep::ImageReady { digest: digest.clone() }).await;
+        let turn = inner.engine.starts.acquire().await.expect("nobody closes this semaphore");
+        Ok((digest, turn))
+    };
+    // A fetch that is dropped is broken off: the engine sees its client go.
+    let (digest, _turn) = tokio::select! {
+        biased;
+        () = wanted_no_more(&mut given_up) => return Err(EngineError::Cancelled),
+        prepared = prepared => prepared?,
+    };
     let container = created(inner, launch, &digest).await?;
     step(inner, launch, StartStep::Created { container: container.clone() }).await;
-    let outcome = run(inner, launch, &container).await;
+    let wanted = !*given_up.borrow();
+    let outcome = if wanted { run(inner, launch, &container).await } else { Err(EngineError::Cancelled) };
     let died = inner.book().started(&container);
     if let (Ok(()), Some(died)) = (&outcome, died) {
         inner.tell_end(container, launch.label.clone(), died);
     }
     outcome
+}
+
+/// Returns once a start is to be given up, and never if it is not.
+async fn wanted_no_more(given_up: &mut watch::Receiver<bool>) {
+    if given_up.wait_for(|given_up| *given_up).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn run(inner: &Arc<Inner>, launch: &Launch, container: &str) -> Result<(), EngineError> {

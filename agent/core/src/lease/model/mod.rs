@@ -427,7 +427,9 @@ impl World {
                 // A grant that is still on its way counts as lost once its epoch is over; unless epochs come
                 // back.
                 LeaseBody::Release { epoch } => {
-                    to.voter().granted() == Some(epoch) || !rules.hold(Rule::EndedStaysEnded)
+                    to.voter().granted() == Some(epoch)
+                        || to.voter().added_by() == Some(epoch)
+                        || !rules.hold(Rule::EndedStaysEnded)
                 }
             }
         });

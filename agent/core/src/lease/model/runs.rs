@@ -96,6 +96,31 @@ fn model_growth_with_a_restart() {
     exhaust("growth, the holder restarts", run);
 }
 
+/// {A:1} → {A:1,B:1}, and A ceases at any moment of it: B stands as soon as it hears, and A again.
+#[test]
+fn model_handing_over() {
+    let changes = Vec::from([weights(&[1, 1])]);
+    let run = Run {
+        led: true,
+        stands: [1, 1, 0],
+        renewals: 1,
+        releases: 1,
+        crashes: 1,
+        fragile: [true, true, false],
+        changes,
+        ..Run::growth()
+    };
+    exhaust("a lone voter hands over", run);
+}
+
+/// {A:1} → {A:2,B:1,C:1}: whoever it added stands as soon as the holder has ceased.
+#[test]
+fn model_growth_that_is_handed_over() {
+    let changes = Run::growth().changes[..1].to_vec();
+    let run = Run { led: true, stands: [0, 1, 0], renewals: 1, releases: 1, changes, ..Run::growth() };
+    exhaust("growth that is handed over", run);
+}
+
 /// {1,1,1} → {A:1,B:1} → {1,1,1}: C is taken for dead while it stands, and gets its seat back.
 #[test]
 fn model_a_voter_goes_and_comes_back() {

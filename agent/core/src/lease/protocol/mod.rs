@@ -144,6 +144,12 @@ impl Protocol {
         holds.is_some_and(|(tenure, config)| tenure.wants_renewal(config, next_waits))
     }
 
+    /// Whether the lease rests on the present voters: each of a majority knows that it is one.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        let holds = self.tenure(now).zip(self.config());
+        holds.is_some_and(|(tenure, config)| tenure.under == config.id)
+    }
+
     /// Whether this node stands.
     pub(super) fn is_standing(&self) -> bool {
         match &self.role {

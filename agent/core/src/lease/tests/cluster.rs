@@ -157,6 +157,36 @@ fn a_holder_that_leaves_hands_over() {
     }
 }
 
+/// One that was given its seat a moment ago leads as soon as the holder that gave it has ceased: whatever it
+/// was to be silent beside is over.
+#[test]
+fn an_heir_leads_within_a_second() {
+    for hosts in 2..=5 {
+        let mut world = founded(hosts);
+        world.run(10 * SECOND);
+        world.told.clear();
+        world.input(0, LeaseInput::HandOver);
+        world.run(SECOND);
+        assert!(world.told.contains(&(0, LeaseOutput::HandedOver)), "{hosts} hosts: {:?}", world.told);
+        let holders = world.holders();
+        assert!(holders.len() == 1 && holders[0].0 != 0, "{hosts} hosts: {holders:?}");
+    }
+}
+
+/// A lone voter that leaves does not cease before its heir has a seat, and knows it.
+#[test]
+fn a_lone_voter_holds_until_its_heir_has_its_seat() {
+    let mut world = founded(2);
+    world.run(10 * SECOND);
+    world.cut.insert((0, 1));
+    world.input(0, LeaseInput::HandOver);
+    world.run(SECOND);
+    assert_eq!(world.holders().iter().map(|(node, _)| *node).collect::<Vec<_>>(), [0]);
+    world.cut.clear();
+    world.run(3 * SECOND);
+    assert_eq!(world.holders().iter().map(|(node, _)| *node).collect::<Vec<_>>(), [1]);
+}
+
 /// There is nobody to hand over to.
 #[test]
 fn the_last_control_node_leaves_at_once() {

@@ -181,3 +181,55 @@ fn a_stop_that_had_begun_before_the_agent_restarted_is_carried_through() {
     let said = bench.list(Vec::from([found(label(slot(1), task(1, 7, 1)))]));
     assert_eq!(said, ["runtimes", "stop c7.1 10000", "=7.1 stopping @0"]);
 }
+
+/// What an earlier process of this agent published of attempt `number`, so many seconds ago.
+fn earlier(bench: &Bench, number: u32, state: TaskState, seconds_ago: i64) -> Recovered {
+    let since = WallTime(bench.now.wall.0 - seconds_ago * 1000);
+    let status = TaskStatus { since, ..status(task(1, 7, number), state) };
+    Recovered { slot: slot(1), place: u8::try_from(number - 1).expect("few attempts"), status }
+}
+
+/// A third attempt runs and ends, after two that ended so long ago; two restarts are allowed a minute.
+fn third_end(seconds_ago: [i64; 2]) -> Vec<String> {
+    let mut bench = Bench::new(1);
+    let [first, second] = seconds_ago;
+    let history = [
+        earlier(&bench, 1, TaskState::Failed, first),
+        earlier(&bench, 2, TaskState::Failed, second),
+        earlier(&bench, 3, TaskState::Running, second),
+    ];
+    bench.input(ReconcileInput::Recovered(history.into()));
+    let twice_a_minute = |template: &mut TaskTemplate| {
+        template.restart.max_attempts = 2;
+        template.restart.window_ms = 60_000;
+    };
+    bench.assign(1, with_template(mine(stamp(1, 7)), twice_a_minute));
+    bench.list(Vec::from([found(label(slot(1), task(1, 7, 3)))]));
+    bench.engine(exited(task(1, 7, 3), 1))
+}
+
+#[test]
+fn restarts_before_the_agents_own_count_within_the_policys_window() {
+    let failed = "7.3 failed @2 exited with code 1";
+    assert_eq!(third_end([40, 20]), [failed]);
+    assert_eq!(third_end([90, 20]), [failed, "start 7.4", "7.4 preparing @3"]);
+}
+
+#[test]
+fn a_restart_of_the_agent_shortens_no_delay() {
+    let mut bench = Bench::new(1);
+    let history = [earlier(&bench, 1, TaskState::Failed, 10), earlier(&bench, 2, TaskState::Assigned, 10)];
+    bench.input(ReconcileInput::Recovered(history.into()));
+    bench.assign(1, with_template(mine(stamp(1, 7)), |template| template.restart.delay_ms = 30_000));
+    assert_eq!(bench.list(Vec::new()), ["runtimes", "=7.2 assigned @1"]);
+    let begun = bench.now.instant;
+    let said = loop {
+        let (_, said) = bench.wake();
+        if said != ["list"] {
+            break said;
+        }
+        assert!(bench.list(Vec::new()).is_empty());
+    };
+    assert_eq!(said, ["start 7.2", "7.2 preparing @1"]);
+    assert_eq!(bench.now.instant.since(begun), Duration::from_secs(20));
+}

@@ -99,6 +99,9 @@ impl World {
                 assert!(!self.engine.containers.values().any(runs), "one_attempt: another runs");
                 assert!(self.engine.starts_under_way.len() < 4, "bounded_calls");
             }
+            EngineAction::Cancel { task, .. } => {
+                assert!(self.may_stop.contains(&task.assignment), "retired_by_name: {}", name(*task));
+            }
             EngineAction::Stop { task, container, .. } => {
                 self.touch(container);
                 let superseded =

@@ -108,6 +108,7 @@ impl Fake {
                 self.tell(at, EngineReport::Progress { task, step: ready });
                 self.later_within(at, 100, Event::Create(launch));
             }
+            EngineAction::Cancel { task, .. } => self.cancel(at, task),
             EngineAction::Stop { task, container, .. } => self.later(at, Event::Stop(task, container)),
             EngineAction::Remove { task, container, .. } => self.later(at, Event::Remove(task, container)),
             EngineAction::List { .. } => self.later(at, Event::List),
@@ -147,6 +148,18 @@ impl Fake {
             }
         }
         None
+    }
+
+    /// A start that has not come to creating anything is given up, most of the time.
+    fn cancel(&mut self, at: Instant, task: TaskId) {
+        let of_it = |event: &Event| matches!(event, Event::Create(launch) if launch.label.task == task);
+        let before = self.queue.len();
+        if !self.fault(4) {
+            self.queue.retain(|_, event| !of_it(event));
+        }
+        if self.queue.len() < before {
+            self.tell(at, EngineReport::StartFailed { task, error: EngineError::Cancelled });
+        }
     }
 
     fn create(&mut self, at: Instant, label: &TaskLabel) {

@@ -281,6 +281,9 @@ impl Bench {
                 ReconcileOutput::Engine(EngineAction::Stop { container, signal, grace_ms, .. }) => {
                     format!("stop {container} {signal} {grace_ms}").replace("  ", " ")
                 }
+                ReconcileOutput::Engine(EngineAction::Cancel { task, .. }) => {
+                    format!("cancel {}", name(task))
+                }
                 ReconcileOutput::Engine(EngineAction::Remove { container, .. }) => {
                     format!("remove {container}")
                 }

@@ -196,11 +196,38 @@ fn a_task_that_waits_is_stopped_without_the_engine() {
 }
 
 #[test]
-fn a_start_under_way_is_awaited_then_stopped() {
+fn a_start_under_way_is_given_up_and_leaves_nothing() {
+    let mut bench = Bench::listed(1);
+    bench.assign(1, mine(stamp(1, 7)));
+    let task = task(1, 7, 1);
+    bench.engine(EngineReport::Progress { task, step: StartStep::Pulling });
+    let said = bench.assign(1, Desired { removed: true, ..mine(stamp(1, 7)) });
+    assert_eq!(said, ["cancel 7.1", "7.1 stopping @0 its service is removed"]);
+    // Asked once.
+    assert_eq!(bench.after(Duration::from_secs(1)), [""; 0]);
+    let given_up = EngineReport::StartFailed { task, error: EngineError::Cancelled };
+    assert_eq!(bench.engine(given_up), ["7.1 stopped @0 its service is removed"]);
+    assert!(bench.node.is_idle());
+}
+
+#[test]
+fn what_a_start_that_was_given_up_had_made_is_removed() {
+    let mut bench = Bench::listed(1);
+    bench.assign(1, mine(stamp(1, 7)));
+    let task = task(1, 7, 1);
+    bench.assign(1, Desired { removed: true, ..mine(stamp(1, 7)) });
+    let step = StartStep::Created { container: container(task) };
+    assert_eq!(bench.engine(EngineReport::Progress { task, step }), [""; 0]);
+    let given_up = EngineReport::StartFailed { task, error: EngineError::Cancelled };
+    assert_eq!(bench.engine(given_up), ["remove c7.1", "7.1 stopped @0 its service is removed"]);
+}
+
+#[test]
+fn a_start_that_is_too_far_to_be_given_up_is_awaited_then_stopped() {
     let mut bench = Bench::listed(1);
     bench.assign(1, mine(stamp(1, 7)));
     let said = bench.assign(1, Desired { removed: true, ..mine(stamp(1, 7)) });
-    assert_eq!(said, ["7.1 stopping @0 its service is removed"]);
+    assert_eq!(said, ["cancel 7.1", "7.1 stopping @0 its service is removed"]);
     assert_eq!(bench.engine(running(task(1, 7, 1), Health::None)), ["stop c7.1 10000"]);
 }
 

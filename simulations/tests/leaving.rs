@@ -1,0 +1,75 @@
+//! Nodes that leave a cluster of several: how long it takes, and what the others know of it.
+
+use sleep_core::io::{Command, Event, Reply};
+use sleep_core::node::Tuning;
+use sleep_sim::invariants::Checks;
+use sleep_sim::story;
+use sleep_sim::world::{Network, SECOND, World};
+
+/// A cluster of so many, old enough for everybody to have got a seat who should have one.
+fn settled(hosts: usize, seed: u64) -> World {
+    let mut world = World::new(hosts, seed, Network::default(), &Tuning::default());
+    world.checks = Some(Checks::default());
+    story::form(&mut world).expect("a calm world");
+    let end = world.now + 40 * SECOND;
+    world.until(end, |_| false);
+    world
+}
+
+/// Leaves, and checks that it takes at most two seconds and that every other knows of it within one second of
+/// the removal's being written.
+fn leave(world: &mut World, host: usize, others: &[usize]) {
+    let gone = world.hosts[host].id;
+    let events = world.events.len();
+    let began = world.now;
+    let ticket = world.command(host, Command::Leave { force: false });
+    assert_eq!(story::answer(world, ticket, "leave"), Ok(Reply::Left));
+    let took = world.now - began;
+    assert!(took <= 2 * SECOND, "leaving took node{} {took} µs", host + 1);
+    let told = |other: usize| {
+        let is_it = |event: &Event| *event == Event::NodeGone { node: gone };
+        world.events[events..].iter().find(|(_, at, event)| *at == other && is_it(event)).map(|told| told.0)
+    };
+    let times: Vec<_> = others.iter().filter_map(|other| told(*other)).collect();
+    assert_eq!(times.len(), others.len(), "somebody does not know that node{} is gone", host + 1);
+    let (first, last) = (times.iter().min().copied(), times.iter().max().copied());
+    let spread = last.zip(first).map_or(0, |(last, first)| last - first);
+    assert!(spread <= SECOND, "the last heard of it {spread} µs after the first");
+}
+
+/// The holder goes, then the next, until one is left that leads alone: each knows at once who leads.
+#[test]
+fn one_after_the_other_leaves_within_two_seconds() {
+    for seed in 0..10 {
+        let mut world = settled(4, seed);
+        let mut left = vec![0, 1, 2, 3];
+        while left.len() > 1 {
+            let holder = story::holder(&mut world, 10 * SECOND).expect("somebody leads");
+            left.retain(|host| *host != holder);
+            leave(&mut world, holder, &left);
+            assert_eq!(world.broken, None);
+            let end = world.now + SECOND;
+            let led = world.until(end, |world| {
+                let leads = |host: &usize| {
+                    let node = world.hosts[*host].node.as_ref();
+                    node.is_some_and(|node| node.holding(world.hosts[*host].now(world.now)).is_some())
+                };
+                left.iter().any(leads)
+            });
+            assert!(led, "seed {seed}: nobody leads when {left:?} are left");
+        }
+    }
+}
+
+/// A node that does not lead has nothing to hand over but its seat.
+#[test]
+fn one_that_only_votes_leaves_within_two_seconds() {
+    for seed in 0..10 {
+        let mut world = settled(5, seed);
+        let holder = story::holder(&mut world, 10 * SECOND).expect("somebody leads");
+        let leaver = (holder + 1) % 5;
+        let others: Vec<usize> = (0..5).filter(|host| *host != leaver).collect();
+        leave(&mut world, leaver, &others);
+        assert_eq!(world.broken, None);
+    }
+}
