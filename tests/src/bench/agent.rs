@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::peer::{Act, Ours, PATIENCE, Peer, numbers, time};
 use super::table::Table;
 use super::usage::{Usage, syncs};
@@ -13,6 +15,8 @@ use crate::wait::{interval, until};
 const HOSTS: u8 = 5;
 /// On each of them.
 const TASKS: u32 = 7;
+/// How many of them vote once all have been well for half a minute: until then there is something to write.
+const VOTERS: usize = 3;
 /// From the last change until it counts as idle: longer than any timer that follows a change.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How long what it uses is counted.
@@ -77,8 +81,12 @@ fn form(ours: &mut Ours<'_>, watch: &Watch) -> Result<()> {
     let all = TASKS * u32::from(HOSTS);
     let runs = || watch.running() == all as usize;
     time("all run", &mut ours.command(1, Act::Create(all))?, runs)?;
-    until("all nodes are ready", PATIENCE, || {
-        ours.ready(1).is_ok_and(|ready| ready.len() == usize::from(HOSTS)).then_some(())
+    until("all nodes are ready, and three of them vote", PATIENCE, || {
+        let ready = ours.ready(1).ok()?.len();
+        let status = ours.cluster().ctl(1).run("cluster status -o json").ok()?.stdout;
+        let status: Value = serde_json::from_str(&status).ok()?;
+        let vote = status["voters"].as_array()?.len();
+        (ready == usize::from(HOSTS) && vote == VOTERS).then_some(())
     })
 }
 

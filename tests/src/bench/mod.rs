@@ -31,11 +31,12 @@ pub struct Part {
 }
 
 /// All of them, in the order of the table.
-pub const PARTS: [Part; 5] = [
+pub const PARTS: [Part; 6] = [
     Part { name: "create", about: "One host: a service created and removed", measure: create::measure },
     Part { name: "cluster", about: "Five hosts: joining, draining, dying", measure: cluster::measure },
     Part { name: "agent", about: "An agent while nothing happens", measure: |_| agent::measure() },
     Part { name: "world", about: "Clusters in virtual time", measure: |_| programs::world() },
+    Part { name: "thousand", about: "A thousand nodes form", measure: |_| programs::thousand() },
     Part {
         name: "placement",
         about: "Planning 100,000 tasks on 10,000 nodes",
@@ -116,9 +117,12 @@ mod tests {
 
     #[test]
     fn parts_are_named_and_an_unknown_one_is_refused_with_those_that_exist() {
-        assert_eq!(read(""), Ok((vec!["create", "cluster", "agent", "world", "placement"], 3, false)));
+        assert_eq!(
+            read(""),
+            Ok((vec!["create", "cluster", "agent", "world", "thousand", "placement"], 3, false))
+        );
         assert_eq!(read("world --rounds 5 --built create"), Ok((vec!["create", "world"], 5, true)));
-        let names = "create, cluster, agent, world, placement";
+        let names = "create, cluster, agent, world, thousand, placement";
         assert_eq!(read("worlds"), Err(format!("no part is called `worlds`: there are {names}")));
         assert_eq!(read("--rounds 0"), Err("--rounds wants a number above 0".to_owned()));
     }

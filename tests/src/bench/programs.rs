@@ -7,10 +7,19 @@ use crate::error::Result;
 use crate::house;
 use crate::process::{binary, output};
 
-/// How much faster than real time nine nodes at work are, and what a thousand nodes cost to form.
+/// How much faster than real time nine nodes at work are.
 pub fn world() -> Result<String> {
+    simulated(&["bench", "bench --unchecked"])
+}
+
+/// What a cluster of a thousand nodes costs to form.
+pub fn thousand() -> Result<String> {
+    simulated(&["form --nodes 1000"])
+}
+
+fn simulated(lines: &[&str]) -> Result<String> {
     let mut told = Vec::new();
-    for line in ["bench", "bench --unchecked", "form --nodes 1000"] {
+    for line in lines {
         eprintln!("world: sleep-sim {line}");
         let mut command = Command::new(binary("sleep-sim")?);
         told.push(format!("sleep-sim {line}\n  {}", output(command.args(line.split(' ')))?));
