@@ -1,8 +1,8 @@
 //! How much faster than real time a cluster at work is: one load, always the same, for the benchmark.
 //!
 //! Twenty services with three tasks each on nine nodes, a command a second at random nodes, real signatures,
-//! and every law checked after every event. Nothing goes wrong: faults make a world faster, not slower, as the
-//! dead do nothing.
+//! and every law checked after every event. Nothing goes wrong: faults make a world faster, not slower, as
+//! the dead do nothing.
 //!
 //! # Not here
 //! What users do in a run with faults: see `chaos::users`.

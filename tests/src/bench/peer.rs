@@ -105,7 +105,8 @@ impl Peer for Swarm<'_> {
         let line = match act {
             Act::Create(replicas) => {
                 format!(
-                    "service create --no-resolve-image --name app --replicas {replicas} {IMAGE} sleep infinity"
+                    "service create --no-resolve-image --name app --replicas {replicas} \
+                    {IMAGE} sleep infinity"
                 )
             }
             Act::Scale(replicas) => format!("service scale --detach app={replicas}"),
