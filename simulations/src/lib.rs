@@ -12,6 +12,7 @@ pub mod engine;
 pub mod host;
 pub mod invariants;
 pub mod liveness;
+pub mod load;
 pub mod random;
 pub mod report;
 pub mod run;

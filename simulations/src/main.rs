@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use sleep_core::node::Tuning;
 use sleep_sim::chaos::Chaos;
+use sleep_sim::load::Load;
 use sleep_sim::report;
 use sleep_sim::run::{Failure, run};
 use sleep_sim::story;
@@ -61,6 +62,21 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Measures a cluster at work: 20 services, 60 tasks, a command a second, every law checked
+    Bench {
+        /// How many nodes
+        #[arg(long, default_value_t = 9)]
+        nodes: usize,
+        /// Which world
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How long it works, in the world
+        #[arg(long, value_parser = duration, default_value = "10m")]
+        time: Duration,
+        /// Check no law, to see what that costs
+        #[arg(long)]
+        unchecked: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,6 +86,7 @@ fn main() -> ExitCode {
             many(&Plan { from, to, nodes, budget, twice })
         }
         Action::Form { nodes, seed } => form(nodes, seed),
+        Action::Bench { nodes, seed, time, unchecked } => bench(nodes, seed, time, !unchecked),
     }
 }
 
@@ -137,14 +154,50 @@ fn form(nodes: usize, seed: u64) -> ExitCode {
     let began = Instant::now();
     let mut world = World::new(nodes, seed, Network::default(), &Tuning::default());
     let outcome = story::form(&mut world);
-    println!("{nodes} nodes: {:.1} s of virtual time in {:.1?}", seconds(world.now), began.elapsed());
+    println!(
+        "{nodes} nodes: {:.1} s of virtual time in {:.1?}, {} MB at most",
+        seconds(world.now),
+        began.elapsed(),
+        most_memory() / 1_000_000,
+    );
+    ended(outcome.map_err(Failure::Liveness))
+}
+
+fn bench(nodes: usize, seed: u64, time: Duration, checked: bool) -> ExitCode {
+    let time = time.as_secs() * SECOND;
+    let measured = Load::begin(nodes, seed, checked).and_then(|mut load| load.work(time));
+    ended(measured.map(|measured| {
+        println!(
+            "{nodes} nodes: {:.0} s of virtual time in {:.2?}: {:.0} times as fast; {} events, \
+             {} of {} commands carried out, {} MB at most, trace {:016x}",
+            seconds(measured.world),
+            measured.real,
+            seconds(measured.world) / measured.real.as_secs_f64(),
+            measured.events,
+            measured.done,
+            measured.given,
+            most_memory() / 1_000_000,
+            measured.trace,
+        );
+    }))
+}
+
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
-            ExitCode::from(Failure::Liveness(failure).code())
+            ExitCode::from(failure.code())
         }
     }
+}
+
+/// The most bytes of memory that this process ever had; 0 where the kernel does not tell.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }
 
 fn seconds(time: u64) -> f64 {

@@ -66,6 +66,12 @@ impl<'lab> Cluster<'lab> {
         })
     }
 
+    /// The number of a host's agent, as the machine counts its processes.
+    pub fn agent_pid(&self, number: u8) -> Result<u32> {
+        let agent = self.agents[usize::from(number) - 1].as_ref();
+        agent.and_then(Process::pid).ok_or_else(|| Error::new(format!("node{number} has no agent")))
+    }
+
     /// `kill -9`: what the agent started goes on.
     pub fn kill_agent(&mut self, number: u8) -> Result<()> {
         let agent = self.agents[usize::from(number) - 1].take();

@@ -89,14 +89,20 @@ impl Ctl {
         Self { socket }
     }
 
-    /// Runs a command, whatever comes of it. The line is split at spaces.
-    pub fn attempt(&self, line: &str) -> Result<Answer> {
-        let start = Instant::now();
+    /// A command, not run yet. The line is split at spaces.
+    pub fn command(&self, line: &str) -> Result<Command> {
         let mut command = Command::new(binary("sleepctl")?);
         for variable in ["SLEEPD_HOST", "SLEEPD_TOKEN", "SLEEPD_OPERATOR_KEY"] {
             command.env_remove(variable);
         }
         command.arg("-H").arg(&self.socket).args(["--timeout", TIMEOUT]).args(line.split_whitespace());
+        Ok(command)
+    }
+
+    /// Runs a command, whatever comes of it. The line is split at spaces.
+    pub fn attempt(&self, line: &str) -> Result<Answer> {
+        let start = Instant::now();
+        let mut command = self.command(line)?;
         let output = command.output().map_err(|error| Error::new(format!("sleepctl {line}: {error}")))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         Ok(Answer {

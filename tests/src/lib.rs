@@ -5,6 +5,7 @@
 //! are many agents on this machine, and [`ctl::Ctl`] commands any of them.
 
 pub mod agents;
+pub mod bench;
 pub mod cluster;
 pub mod ctl;
 mod error;

@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -16,11 +16,13 @@ use crate::wait::{try_until, until};
 /// How long the kernel may take to start a program, or to end one that was killed.
 const MOMENT: Duration = Duration::from_secs(10);
 
-/// One of our own programs, as it was built beside the test that asks: `sleepd`, `sleepctl`, `sleep-sim`.
+/// One of our own programs, as it was built beside the program that asks: `sleepd`, `sleepctl`, `sleep-sim`.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let test = env::current_exe().map_err(|error| Error::new(format!("this test's own path: {error}")))?;
+    let own = env::current_exe().map_err(|error| Error::new(format!("this program's path: {error}")))?;
+    let folder = own.parent().unwrap_or(&own);
     // Tests lie in `deps`, one below the programs.
-    let path = test.parent().and_then(Path::parent).unwrap_or(&test).join(name);
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = folder.join(name);
     if path.is_file() {
         return Ok(path);
     }

@@ -1,5 +1,7 @@
 //! Waiting for what the system offers no better way to wait for: asked again and again, but not for ever.
 //!
+//! Also intervals over which a rate is measured: see [`interval`].
+//!
 //! # Not here
 //! Sleeping in the hope that something happened. Nothing else in the tests may sleep.
 
@@ -30,4 +32,11 @@ pub fn try_until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Lets so much time go by, for a rate that is measured over it; gives how long it really was.
+pub fn interval(time: Duration) -> Duration {
+    let start = Instant::now();
+    thread::sleep(time);
+    start.elapsed()
 }

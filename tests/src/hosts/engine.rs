@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -149,19 +149,44 @@ impl<'a> Engine<'a> {
 
     /// What the engine's API answers to a GET, with an error for every status but 200.
     pub fn get(self, path: &str) -> Result<Value> {
+        self.ask("GET", path, None)
+    }
+
+    /// What the engine's API answers to any method, with an error for every status but 200 and its like.
+    pub fn ask(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let socket = self.host.path(DOCKER);
-        let mut stream = UnixStream::connect(&socket).map_err(Error::on(&socket))?;
+        let mut stream = self.send(method, path, body)?;
         stream.set_read_timeout(Some(ANSWER)).map_err(Error::on(&socket))?;
-        // Version 1.0 of HTTP: the answer is one piece, and its end is the end of the stream.
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").map_err(Error::on(&socket))?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map_err(Error::on(&socket))?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        if head.split(' ').nth(1) != Some("200") {
-            return Err(Error::new(format!("{path}: {}: {body}", head.lines().next().unwrap_or_default())));
+        if !head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+            let head = head.lines().next().unwrap_or_default();
+            return Err(Error::new(format!("{method} {path}: {head}: {body}")));
         }
         // `/_ping` answers in words.
         Ok(serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
+    }
+
+    /// What happens to its containers from now on: lines of JSON, after a head as of HTTP.
+    pub fn events(self) -> Result<UnixStream> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Since now: not only since the engine has come to listen for them.
+        let since = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+        self.send("GET", &format!("/events?since={since}"), None)
+    }
+
+    fn send(self, method: &str, path: &str, body: Option<&Value>) -> Result<UnixStream> {
+        let socket = self.host.path(DOCKER);
+        let mut stream = UnixStream::connect(&socket).map_err(Error::on(&socket))?;
+        let body = body.map_or_else(String::new, |body| {
+            let body = body.to_string();
+            format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        });
+        let rest = if body.is_empty() { "\r\n" } else { &body };
+        // Version 1.0 of HTTP: the answer is one piece, and its end is the end of the stream.
+        write!(stream, "{method} {path} HTTP/1.0\r\n{rest}").map_err(Error::on(&socket))?;
+        Ok(stream)
     }
 
     fn answers(self, daemon: &mut Process, ask: impl Fn() -> bool) -> Result<()> {
