@@ -31,8 +31,16 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
         answer(world, ticket, "join")?;
     }
     let count = world.hosts.len();
+    let complete = |world: &World, host: usize| {
+        world.hosts[host].node.as_ref().is_none_or(|node| node.live().len() == count)
+    };
+    // Who sees everybody is passed over until all do: a thousand nodes are not asked after every event.
+    let mut first = 0;
     expect(world, 60 * SECOND, "everybody sees everybody", |world| {
-        world.hosts.iter().all(|host| host.node.as_ref().is_none_or(|node| node.live().len() == count))
+        while first < count && complete(world, first) {
+            first += 1;
+        }
+        first == count && (0..count).all(|host| complete(world, host))
     })
 }
 
