@@ -13,7 +13,7 @@ use super::member::{Court, Member};
 use crate::crypto::Crypto;
 use crate::io::{Event, Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
-use crate::reconcile::{ReconcileInput, RuntimeHealth};
+use crate::reconcile::{ReconcileInput, RuntimeHealth, RuntimeView};
 use crate::state::{BODY_VERSION, Draft, StateInput, StateOutput};
 
 impl Member {
@@ -87,17 +87,24 @@ impl Member {
         }
     }
 
-    /// Says what this node is, if that is news.
+    /// Says what this node is, if that is news: in its first words since it started, or in other words.
     pub(super) fn publish_facts<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let runtimes = self.reconcile.runtimes().map(|runtime| RuntimeFacts {
-            runtime: runtime.runtime,
-            engine: runtime.engine.into(),
-            version: runtime.version.into(),
-            ill: match runtime.health {
+        let known = self.state.facts(cx.me).cloned();
+        let runtimes = self.reconcile.runtimes().map(|runtime| {
+            let before = known.iter().flat_map(|facts| &facts.runtimes);
+            let before = before.into_iter().find(|known| known.runtime == runtime.runtime);
+            let ill = match runtime.health {
                 RuntimeHealth::Well => String::new(),
-                RuntimeHealth::Unknown => "it has not answered yet".into(),
+                // An agent that starts knows nothing new of it: it is as it was when last looked at.
+                RuntimeHealth::Unknown => {
+                    return before.cloned().unwrap_or_else(|| RuntimeFacts {
+                        ill: "it has not answered yet".into(),
+                        ..said(&runtime)
+                    });
+                }
                 RuntimeHealth::Ill(error) => super::words::engine_error(error),
-            },
+            };
+            RuntimeFacts { ill, ..said(&runtime) }
         });
         self.facts.runtimes = runtimes.collect();
         let facts = NodeFacts {
@@ -105,11 +112,17 @@ impl Member {
             at_ms: self.clock.present(cx.now.instant).ms(),
             ..self.facts.clone()
         };
-        let same = self.state.facts(cx.me).is_some_and(|known| {
-            NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known.clone() } == facts
+        let same = known.is_some_and(|known| {
+            NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known } == facts
         });
-        if !same {
-            self.observe(cx, ObservedKey::Facts { node: cx.me }, &facts);
+        let key = ObservedKey::Facts { node: cx.me };
+        // By this record others tell what was said before the start from what was said after it.
+        let record = self.state.record(&Key::Observed(key));
+        let said_since = record.is_some_and(|entry| {
+            matches!(entry.stamp(), Stamp::Boot { boot, .. } if boot == u64::from(cx.boot))
+        });
+        if !same || !said_since {
+            self.observe(cx, key, &facts);
         }
     }
 
@@ -191,6 +204,16 @@ impl Member {
         }
     }
 }
+/// What a runtime has said of itself since the agent's start.
+fn said(runtime: &RuntimeView<'_>) -> RuntimeFacts {
+    RuntimeFacts {
+        runtime: runtime.runtime,
+        engine: runtime.engine.into(),
+        version: runtime.version.into(),
+        ill: String::new(),
+    }
+}
+
 fn with_durability(reply: Reply, safe: crate::io::Durability) -> Reply {
     match reply {
         Reply::Done { changed, .. } => Reply::Done { changed, durability: safe },
