@@ -112,15 +112,14 @@ impl Member {
             at_ms: self.clock.present(cx.now.instant).ms(),
             ..self.facts.clone()
         };
-        let same = known.is_some_and(|known| {
-            NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known } == facts
-        });
+        let same =
+            known.is_some_and(|known| NodeFacts { wall: facts.wall, at_ms: facts.at_ms, ..known } == facts);
         let key = ObservedKey::Facts { node: cx.me };
         // By this record others tell what was said before the start from what was said after it.
         let record = self.state.record(&Key::Observed(key));
-        let said_since = record.is_some_and(|entry| {
-            matches!(entry.stamp(), Stamp::Boot { boot, .. } if boot == u64::from(cx.boot))
-        });
+        let said_since = record.is_some_and(
+            |entry| matches!(entry.stamp(), Stamp::Boot { boot, .. } if boot == u64::from(cx.boot)),
+        );
         if !same || !said_since {
             self.observe(cx, key, &facts);
         }
