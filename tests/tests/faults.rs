@@ -236,6 +236,7 @@ fn two_agents_share_no_engine(lab: &Lab, cluster: &Cluster<'_>) -> Result<()> {
     assert!(refused, "{}", answer.unexpected());
     second.terminate(SOON)?;
     assert_eq!(runtime(&cluster.ctl(1), "node1")?.0, "ready", "the first has it still");
+    assert_eq!(cluster.managed(1)?, []);
     Ok(())
 }
 
