@@ -19,8 +19,8 @@ use crate::client::path;
 use crate::error::Error;
 use crate::output::{json, words};
 
-/// How long a service may take to come to rest before a drain does not wait for it: a task must have run for a
-/// second, and news of it takes a moment from node to node.
+/// How long a service may take to come to rest before a drain does not wait for it: a task must have run for
+/// a second, and news of it takes a moment from node to node.
 const REST: Duration = Duration::from_secs(2);
 
 /// Between two looks at it.
