@@ -165,7 +165,10 @@ async fn runtimes(config: &Config) -> Result<Vec<Runtime>, AgentError> {
     let runtimes = sleep_drivers::detect(wanted, config.docker_host.as_deref()).await;
     if config.driver == Driver::Auto {
         let choice = if runtimes.contains(&Runtime::Docker) { "docker\n" } else { "process\n" };
-        fs::write(config.data_dir.join(CHOICE), choice).map_err(AgentError::Host)?;
+        // Written once: on a full disk another write would only empty the file.
+        if recorded(&config.data_dir).is_none() {
+            fs::write(config.data_dir.join(CHOICE), choice).map_err(AgentError::Host)?;
+        }
         if choice == "docker\n" {
             return Ok(vec![Runtime::Docker, Runtime::Process]);
         }

@@ -17,12 +17,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::ctl::Ctl;
 use crate::error::{Error, Result};
-use crate::process::{binary, ended};
+use crate::process::{self, binary, ended};
 use crate::wait::{try_until, until};
 
 /// From an agent's start until it answers, or until it has ended with an error.
@@ -105,9 +104,14 @@ impl Agents {
 
     /// Starts an agent, and waits until it answers.
     pub fn start_agent(&mut self, number: u8) -> Result<()> {
+        self.start_agent_with(number, &[])
+    }
+
+    /// As [`Agents::start_agent`], with other values for some of its flags.
+    pub fn start_agent_with(&mut self, number: u8, instead: &[(&str, &Path)]) -> Result<()> {
         let log = self.log(number);
         let log = OpenOptions::new().create(true).append(true).open(&log).map_err(Error::on(&log))?;
-        let child = self.command(number, &[])?.stderr(log).spawn();
+        let child = self.command(number, instead)?.stderr(log).spawn();
         let mut child = child.map_err(|error| Error::new(format!("node{number}: {error}")))?;
         let answered = try_until(&format!("node{number} answers"), START, || match child.try_wait() {
             Ok(None) => Ok(self.ctl(number).answers().then_some(())),
@@ -162,19 +166,28 @@ impl Agents {
 
     /// The processes that run for a node's tasks, by the task's name.
     pub fn processes(&self, number: u8) -> BTreeMap<String, i32> {
-        let homes = fs::read_dir(self.data_dir(number).join("tasks")).into_iter().flatten().flatten();
-        let found = homes.filter_map(|home| {
-            let running = fs::read(home.path().join("running")).ok()?;
-            let running: Value = serde_json::from_slice(&running).ok()?;
-            let pid = i32::try_from(running["main"]["pid"].as_i64()?).ok()?;
-            lives(pid).then(|| (home.file_name().to_string_lossy().into_owned(), pid))
-        });
-        found.collect()
+        process::of_tasks(&self.data_dir(number).join("tasks"), Path::new("/proc"))
     }
 
     /// How many processes run for each node.
     pub fn spread(&self) -> Vec<usize> {
         (1..).take(self.agents.len()).map(|number| self.processes(number).len()).collect()
+    }
+
+    /// What an agent holds in memory, in KiB; an error if it has ended.
+    pub fn resident(&self, number: u8) -> Result<u64> {
+        let child = self.agents[usize::from(number) - 1].child.as_ref().map(Child::id);
+        let status = Path::new("/proc").join(child.unwrap_or_default().to_string()).join("status");
+        let text = fs::read_to_string(&status).map_err(Error::on(&status))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = line.and_then(|size| size.split_whitespace().next()?.parse().ok());
+        size.ok_or_else(|| Error::new(format!("node{number} has ended")))
+    }
+
+    /// What an agent has logged since its first start.
+    pub fn logged(&self, number: u8) -> Result<String> {
+        let log = self.log(number);
+        fs::read_to_string(&log).map_err(Error::on(&log))
     }
 
     fn log(&self, number: u8) -> PathBuf {
@@ -221,11 +234,4 @@ impl Drop for Agents {
 /// A port that nobody has, for as long as the socket lives.
 fn free_port() -> Result<UdpSocket> {
     UdpSocket::bind("127.0.0.1:0").map_err(|error| Error::new(format!("a port on loopback: {error}")))
-}
-
-/// Whether there is such a process, and it is more than a remainder that nobody has waited for.
-fn lives(pid: i32) -> bool {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next()));
-    state.flatten().is_some_and(|state| state != 'Z' && state != 'X')
 }

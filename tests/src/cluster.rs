@@ -3,12 +3,15 @@
 //! # Not here
 //! What is done with it: stories are told in the tests.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::ctl::Ctl;
 use crate::error::{Error, Result};
 use crate::hosts::{Container, Lab};
-use crate::process::{Process, binary};
+use crate::process::{self, Process, binary};
 use crate::wait::until;
 
 /// From an agent's start until it answers; a tenth of a second on an idle machine.
@@ -58,10 +61,8 @@ impl<'lab> Cluster<'lab> {
 
     /// Starts the agent of a host, and waits until it answers.
     pub fn start_agent(&mut self, number: u8) -> Result<()> {
-        let host = self.lab.host(number);
-        let agent = host.spawn("sleepd", &mut host.command(binary("sleepd")?))?;
-        self.agents[usize::from(number) - 1] = Some(agent);
-        until(&format!("the agent of {} answers", host.name()), START, || {
+        self.spawn_agent(number, &[])?;
+        until(&format!("the agent of {} answers", self.lab.host(number).name()), START, || {
             self.ctl(number).answers().then_some(())
         })
     }
@@ -70,6 +71,40 @@ impl<'lab> Cluster<'lab> {
     pub fn agent_pid(&self, number: u8) -> Result<u32> {
         let agent = self.agents[usize::from(number) - 1].as_ref();
         agent.and_then(Process::pid).ok_or_else(|| Error::new(format!("node{number} has no agent")))
+    }
+
+    /// Starts the agent of a host under a program that is given it to run, such as `strace`; nobody waits
+    /// until it answers, since it may not live so long.
+    pub fn spawn_agent(&mut self, number: u8, under: &[&str]) -> Result<()> {
+        let (host, sleepd) = (self.lab.host(number), binary("sleepd")?);
+        let words = under.iter().map(Path::new).chain([sleepd.as_path()]);
+        let [program, arguments @ ..] = &words.collect::<Vec<_>>()[..] else { return Ok(()) };
+        let agent = host.spawn("sleepd", host.command(program).args(arguments))?;
+        self.agents[usize::from(number) - 1] = Some(agent);
+        Ok(())
+    }
+
+    /// Waits until the agent of a host has ended by itself.
+    pub fn agent_ends(&mut self, number: u8) -> Result<ExitStatus> {
+        let agent = self.agents[usize::from(number) - 1].take();
+        let mut agent = agent.ok_or_else(|| Error::new(format!("node{number} has no agent")))?;
+        agent.wait(START)
+    }
+
+    /// Whether the agent of a host has ended by itself, or was never started.
+    pub fn has_ended(&mut self, number: u8) -> bool {
+        self.agents[usize::from(number) - 1].as_mut().is_none_or(|agent| !agent.is_running())
+    }
+
+    /// Starts an agent that cannot run, with these flags, and gives its exit code and what it said.
+    pub fn agent_fails(&self, number: u8, flags: &[&str]) -> Result<(i32, String)> {
+        let host = self.lab.host(number);
+        // An agent that runs all the same must not run for ever.
+        let mut command = host.command("timeout");
+        command.arg(START.as_secs().to_string()).arg(binary("sleepd")?).args(flags).stdin(Stdio::null());
+        let ended = command.output().map_err(|error| Error::new(error.to_string()))?;
+        let said = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
+        Ok((ended.status.code().unwrap_or(-1), said))
     }
 
     /// `kill -9`: what the agent started goes on.
@@ -111,7 +146,13 @@ impl<'lab> Cluster<'lab> {
         Ok(containers.into_iter().filter(|container| container.state == "running").collect())
     }
 
-    /// How many run on each host.
+    /// The processes that run for a host's tasks, by the task's name.
+    pub fn processes(&self, number: u8) -> BTreeMap<String, i32> {
+        let host = self.lab.host(number);
+        process::of_tasks(&host.path("/var/lib/sleepd/tasks"), &host.path("/proc"))
+    }
+
+    /// How many containers run on each host.
     pub fn spread(&self) -> Result<Vec<usize>> {
         self.numbers().into_iter().map(|number| Ok(self.running(number)?.len())).collect()
     }

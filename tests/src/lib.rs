@@ -2,7 +2,7 @@
 //!
 //! A test of whole agents makes its machines with [`hosts::Lab`], starts programs on them, and waits for what
 //! must come true with [`wait::until`]. [`cluster::Cluster`] has an agent on each of them, [`agents::Agents`]
-//! are many agents on this machine, and [`ctl::Ctl`] commands any of them.
+//! are many agents on this machine, [`ctl::Ctl`] commands any of them, and [`noise`] is what strangers say.
 
 pub mod agents;
 pub mod bench;
@@ -11,6 +11,7 @@ pub mod ctl;
 mod error;
 pub mod hosts;
 pub mod house;
+pub mod noise;
 pub mod process;
 pub mod source;
 pub mod wait;

@@ -1,5 +1,6 @@
 //! Programs that a test starts: to their end with what they printed, or for a while under a handle.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
@@ -9,6 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::wait::{try_until, until};
@@ -143,6 +145,26 @@ impl Drop for Process {
             eprintln!("{} was to be killed: {error}", self.name);
         }
     }
+}
+
+/// What the process driver runs, by the task's name: it keeps a folder for each of them in `tasks`, and their
+/// numbers are those of this `proc`.
+pub(crate) fn of_tasks(tasks: &Path, proc: &Path) -> BTreeMap<String, i32> {
+    let homes = fs::read_dir(tasks).into_iter().flatten().flatten();
+    let found = homes.filter_map(|home| {
+        let running = fs::read(home.path().join("running")).ok()?;
+        let running: Value = serde_json::from_slice(&running).ok()?;
+        let pid = i32::try_from(running["main"]["pid"].as_i64()?).ok()?;
+        lives(proc, pid).then(|| (home.file_name().to_string_lossy().into_owned(), pid))
+    });
+    found.collect()
+}
+
+/// Whether there is such a process, and it is more than a remainder that nobody has waited for.
+fn lives(proc: &Path, pid: i32) -> bool {
+    let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat"));
+    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next()));
+    state.flatten().is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 /// The one child of a process, with a handle that stays true when its number is given to another.

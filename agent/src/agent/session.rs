@@ -86,6 +86,8 @@ pub(super) struct Session {
     cluster: Option<ClusterId>,
     /// One agent an engine.
     engine: Option<(String, Lock)>,
+    /// The engine, by id and version, while another agent has it.
+    foreign: Option<(String, String)>,
     ended: Option<Ended>,
 }
 
@@ -155,6 +157,7 @@ impl Session {
             wake: None,
             cluster: None,
             engine: None,
+            foreign: None,
             ended: None,
         };
         session.drain();
@@ -313,11 +316,31 @@ impl Session {
         }
     }
 
-    /// One agent an engine: a second one finds its engine ill.
+    /// One agent an engine: a second one finds its engine ill until the first is gone, however well that
+    /// engine answers.
     fn on_report(&mut self, report: EngineReport) {
-        let report = match report {
-            EngineReport::Well { runtime: Runtime::Docker, engine, version } => self.claim(engine, version),
-            other => other,
+        let report = match (report, self.foreign.take()) {
+            (EngineReport::Well { runtime: Runtime::Docker, engine, version }, _) => {
+                let report = self.claim(engine, version);
+                if self.foreign.is_some() {
+                    warn!("the container engine is not ours: another agent has it");
+                }
+                report
+            }
+            (EngineReport::Listed { runtime: Runtime::Docker, found, images }, Some((engine, version))) => {
+                let runtime = Runtime::Docker;
+                match self.claim(engine, version) {
+                    EngineReport::Ill { runtime, error } => EngineReport::ListFailed { runtime, error },
+                    ours => {
+                        self.input(Input::Engine(ours));
+                        EngineReport::Listed { runtime, found, images }
+                    }
+                }
+            }
+            (other, foreign) => {
+                self.foreign = foreign;
+                other
+            }
         };
         self.input(Input::Engine(report));
     }
@@ -334,7 +357,8 @@ impl Session {
                 EngineReport::Well { runtime, engine, version }
             }
             Err(error) => {
-                warn!(%error, "the container engine is not ours");
+                debug!(%error, "the container engine");
+                self.foreign = Some((engine, version));
                 EngineReport::Ill { runtime, error: EngineError::Other { message: error.to_string() } }
             }
         }

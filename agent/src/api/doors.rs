@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -37,7 +37,10 @@ impl UnixDoor {
                 let message = format!("another agent listens on {}", path.display());
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            // A file of another kind refuses too, and is somebody's.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path)? => {
+                fs::remove_file(path)?;
+            }
             Err(_) => {}
         }
         let listener = UnixListener::bind(path)?;
@@ -54,6 +57,10 @@ impl UnixDoor {
             }
         }
     }
+}
+
+fn is_socket(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.file_type().is_socket())
 }
 
 impl Drop for UnixDoor {

@@ -26,7 +26,7 @@ struct Verbose {
     verbose: Option<String>,
 }
 
-/// The node is a member, hears of a leader, and can run something.
+/// The node is a member, hears of a leader, and all that runs tasks here is well.
 async fn ready(State(handle): State<Handle>, Query(query): Query<Verbose>) -> Result<Response, Failure> {
     let conditions = handle
         .ask(|core, now| {

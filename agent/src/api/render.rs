@@ -244,9 +244,7 @@ pub(super) fn node_status(row: &NodeRow) -> NodeStatus {
         Life::Down => NodeStatus::Down,
         Life::Restarting => NodeStatus::Restarting,
         Life::Suspect => NodeStatus::Suspect,
-        Life::Alive if !runtimes.is_empty() && runtimes.iter().all(|runtime| !runtime.ill.is_empty()) => {
-            NodeStatus::Ill
-        }
+        Life::Alive if runtimes.iter().any(|runtime| !runtime.ill.is_empty()) => NodeStatus::Ill,
         Life::Alive => NodeStatus::Ready,
     }
 }

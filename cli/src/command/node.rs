@@ -1,13 +1,16 @@
 //! `sleepctl node …`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use sleep_wire::api::{
-    Changed, NodeDetail, NodeView, ServiceView, SetAvailability, SetLabels, SetRole, TaskView,
+    Changed, NodeDetail, NodeView, ServiceProgress, ServiceView, SetAvailability, SetLabels, SetRole,
+    TaskView,
 };
 use sleep_wire::node::Availability;
 use sleep_wire::trust::Role;
+use tokio::time::sleep;
 
 use super::wait::{self, Goal, NodeGoal, ServiceGoal, Want};
 use super::{Context, task};
@@ -15,6 +18,13 @@ use crate::args::{Format, NodeCommand};
 use crate::client::path;
 use crate::error::Error;
 use crate::output::{json, words};
+
+/// How long a service may take to come to rest before a drain does not wait for it: a task must have run for
+/// a second, and news of it takes a moment from node to node.
+const REST: Duration = Duration::from_secs(2);
+
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: Context<'_>, command: NodeCommand) -> Result<(), Error> {
     match command {
@@ -107,7 +117,8 @@ async fn set_availability(
 }
 
 /// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again.
-/// What is amiss already is not the drain's to wait for.
+/// What is amiss already is not the drain's to wait for; but what one node saw come to rest may be news to
+/// the node that is asked now.
 async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<ServiceGoal>, Error> {
     let mut names = BTreeSet::new();
     for detail in nodes {
@@ -123,7 +134,15 @@ async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<S
         .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared, is_new: false })
         .collect();
     let mut goal = Goal { services, ..Goal::default() };
-    let before = wait::glance(&context.client, &goal).await?;
+    let looked = Instant::now();
+    let before = loop {
+        let before = wait::glance(&context.client, &goal).await?;
+        let moves = before.services.iter().any(|service| !service.converged && !is_amiss(service));
+        if !moves || looked.elapsed() >= REST {
+            break before;
+        }
+        sleep(LOOK_AGAIN).await;
+    };
     let well: BTreeSet<&str> = before
         .services
         .iter()
@@ -132,6 +151,12 @@ async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<S
         .collect();
     goal.services.retain(|service| well.contains(service.id.as_str()));
     Ok(goal.services)
+}
+
+/// Whether something keeps a service from being as it should be, other than time.
+fn is_amiss(service: &ServiceProgress) -> bool {
+    let left = service.slots.iter().filter(|slot| !slot.settled);
+    left.into_iter().any(|slot| !slot.message.is_empty() || !slot.refusals.is_empty())
 }
 
 async fn set_role(context: &Context<'_>, names: &[String], role: Role) -> Result<(), Error> {

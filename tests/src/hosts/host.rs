@@ -136,6 +136,8 @@ impl Host {
         self.cgroup.freeze(false)?;
         // It may have ended by itself; what counts is that it has.
         let _ended_already = pidfd_send_signal(&power.handle, Signal::KILL);
+        // The parent of a paused engine is paused too, and the host has not ended before it has seen the end.
+        let _not_paused = self.engine().resume();
         process::ended(&self.name, &mut power.unshare)?;
         *self.daemons() = None;
         Ok(())

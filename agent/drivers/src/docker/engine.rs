@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::query_parameters::ListContainersOptions;
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use sleep_wire::engine::EngineError;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::breaker::Breaker;
@@ -36,6 +36,8 @@ pub(crate) struct Engine {
     link: RwLock<Option<Link>>,
     breaker: Mutex<Breaker>,
     pub(crate) tripped: Notify,
+    /// Whether it was ever found to answer or not.
+    looked: watch::Sender<bool>,
     calls: Semaphore,
     pub(crate) starts: Semaphore,
     pub(crate) pulls: Semaphore,
@@ -90,6 +92,7 @@ impl Engine {
             link: RwLock::new(None),
             breaker: Mutex::new(Breaker::Open(error::unreachable("not connected yet"))),
             tripped: Notify::new(),
+            looked: watch::Sender::new(false),
             calls: Semaphore::new(CALLS),
             starts: Semaphore::new(STARTS),
             pulls: Semaphore::new(PULLS),
@@ -134,12 +137,20 @@ impl Engine {
         };
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = Breaker::Closed { unanswered: 0 };
+        self.looked.send_replace(true);
         Ok(link)
     }
 
     /// Refuses calls until [`Self::open`] works again.
     pub(crate) fn close(&self, error: EngineError) {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = Breaker::Open(error);
+        self.looked.send_replace(true);
+    }
+
+    /// Waits until it has answered once, or is known not to: before that a refused call says nothing of it.
+    pub(crate) async fn looked_at(&self) {
+        // An error means that its sender is gone, which is this very engine's.
+        drop(self.looked.subscribe().wait_for(|looked| *looked).await);
     }
 
     /// The engine, if calls may be made.

@@ -24,6 +24,7 @@ const OUTPUT: usize = 64 * 1024;
 
 pub(crate) async fn list(inner: &Inner) {
     let runtime = Runtime::Docker;
+    inner.engine.looked_at().await;
     let report = match everything(inner).await {
         Ok((found, images)) => EngineReport::Listed { runtime, found, images },
         Err(error) => EngineReport::ListFailed { runtime, error },

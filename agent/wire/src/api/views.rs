@@ -144,7 +144,7 @@ object! {
 pub enum NodeStatus {
     /// It answers, and takes work if it may.
     Ready,
-    /// It answers, but nothing there can run tasks.
+    /// It answers, but not all that runs tasks there is well.
     Ill,
     /// It did not answer lately.
     Suspect,
