@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake::{self, Agent, Answer, node, service, status, task};
-use crate::transcript::Session;
+use crate::transcript::{Session, sleepctl};
 
 fn cluster() -> Agent {
     Agent::start(|asked| match asked.line.as_str() {
@@ -104,7 +104,7 @@ fn tokens() -> Value {
 fn why() -> Value {
     json!({
         "subject": "web.2", "summary": "web.2 is pending: no node can take it",
-        "at": "2026-01-02T14:02:10Z", "last_lines": ["cannot bind", "\u{1b}[31mgiving up"],
+        "at": "2026-01-02T14:02:10Z", "last_lines": ["cannot bind", "giving up"],
         "story": [{"at": "2026-01-02T14:02:03.100Z", "text": "running on pi-1"},
                   {"at": "2026-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
         "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
@@ -147,7 +147,7 @@ fn planned() -> Value {
 fn plans_in_words_and_as_data() {
     let agent = cluster();
     let mut session = Session::with(&agent);
-    for line in ["plan drain pi-1", "plan -q drain pi-1", "node activate pi-1 --dry-run -o json"] {
+    for line in ["plan drain pi-1", "plan -q drain pi-1", "node activate pi-1 --dry-run -q"] {
         session.run(line);
     }
     session.matches("plan.txt");
@@ -159,8 +159,14 @@ fn plans_in_words_and_as_data() {
 #[test]
 fn a_crash_loop_in_a_list_tells_its_last_lines() {
     let agent = cluster();
-    let mut session = Session::with(&agent);
-    session.run("ps loop").run("ps -q loop").matches("loop.txt");
+    let said = |words: &[&str]| {
+        let output = sleepctl(agent.socket(), words).output().expect("sleepctl runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = "loop.1 failed on pi-2 with exit code 139 (signal 11)\n  | cannot bind\n  | giving up\n";
+    assert_eq!(said(&["ps", "loop"]), told);
+    assert_eq!(said(&["ps", "-q", "loop"]), "");
+    assert_eq!(said(&["ps", "-o", "json", "loop"]), "");
 }
 
 #[test]
