@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::api::doors::{self, UnixDoor};
-use crate::api::{self, Handle, Shared};
+use crate::api::{self, Guard, Handle, Shared, TokenError};
 use crate::config::{Config, Driver};
 use crate::crypto::{KeyError, Keys};
 use crate::lock::{self, LockError};
@@ -57,6 +57,8 @@ pub enum AgentError {
         /// In the operating system's words.
         source: io::Error,
     },
+    /// The token of its API cannot be used.
+    Token(TokenError),
     /// Its QUIC port cannot be had.
     Net(sleep_net::NetError),
     /// Something of the host's.
@@ -71,6 +73,7 @@ impl fmt::Display for AgentError {
             Self::Storage(error) => write!(f, "{error}"),
             Self::StorageFailed(message) => write!(f, "the store failed: {message}"),
             Self::Door { what, source } => write!(f, "cannot listen on {what}: {source}"),
+            Self::Token(error) => write!(f, "{error}"),
             Self::Net(error) => write!(f, "{error}"),
             Self::Host(error) => write!(f, "{error}"),
         }
@@ -86,6 +89,7 @@ impl std::error::Error for AgentError {}
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let _lock = lock::state(&config.data_dir).map_err(AgentError::Lock)?;
     let alarms = told::Alarms::default();
+    let journal = told::Journal::default();
     let logs = TaskLogs::default();
     let (asks, mut asked) = mpsc::channel(ASKS);
     let (change, changes) = watch::channel(0);
@@ -100,12 +104,16 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
             let alarms = alarms.clone();
             Box::new(move || alarms.list())
         },
+        journal: {
+            let journal = journal.clone();
+            Box::new(move |node| journal.of(node))
+        },
         metrics: Box::new(move || metrics.render()),
         logs: std::sync::Arc::new(logs.clone()),
     };
     let handle = Handle::new(asks, changes, shared);
     open_doors(&config, &handle).await?;
-    let ways = Ways { change, alarms, handle, addresses, logs };
+    let ways = Ways { change, alarms, journal, handle, addresses, logs };
     let mut stop = Stop::new().map_err(AgentError::Host)?;
     loop {
         let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
@@ -150,7 +158,9 @@ async fn open_doors(config: &Config, handle: &Handle) -> Result<(), AgentError> 
     tokio::spawn(socket.serve(api::router(handle.clone())));
     if let Some(address) = config.api {
         let listener = doors::open_tcp(address).await.map_err(trouble(address.to_string()))?;
-        tokio::spawn(doors::serve_tcp(listener, api::health_router(handle.clone())));
+        let address = listener.local_addr().map_err(trouble(address.to_string()))?;
+        let guard = Guard::new(address, config.api_token_file.as_deref()).map_err(AgentError::Token)?;
+        tokio::spawn(doors::serve_tcp(listener, api::guarded_router(handle.clone(), guard)));
     }
     Ok(())
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Where health and metrics are served, on loopback; `None` for nowhere.
     pub api: Option<SocketAddr>,
+    /// Where the token is that opens the whole API there, absolute; `None` for health and metrics alone.
+    pub api_token_file: Option<PathBuf>,
     /// What runs tasks.
     pub driver: Driver,
     /// Where the container engine is; `None` for its usual place.
@@ -110,6 +112,7 @@ fn read_with(
         advertise: given.many("advertise", &[], values::advertise)?,
         socket: given.one("socket", "/run/sleepd/sleepd.sock", values::socket)?,
         api: given.one("api", "127.0.0.1:7534", values::api)?,
+        api_token_file: given.option("api-token-file", values::path)?,
         driver: given.one("driver", "auto", values::driver)?,
         docker_host: given.option("docker-host", values::docker_host)?,
         labels: values::each_once(given.many("label", &[], values::label)?, given.origin("label"))?,

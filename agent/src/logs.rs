@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use sleep_drivers::{Drivers, LogOptions, LogStream};
 use sleep_net::ApiClient;
 use sleep_wire::api::LogLine;
+use sleep_wire::engine::EngineError;
 use sleep_wire::task::TaskId;
 use sleep_wire::{NodeId, PublicKey, decode};
 
@@ -75,26 +76,26 @@ impl LogSource for TaskLogs {
 }
 
 async fn read(known: Known, node: NodeId, request: LogRequest) -> Lines {
-    let name = request.task.clone();
-    let Some((me, drivers)) = known.here else { return refused(&name, "the agent is not ready") };
+    let Some((me, drivers)) = known.here else { return refused(&request, "the agent is not ready") };
     let read = if me == node {
-        from_driver(&drivers, request).await
+        from_driver(&drivers, &request).await
     } else {
         match known.peers.get(&node) {
             Some((key, addresses)) => from_peer(&known.seed, *key, addresses, &request).await,
             None => Err(format!("{} is not known here", request.node_name)),
         }
     };
-    read.unwrap_or_else(|message| refused(&name, &message))
+    read.unwrap_or_else(|message| refused(&request, &message))
 }
 
-async fn from_driver(drivers: &Drivers, request: LogRequest) -> Result<Lines, String> {
+async fn from_driver(drivers: &Drivers, request: &LogRequest) -> Result<Lines, String> {
     let options = LogOptions { tail: request.tail, follow: request.follow, since: None };
     let task: TaskId = decode(&request.task_id).map_err(|error| error.to_string())?;
     let opened = drivers.logs(request.runtime, task, &request.container, options).await;
-    let lines = opened.map_err(|error| format!("{error:?}"))?;
+    let lines = opened.map_err(|error| in_words(&error))?;
+    let request = request.clone();
     Ok(Box::pin(lines.map(move |line| {
-        let line = line.map_err(|error| format!("{error:?}"))?;
+        let line = line.map_err(|error| in_words(&error))?;
         let stream = match line.stream {
             LogStream::Out => "stdout",
             LogStream::Err => "stderr",
@@ -164,15 +165,36 @@ impl Reading {
     }
 }
 
-/// One task's output cannot be read: said as a line of its own, so that the others' is.
-fn refused(task: &str, message: &str) -> Lines {
-    let line = LogLine {
-        task: task.to_owned(),
-        id: String::new(),
-        node: String::new(),
-        stream: "stderr".to_owned(),
+fn in_words(error: &EngineError) -> String {
+    match error {
+        EngineError::TimedOut { call } => format!("the engine did not answer in time ({call})"),
+        EngineError::NoSuchContainer => "its container is gone".to_owned(),
+        EngineError::NoSuchImage { image } => format!("no image {image}"),
+        EngineError::NameTaken { name } => format!("{name} is somebody else's"),
+        EngineError::Unreachable { message }
+        | EngineError::PortTaken { message }
+        | EngineError::BadCommand { message }
+        | EngineError::Other { message } => message.clone(),
+    }
+}
+
+/// One task's output cannot be read: said as a line of its own, so that the others' is; and what its node
+/// told of it when it ended.
+fn refused(request: &LogRequest, message: &str) -> Lines {
+    let line = |stream: &str, line: String| LogLine {
+        task: request.task.clone(),
+        id: request.id.clone(),
+        node: request.node_name.clone(),
+        stream: stream.to_owned(),
         at: String::new(),
-        line: format!("(its output cannot be read: {message})"),
+        line,
     };
-    Box::pin(stream::once(async move { Ok(line) }))
+    let last = request.last_lines.iter().map(|text| line("stdout", text.clone()));
+    let told = if request.last_lines.is_empty() {
+        format!("(its output cannot be read: {message})")
+    } else {
+        format!("(these are its last lines; the rest cannot be read: {message})")
+    };
+    let lines: Vec<_> = last.chain([line("stderr", told)]).map(Ok).collect();
+    Box::pin(stream::iter(lines))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::counter;
 use sleep_core::io::{Alarm, Event};
+use sleep_wire::{NodeId, WallTime};
 use tracing::{debug, error, info, warn};
 
 /// How many alarms are shown.
@@ -28,6 +29,68 @@ impl Alarms {
             if alarms.len() > KEPT {
                 alarms.pop_front();
             }
+        }
+    }
+}
+
+/// How many sightings are remembered.
+const REMEMBERED: usize = 512;
+
+/// What this agent saw of others' lives, oldest first; shared with whoever tells why. It begins with the
+/// agent.
+#[derive(Clone, Default)]
+pub(crate) struct Journal(Arc<Mutex<VecDeque<Sighting>>>);
+
+/// One thing that was seen of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// By this host's wall clock, for people.
+    pub at: WallTime,
+    /// Of whom.
+    pub node: NodeId,
+    /// What.
+    pub what: Seen,
+}
+
+/// What was seen of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It answers.
+    Up,
+    /// It did not answer this one.
+    Suspect(NodeId),
+    /// It is believed dead; of how many asked so many found it so, if others were asked.
+    Down(u8, u8),
+    /// It is no longer a member.
+    Gone,
+}
+
+impl Journal {
+    /// What was seen of a node, oldest first.
+    pub(crate) fn of(&self, node: NodeId) -> Vec<Sighting> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|sighting| sighting.node == node).cloned().collect()
+    }
+
+    /// Takes note of what an event says of a node's life.
+    pub(crate) fn note(&self, event: &Event, at: WallTime) {
+        let (node, what) = match event {
+            Event::NodeUp { node } => (*node, Seen::Up),
+            Event::NodeSuspect { node, by } => (*node, Seen::Suspect(*by)),
+            Event::NodeDown { node, confirmed: (failed, asked) } => (*node, Seen::Down(*failed, *asked)),
+            Event::NodeGone { node } => (*node, Seen::Gone),
+            Event::LeaseAcquired { .. }
+            | Event::LeaseLost { .. }
+            | Event::HolderChanged { .. }
+            | Event::Task { .. }
+            | Event::RecordRefused { .. }
+            | Event::BadFrame { .. }
+            | Event::Alarm(_) => return,
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back(Sighting { at, node, what });
+        if all.len() > REMEMBERED {
+            all.pop_front();
         }
     }
 }

@@ -17,6 +17,10 @@ pub mod output;
 
 /// Runs the command that was typed, and returns the exit code.
 pub fn run() -> u8 {
+    // A shell that asks for completions is answered, and nothing else is done.
+    clap_complete::CompleteEnv::with_factory(command::complete::definition)
+        .var(command::complete::VARIABLE)
+        .complete();
     let cli = match args::Cli::typed() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sleep_tests::hosts::{Host, IMAGE, IMAGE_2, Lab};
-use sleep_tests::process::output;
+use sleep_tests::process::{binary, output};
 use sleep_tests::wait::until;
 use sleep_tests::{Error, Result};
 
@@ -143,6 +143,25 @@ fn an_engine_hangs_dies_and_comes_back() -> Result<()> {
     let container = only_container(host, &id)?;
     assert_eq!(container.state, "exited", "the disk remembers what the power cut ended");
     host.engine().stop()
+}
+
+/// `sleepctl dev` on a machine with an engine: its three agents share it, and it is as it was afterwards.
+#[test]
+fn dev_tells_its_story_on_one_engine_and_leaves_nothing() -> Result<()> {
+    let lab = Lab::start(1)?;
+    let host = lab.host(1);
+    host.unmanaged_container()?;
+    let before = host.engine().containers()?;
+    let mut dev = host.command(binary("sleepctl")?);
+    let told = output(dev.args(["dev", "--exit", "--driver", "docker", "--image", IMAGE]))?;
+    for said in ["7/7 running", "4/4 running", "node2 is empty", "all running again", "node3 started again"] {
+        assert!(told.contains(said), "`{said}` is not told:\n{told}");
+    }
+    // A plug that is pulled takes the containers too: what runs again runs elsewhere, and once.
+    let again = told.lines().find(|line| line.contains("all running again")).unwrap_or_default();
+    assert!(!again.contains("node3"), "{again}");
+    assert_eq!(host.engine().containers()?, before);
+    lab.end()
 }
 
 #[test]

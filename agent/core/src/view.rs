@@ -4,12 +4,13 @@
 //! Rows carry ids and records, never prose. What depends on the node asked is named so: liveness and the
 //! lease's holder are one node's view, everything else is the replicated state.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use sleep_wire::node::{Availability, NodeFacts};
-use sleep_wire::slot::{Cause, Choice};
+use sleep_wire::slot::{Assigned, Cause, Choice};
 use sleep_wire::spec::{Mode, Revision};
 use sleep_wire::task::{TaskId, TaskState, TaskStatus};
 use sleep_wire::trust::{JoinToken, Role};
@@ -217,12 +218,79 @@ pub struct ProgressRow {
 pub struct WhyRow {
     /// The slot's task.
     pub task: TaskRow,
-    /// Why it was assigned, if it was.
-    pub cause: Option<(Cause, Choice, WallTime)>,
+    /// The holder's decision, if one stands.
+    pub assigned: Option<Assigned>,
     /// The tasks before it, newest first.
     pub history: Vec<TaskRow>,
     /// What every other node would answer.
     pub refusals: Vec<RefusalRow>,
+}
+
+/// What somebody might command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposal {
+    /// A new service.
+    Create {
+        /// Its name.
+        name: String,
+        /// How many tasks it has.
+        mode: Mode,
+        /// How many replicas, if it is replicated.
+        replicas: u32,
+        /// What it runs.
+        spec: Box<Revision>,
+    },
+    /// Another revision of a service.
+    Update {
+        /// Which.
+        service: ServiceId,
+        /// What it says.
+        spec: Box<Revision>,
+        /// How many replicas it has from then on.
+        replicas: Option<u32>,
+    },
+    /// Other numbers of replicas.
+    Scale(Vec<(ServiceId, u32)>),
+    /// Nodes take work, or no more.
+    Availability {
+        /// Which.
+        nodes: Vec<NodeId>,
+        /// What they shall be.
+        availability: Availability,
+    },
+}
+
+/// What would come of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanRow {
+    /// What begins, ends and moves, in its order.
+    pub moves: Vec<MoveRow>,
+    /// Slots that no node would take, and why each refuses.
+    pub pending: Vec<(SlotRef, Vec<RefusalRow>)>,
+    /// Whether it was followed to its end.
+    pub complete: bool,
+}
+
+/// A slot, by the name of its service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotRef {
+    /// The service's name.
+    pub service_name: String,
+    /// Which slot.
+    pub slot: SlotName,
+}
+
+/// One task that would begin, end, or give way to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveRow {
+    /// Whose.
+    pub slot: SlotRef,
+    /// Where it is.
+    pub from: Option<NodeId>,
+    /// Where it is then.
+    pub to: Option<NodeId>,
+    /// Why there, if it is anywhere.
+    pub choice: Option<(Cause, Choice)>,
 }
 
 /// A join token.

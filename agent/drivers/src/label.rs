@@ -11,8 +11,8 @@ use sleep_wire::{ClusterId, decode, encode};
 
 /// Every label of ours begins so; nobody else may set such labels.
 pub(crate) const PREFIX: &str = "io.sleepd.";
-/// Which cluster's it is, in hexadecimal.
-pub(crate) const CLUSTER: &str = "io.sleepd.cluster";
+/// Which cluster's it is.
+pub(crate) const CLUSTER: &str = sleep_wire::engine::CLUSTER_LABEL;
 /// The bytes of its [`TaskLabel`], in hexadecimal.
 const TASK_LABEL: &str = "io.sleepd.label";
 /// The digest of its image as it was when the task was started.

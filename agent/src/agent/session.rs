@@ -25,7 +25,7 @@ use crate::host;
 use crate::lock::{self, Lock};
 use crate::logs::TaskLogs;
 use crate::storage::{Durable, Storage};
-use crate::told::{self, Alarms};
+use crate::told::{self, Alarms, Journal};
 
 /// Set by `sleepctl dev` alone: its agents share one engine, told apart by their node labels.
 const SHARED_ENGINE: &str = "SLEEPD_DEV_SHARED_ENGINE";
@@ -60,6 +60,8 @@ pub(super) struct Ways {
     pub(super) change: watch::Sender<u64>,
     /// What needs a person.
     pub(super) alarms: Alarms,
+    /// What was seen of others.
+    pub(super) journal: Journal,
     /// For requests that come in over QUIC.
     pub(super) handle: Handle,
     /// Where the agent listens, as it tells others.
@@ -281,7 +283,10 @@ impl Session {
                 }
             }
             Output::WakeAt(instant) => self.wake = Some(instant),
-            Output::Event(event) => told::tell(&event, &self.ways.alarms),
+            Output::Event(event) => {
+                self.ways.journal.note(&event, host::wall());
+                told::tell(&event, &self.ways.alarms);
+            }
             Output::Reset => self.ended = Some(Ended::Left),
             Output::Restart => self.ended = Some(Ended::Restarts),
         }

@@ -10,12 +10,13 @@ use sleep_wire::api::*;
 use sleep_wire::spec::Revision;
 use sleep_wire::{CommandId, PublicKey, WallTime};
 
+use super::openapi::Problems;
 use super::{Failure, Handle, names};
 
 /// A JSON body whose errors are problems too.
 #[derive(FromRequest)]
 #[from_request(via(Json), rejection(Failure))]
-pub(super) struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
@@ -27,6 +28,14 @@ impl From<JsonRejection> for Failure {
 
 type Answer<T> = Result<Json<T>, Failure>;
 
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/init",
+    tag = "cluster",
+    summary = "Found a cluster of one",
+    request_body = Init,
+    responses((status = 200, description = "Done", body = Initialised), Problems),
+)]
 pub(super) async fn init(State(handle): State<Handle>, Body(Init {}): Body<Init>) -> Answer<Initialised> {
     let command = Command::Init { nonce: random()?, token_seed: random()? };
     let Reply::Initialised { cluster, token } = handle.command(command).await? else { return unexpected() };
@@ -35,6 +44,14 @@ pub(super) async fn init(State(handle): State<Handle>, Body(Init {}): Body<Init>
     Ok(Json(Initialised { cluster: cluster.to_string(), node, name, token: token.to_string(), addresses }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/join",
+    tag = "cluster",
+    summary = "Make the agent asked a member of a cluster",
+    request_body = Join,
+    responses((status = 200, description = "Done", body = Joined), Problems),
+)]
 pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -> Answer<Joined> {
     if join.addresses.is_empty() {
         return Err(Problem::new(Code::Invalid, 422, "`addresses` is empty").into());
@@ -50,6 +67,14 @@ pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -
     Ok(Json(Joined { cluster: cluster.to_string(), node, name, role }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/leave",
+    tag = "cluster",
+    summary = "Take the agent asked out of its cluster",
+    request_body = Leave,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>) -> Answer<Changed> {
     let Reply::Left = handle.command(Command::Leave { force: leave.force }).await? else {
         return unexpected();
@@ -57,6 +82,14 @@ pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>
     Ok(Json(Changed { changed: true, durability: Durability::Alone }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    tag = "cluster",
+    summary = "Make a join token",
+    request_body = TokenCreate,
+    responses((status = 200, description = "Done", body = TokenCreated), Problems),
+)]
 pub(super) async fn token_create(
     State(handle): State<Handle>,
     Body(create): Body<TokenCreate>,
@@ -68,6 +101,16 @@ pub(super) async fn token_create(
     Ok(Json(TokenCreated { token: token.to_string(), id: id.to_string(), addresses }))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/v1/tokens/{token}",
+    tag = "cluster",
+    summary = "Revoke a join token",
+    params(
+        ("token" = String, Path, description = "Its id, or the beginning of it"),
+    ),
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<String>) -> Answer<Changed> {
     let token = handle
         .ask(move |core, now| {
@@ -82,6 +125,14 @@ pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<
     changed(handle.command(Command::TokenRevoke { token }).await?)
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/operators",
+    tag = "cluster",
+    summary = "Admit an operator's key",
+    request_body = OperatorCreate,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn operator_create(
     State(handle): State<Handle>,
     Body(create): Body<OperatorCreate>,
@@ -92,6 +143,18 @@ pub(super) async fn operator_create(
     changed(handle.command(Command::OperatorCreate { name: create.name, key: PublicKey(key) }).await?)
 }
 
+#[utoipa::path(
+    put,
+    path = "/v1/nodes/{node}/availability",
+    tag = "nodes",
+    summary = "Drain, pause or activate a node",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = SetAvailability,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn node_availability(
     State(handle): State<Handle>,
     Path(node): Path<String>,
@@ -104,6 +167,18 @@ pub(super) async fn node_availability(
     changed(handle.command(Command::NodeAvailability { node, availability, command }).await?)
 }
 
+#[utoipa::path(
+    put,
+    path = "/v1/nodes/{node}/role",
+    tag = "nodes",
+    summary = "Promote or demote a node",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = SetRole,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn node_role(
     State(handle): State<Handle>,
     Path(node): Path<String>,
@@ -115,6 +190,18 @@ pub(super) async fn node_role(
     changed(handle.command(Command::NodeRole { node, role: set.role, command }).await?)
 }
 
+#[utoipa::path(
+    patch,
+    path = "/v1/nodes/{node}/labels",
+    tag = "nodes",
+    summary = "Set and remove labels of a node",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = SetLabels,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn node_labels(
     State(handle): State<Handle>,
     Path(node): Path<String>,
@@ -128,13 +215,26 @@ pub(super) async fn node_labels(
 }
 
 /// The query of a node's removal.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Removing {
     #[serde(default)]
     compromised: bool,
 }
 
+#[utoipa::path(
+    delete,
+    path = "/v1/nodes/{node}",
+    tag = "nodes",
+    summary = "Remove a node for good",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+        Removing,
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn node_remove(
     State(handle): State<Handle>,
     Path(node): Path<String>,
@@ -146,6 +246,17 @@ pub(super) async fn node_remove(
     changed(handle.command(Command::NodeRemove { node, compromised: removing.compromised, command }).await?)
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/services",
+    tag = "services",
+    summary = "Create a service",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = ServiceCreate,
+    responses((status = 200, description = "Done", body = ServiceChanged), Problems),
+)]
 pub(super) async fn service_create(
     State(handle): State<Handle>,
     headers: HeaderMap,
@@ -158,6 +269,18 @@ pub(super) async fn service_create(
     service_changed(&handle, handle.command(create).await?).await
 }
 
+#[utoipa::path(
+    put,
+    path = "/v1/services/{service}",
+    tag = "services",
+    summary = "Give a service a new revision",
+    params(
+        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = ServiceUpdate,
+    responses((status = 200, description = "Done", body = ServiceChanged), Problems),
+)]
 pub(super) async fn service_update(
     State(handle): State<Handle>,
     Path(service): Path<String>,
@@ -177,6 +300,17 @@ pub(super) async fn service_update(
     service_changed(&handle, handle.command(update).await?).await
 }
 
+#[utoipa::path(
+    put,
+    path = "/v1/scale",
+    tag = "services",
+    summary = "Change how many replicas services have",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = SetScale,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn scale(
     State(handle): State<Handle>,
     headers: HeaderMap,
@@ -194,6 +328,17 @@ pub(super) async fn scale(
     changed(handle.command(Command::ServiceScale { scales, command }).await?)
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/services/remove",
+    tag = "services",
+    summary = "Remove services",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent twice, it is done once"),
+    ),
+    request_body = RemoveServices,
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
 pub(super) async fn services_remove(
     State(handle): State<Handle>,
     headers: HeaderMap,
@@ -208,7 +353,7 @@ pub(super) async fn services_remove(
     changed(handle.command(Command::ServiceRemove { services, command }).await?)
 }
 
-fn revision(spec: Spec) -> Revision {
+pub(super) fn revision(spec: Spec) -> Revision {
     let Spec { template, placement, update, partition, labels } = spec;
     Revision { parents: Vec::new(), template, placement, update, partition, labels, at: WallTime::default() }
 }

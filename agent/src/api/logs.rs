@@ -1,5 +1,6 @@
 //! The output of tasks, wherever they run.
 
+use std::cmp::Reverse;
 use std::pin::Pin;
 
 use axum::Json;
@@ -10,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use sleep_core::view::TaskFilter;
+use sleep_core::view::{TaskFilter, TaskRow};
 use sleep_wire::api::{Code, LogLine, Problem};
 use sleep_wire::{NodeId, encode};
 
+use super::openapi::Problems;
 use super::queries::subject_of;
 use super::render::Words;
 use super::{Failure, Handle};
@@ -40,6 +42,9 @@ pub struct LogRequest {
     pub tail: Option<u32>,
     /// Whether to go on with what is written later.
     pub follow: bool,
+    /// What it wrote last, as its node told: for when its output is gone with its container.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
 }
 
 /// Reads output, here or on another node.
@@ -49,8 +54,9 @@ pub trait LogSource: Send + Sync {
 }
 
 /// How much of a service's output.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Reading {
     #[serde(default)]
     follow: bool,
@@ -58,6 +64,20 @@ pub(super) struct Reading {
 }
 
 /// Output of a service's tasks, or of one: JSON, a line each.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/logs",
+    tag = "services",
+    summary = "Read what tasks wrote, one JSON a line",
+    params(
+        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+        Reading,
+    ),
+    responses(
+        (status = 200, description = "Done", body = LogLine, content_type = "application/x-ndjson"),
+        Problems,
+    ),
+)]
 pub(super) async fn service_logs(
     State(handle): State<Handle>,
     Path(subject): Path<String>,
@@ -67,26 +87,25 @@ pub(super) async fn service_logs(
         .ask(move |core, now| {
             let (service, slot) = subject_of(core, now, &subject)?;
             let words = Words::new(core, now);
-            let filter = TaskFilter { service: Some(service), node: None, history: false };
-            let rows = core.tasks(now, &filter);
-            let rows = rows.into_iter().filter(|row| slot.is_none_or(|slot| row.slot == slot));
+            let filter = TaskFilter { service: Some(service), node: None, history: true };
+            let mut rows = core.tasks(now, &filter);
+            rows.retain(|row| slot.is_none_or(|slot| row.slot == slot));
+            let rows = with_output(rows).into_iter();
             let requests: Vec<(NodeId, LogRequest)> = rows
                 .filter_map(|row| {
                     let (task, node, status) = (row.task?, row.node?, row.status.as_ref()?);
-                    if status.container.is_empty() {
-                        return None;
-                    }
                     Some((
                         node,
                         LogRequest {
                             container: status.container.clone(),
-                            task: format!("{}.{}", row.service_name, row.slot),
+                            task: words.task_name(&row),
                             id: task.short(),
                             task_id: encode(&task),
                             node_name: words.name(node),
                             runtime: core.runtime_of(row.service)?,
                             tail: reading.tail,
                             follow: reading.follow,
+                            last_lines: status.last_lines.clone(),
                         },
                     ))
                 })
@@ -100,6 +119,24 @@ pub(super) async fn service_logs(
     let source = handle.shared.logs.clone();
     let lines = stream::select_all(requests.into_iter().map(|(node, request)| source.lines(node, request)));
     Ok(as_json(lines))
+}
+
+/// Of each slot, the tasks that are there and have begun; where none has, the last attempt before: what fails
+/// again and again is between two attempts most of the time.
+fn with_output(rows: Vec<TaskRow>) -> Vec<TaskRow> {
+    let mut chosen: Vec<TaskRow> = Vec::new();
+    let begun =
+        rows.into_iter().filter(|row| row.status.as_ref().is_some_and(|status| !status.container.is_empty()));
+    let (past, present): (Vec<_>, Vec<_>) = begun.partition(|row| row.history);
+    chosen.extend(present);
+    let mut past = past;
+    past.sort_by_key(|row| Reverse(row.status.as_ref().map(|status| status.since)));
+    for row in past {
+        if chosen.iter().all(|other| other.slot != row.slot) {
+            chosen.push(row);
+        }
+    }
+    chosen
 }
 
 /// Output of a task of this node, for the agent of another.

@@ -9,9 +9,12 @@
 
 mod commands;
 pub mod doors;
+pub mod guard;
 mod health;
 mod logs;
 mod names;
+mod openapi;
+mod plan;
 mod problem;
 mod queries;
 mod render;
@@ -21,14 +24,17 @@ mod why;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, patch, post, put};
+use axum::middleware::from_fn_with_state;
+use axum::routing::post;
 use sleep_core::Now;
 use sleep_core::io::{Command, Refusal, Reply};
-use sleep_wire::api::Problem;
+use sleep_wire::NodeId;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 use crate::agent::Core;
+use crate::told::Sighting;
 
+pub use guard::{Guard, TokenError};
 pub use logs::{Lines, LogRequest, LogSource};
 pub use problem::Failure;
 pub(crate) use render::time;
@@ -58,6 +64,8 @@ pub struct Shared {
     pub addresses: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// What needs a person, in words.
     pub alarms: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What this agent saw of a node's life, oldest first.
+    pub journal: Box<dyn Fn(NodeId) -> Vec<Sighting> + Send + Sync>,
     /// Renders metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the output of tasks, wherever they run.
@@ -111,7 +119,7 @@ impl Handle {
 
 /// Everything under `/v1`, and health.
 pub fn router(handle: Handle) -> Router {
-    control().merge(health::router()).with_state(handle)
+    openapi::router().merge(health::router()).with_state(handle)
 }
 
 /// Where a peer asks for the output of a task.
@@ -122,34 +130,8 @@ pub fn peer_router(handle: Handle) -> Router {
     Router::new().route(PEER_LOGS, post(logs::peer_logs)).with_state(handle)
 }
 
-/// Health and metrics only: for a door that any local user can open.
-pub fn health_router(handle: Handle) -> Router {
-    health::router().with_state(handle)
-}
-
-fn control() -> Router<Handle> {
-    Router::new()
-        .route("/v1/status", get(queries::status))
-        .route("/v1/cluster/init", post(commands::init))
-        .route("/v1/cluster/join", post(commands::join))
-        .route("/v1/cluster/leave", post(commands::leave))
-        .route("/v1/tokens", get(queries::tokens).post(commands::token_create))
-        .route("/v1/tokens/{token}", delete(commands::token_revoke))
-        .route("/v1/operators", post(commands::operator_create))
-        .route("/v1/nodes", get(queries::nodes))
-        .route("/v1/nodes/{node}", get(queries::node).delete(commands::node_remove))
-        .route("/v1/nodes/{node}/tasks", get(queries::node_tasks))
-        .route("/v1/nodes/{node}/availability", put(commands::node_availability))
-        .route("/v1/nodes/{node}/role", put(commands::node_role))
-        .route("/v1/nodes/{node}/labels", patch(commands::node_labels))
-        .route("/v1/services", get(queries::services).post(commands::service_create))
-        .route("/v1/services/remove", post(commands::services_remove))
-        .route("/v1/services/{service}", get(queries::service).put(commands::service_update))
-        .route("/v1/services/{service}/tasks", get(queries::service_tasks))
-        .route("/v1/services/{service}/history", get(queries::service_history))
-        .route("/v1/services/{service}/logs", get(logs::service_logs))
-        .route("/v1/scale", put(commands::scale))
-        .route("/v1/why/{subject}", get(queries::why))
-        .route("/v1/watch", get(watch::watch))
-        .fallback(|| async { Failure::from(Problem::not_found()) })
+/// The same at a door that any local user can open: health and metrics for all, `/v1` by the guard's leave.
+pub fn guarded_router(handle: Handle, guard: Guard) -> Router {
+    let guarded = openapi::router().layer(from_fn_with_state(guard, guard::guard));
+    guarded.merge(health::router()).with_state(handle)
 }

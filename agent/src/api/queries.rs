@@ -8,12 +8,20 @@ use sleep_core::view::TaskFilter;
 use sleep_wire::api::*;
 use sleep_wire::{ServiceId, SlotName};
 
+use super::openapi::Problems;
 use super::render::Words;
 use super::{Failure, Handle, names};
 use crate::agent::Core;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    tag = "cluster",
+    summary = "What the agent asked is, and what it sees of its cluster",
+    responses((status = 200, description = "Done", body = Status), Problems),
+)]
 pub(super) async fn status(State(handle): State<Handle>) -> Answer<Status> {
     let alarms = (handle.shared.alarms)();
     let addresses = (handle.shared.addresses)();
@@ -21,6 +29,13 @@ pub(super) async fn status(State(handle): State<Handle>) -> Answer<Status> {
     Ok(Json(status))
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    tag = "cluster",
+    summary = "List join tokens",
+    responses((status = 200, description = "Done", body = Vec<TokenView>), Problems),
+)]
 pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView>> {
     clustered(&handle, |core, now| {
         let words = Words::new(core, now);
@@ -29,6 +44,13 @@ pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView
     .await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/nodes",
+    tag = "nodes",
+    summary = "List nodes",
+    responses((status = 200, description = "Done", body = Vec<NodeView>), Problems),
+)]
 pub(super) async fn nodes(State(handle): State<Handle>) -> Answer<Vec<NodeView>> {
     clustered(&handle, |core, now| {
         let words = Words::new(core, now);
@@ -37,6 +59,16 @@ pub(super) async fn nodes(State(handle): State<Handle>) -> Answer<Vec<NodeView>>
     .await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/nodes/{node}",
+    tag = "nodes",
+    summary = "Show a node",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+    ),
+    responses((status = 200, description = "Done", body = NodeDetail), Problems),
+)]
 pub(super) async fn node(State(handle): State<Handle>, Path(node): Path<String>) -> Answer<NodeDetail> {
     let found = handle
         .ask(move |core, now| {
@@ -49,6 +81,17 @@ pub(super) async fn node(State(handle): State<Handle>, Path(node): Path<String>)
     Ok(Json(found))
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/nodes/{node}/tasks",
+    tag = "nodes",
+    summary = "List a node's tasks",
+    params(
+        ("node" = String, Path, description = "A name, an id, or the beginning of an id"),
+        History,
+    ),
+    responses((status = 200, description = "Done", body = Vec<TaskView>), Problems),
+)]
 pub(super) async fn node_tasks(
     State(handle): State<Handle>,
     Path(node): Path<String>,
@@ -64,6 +107,13 @@ pub(super) async fn node_tasks(
     Ok(Json(tasks))
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    tag = "services",
+    summary = "List services",
+    responses((status = 200, description = "Done", body = Vec<ServiceView>), Problems),
+)]
 pub(super) async fn services(State(handle): State<Handle>) -> Answer<Vec<ServiceView>> {
     clustered(&handle, |core, now| {
         let words = Words::new(core, now);
@@ -72,6 +122,16 @@ pub(super) async fn services(State(handle): State<Handle>) -> Answer<Vec<Service
     .await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}",
+    tag = "services",
+    summary = "Show a service",
+    params(
+        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+    ),
+    responses((status = 200, description = "Done", body = ServiceDetail), Problems),
+)]
 pub(super) async fn service(
     State(handle): State<Handle>,
     Path(service): Path<String>,
@@ -89,13 +149,25 @@ pub(super) async fn service(
 }
 
 /// Whether tasks that are over are shown too.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct History {
     #[serde(default)]
     history: bool,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/tasks",
+    tag = "services",
+    summary = "List a service's tasks",
+    params(
+        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+        History,
+    ),
+    responses((status = 200, description = "Done", body = Vec<TaskView>), Problems),
+)]
 pub(super) async fn service_tasks(
     State(handle): State<Handle>,
     Path(service): Path<String>,
@@ -111,6 +183,16 @@ pub(super) async fn service_tasks(
     Ok(Json(tasks))
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/history",
+    tag = "services",
+    summary = "List a service's revisions",
+    params(
+        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+    ),
+    responses((status = 200, description = "Done", body = Vec<RevisionView>), Problems),
+)]
 pub(super) async fn service_history(
     State(handle): State<Handle>,
     Path(service): Path<String>,
@@ -125,15 +207,27 @@ pub(super) async fn service_history(
 }
 
 /// `web`, `web.2` or the beginning of a task's id.
+#[utoipa::path(
+    get,
+    path = "/v1/why/{subject}",
+    tag = "services",
+    summary = "Say why a task, a service or a node is as it is",
+    params(
+        ("subject" = String, Path, description = "A node, a service, `service.slot`, or a task's id"),
+    ),
+    responses((status = 200, description = "Done", body = Why), Problems),
+)]
 pub(super) async fn why(State(handle): State<Handle>, Path(subject): Path<String>) -> Answer<Why> {
+    let shared = handle.shared.clone();
     let why = handle
         .ask(move |core, now| {
             let words = Words::new(core, now);
+            let journal = |node| (shared.journal)(node);
             if let Ok(node) = names::node(core, now, &subject) {
-                return Ok(words.why_node(node));
+                return Ok(words.why_node(node, &journal));
             }
             let (service, slot) = subject_of(core, now, &subject)?;
-            words.why(service, slot).ok_or_else(|| no_such("task", &subject, Code::NoSuchTask))
+            words.why(service, slot, &journal).ok_or_else(|| no_such("task", &subject, Code::NoSuchTask))
         })
         .await??;
     Ok(Json(why))
@@ -148,10 +242,16 @@ pub(super) fn subject_of(
     let filter = TaskFilter { service: None, node: None, history: true };
     if let Some((service, slot)) = text.rsplit_once('.') {
         let service = names::service(core, now, service)?;
-        let rows = core.tasks(now, &filter);
-        let found = rows.iter().find(|row| row.service == service && row.slot.to_string() == slot);
-        return match found {
-            Some(row) => Ok((service, Some(row.slot))),
+        let tasks = core.tasks(now, &TaskFilter { service: Some(service), ..filter });
+        let vacant = core.vacant(now, Some(service));
+        let mut slots = tasks.iter().map(|row| row.slot).chain(vacant.iter().map(|row| row.slot));
+        // A global service's slots are named after their nodes.
+        let is_it = |found: &SlotName| match found {
+            SlotName::Node(node) => names::of_node(core, now, *node) == slot || found.to_string() == slot,
+            SlotName::Number(_) | SlotName::Run { .. } => found.to_string() == slot,
+        };
+        return match slots.find(is_it) {
+            Some(slot) => Ok((service, Some(slot))),
             None => Err(no_such("task", text, Code::NoSuchTask)),
         };
     }

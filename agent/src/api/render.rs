@@ -156,10 +156,33 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn tasks(&self, filter: &TaskFilter) -> Vec<TaskView> {
-        self.core.tasks(self.now, filter).iter().map(|row| self.task(row)).collect()
+        let mut rows: Vec<(TaskRow, String)> =
+            self.core.tasks(self.now, filter).into_iter().map(|row| (row, String::new())).collect();
+        if filter.node.is_none() {
+            let vacant = self.core.vacant(self.now, filter.service).into_iter();
+            rows.extend(vacant.map(|slot| (slot.task, self.homeless(&slot.refusals))));
+        }
+        rows.sort_by(|(a, _), (b, _)| {
+            (&a.service_name, a.slot, a.history).cmp(&(&b.service_name, b.slot, b.history))
+        });
+        rows.iter().map(|(row, why)| self.task(row, why)).collect()
     }
 
-    fn task(&self, row: &TaskRow) -> TaskView {
+    /// Why no node took a task, each reason once: `no suitable node (drained: nuc, pi-1; …)`.
+    fn homeless(&self, refusals: &[RefusalRow]) -> String {
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for refusal in refusals {
+            by_reason.entry(&refusal.reason).or_default().push(self.name(refusal.node));
+        }
+        if by_reason.is_empty() {
+            return String::new();
+        }
+        let parts: Vec<String> =
+            by_reason.iter().map(|(reason, nodes)| format!("{reason}: {}", nodes.join(", "))).collect();
+        format!("no suitable node ({})", parts.join("; "))
+    }
+
+    fn task(&self, row: &TaskRow, why: &str) -> TaskView {
         let status = row.status.as_ref();
         TaskView {
             id: row.task.map(|task| task.short()).unwrap_or_default(),
@@ -171,7 +194,7 @@ impl<'a> Words<'a> {
             desired: if row.wanted { "running" } else { "stopped" }.to_owned(),
             state: state(row.life),
             since: status.map(|status| time(status.since)),
-            error: status.map(|status| status.message.clone()).unwrap_or_default(),
+            error: status.map_or_else(|| why.to_owned(), |status| status.message.clone()),
             started_at: status.and_then(|status| status.started_at).map(time),
             exit_code: status.and_then(|status| status.exit).map(|exit| exit.code),
             container: status.map(|status| status.container.clone()).unwrap_or_default(),
@@ -330,7 +353,7 @@ pub(super) fn state(life: TaskLife) -> String {
 }
 
 /// What differs between two revisions, a line a part.
-fn changes(before: &Revision, after: &Revision) -> Vec<String> {
+pub(super) fn changes(before: &Revision, after: &Revision) -> Vec<String> {
     let mut changes = Vec::new();
     let (old, new) = (image(before), image(after));
     if old != new {

@@ -1,23 +1,30 @@
 //! Server-sent events for those who wait: a snapshot at once, and another whenever it differs.
+//!
+//! An event's id says what was said, not when: whoever was cut off names the last one it had
+//! (`Last-Event-ID`), to this agent or to another, and hears of what is different since.
 
 use std::convert::Infallible;
 
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, stream};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use sleep_core::Now;
 use sleep_wire::api::Progress;
 use sleep_wire::{NodeId, ServiceId};
 
+use super::openapi::Problems;
 use super::render::Words;
 use super::{Failure, Handle, names};
 use crate::agent::Core;
 
 /// What is watched: names or ids, separated by commas.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Watching {
     #[serde(default)]
     services: String,
@@ -29,11 +36,27 @@ struct Watch {
     handle: Handle,
     services: Vec<ServiceId>,
     nodes: Vec<NodeId>,
-    last: Option<Progress>,
+    /// The id of what was said last.
+    last: String,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/watch",
+    tag = "services",
+    summary = "Follow how far services and nodes are: server-sent events, each a snapshot",
+    params(
+        Watching,
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard"),
+    ),
+    responses(
+        (status = 200, description = "Done", body = Progress, content_type = "text/event-stream"),
+        Problems,
+    ),
+)]
 pub(super) async fn watch(
     State(handle): State<Handle>,
+    headers: HeaderMap,
     Query(watching): Query<Watching>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     let (services, nodes) = handle
@@ -43,7 +66,8 @@ pub(super) async fn watch(
             Ok::<_, Failure>((services.collect::<Result<_, _>>()?, nodes.collect::<Result<_, _>>()?))
         })
         .await??;
-    let watch = Watch { handle, services, nodes, last: None };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let watch = Watch { handle, services, nodes, last };
     Ok(Sse::new(stream::unfold(watch, next)).keep_alive(KeepAlive::default()))
 }
 
@@ -58,13 +82,20 @@ async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {
         let (services, nodes) = (watch.services.clone(), watch.nodes.clone());
         let progress =
             watch.handle.ask(move |core, now| progress(core, now, &services, &nodes)).await.ok()?;
-        if watch.last.as_ref() != Some(&progress) {
-            let event = Event::default().json_data(&progress).ok()?;
-            watch.last = Some(progress);
+        let text = serde_json::to_string(&progress).ok()?;
+        let id = id(&text);
+        if watch.last != id {
+            let event = Event::default().id(&id).data(text);
+            watch.last = id;
             return Some((Ok(event), watch));
         }
         watch.handle.changes.changed().await.ok()?;
     }
+}
+
+/// What a snapshot is called: the same on every agent that sees the same.
+fn id(text: &str) -> String {
+    Sha256::digest(text.as_bytes())[..12].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn progress(core: &Core, now: Now, services: &[ServiceId], nodes: &[NodeId]) -> Progress {

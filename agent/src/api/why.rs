@@ -1,16 +1,26 @@
 //! Why something is as it is, in words.
 
-use sleep_core::view::{TaskLife, WhyRow};
+use sleep_core::view::{TaskLife, TaskRow, WhyRow};
 use sleep_wire::api::*;
-use sleep_wire::slot::Cause;
-use sleep_wire::task::TaskStatus;
-use sleep_wire::{NodeId, ServiceId, SlotName, WallTime};
+use sleep_wire::slot::{Assigned, Cause, Choice};
+use sleep_wire::task::{TaskState, TaskStatus};
+use sleep_wire::{NodeId, ServiceId, SlotName, Stamp, WallTime};
 
 use super::render::{Words, availability_word, node_status, runtime_name, state, status_word, time};
+use crate::told::{Seen, Sighting};
+
+/// What this agent saw of a node's life.
+type Journal<'a> = &'a dyn Fn(NodeId) -> Vec<Sighting>;
+
+/// How long before a decision something may have been seen that led to it.
+const LED_TO_MS: i64 = 120_000;
+
+/// The most lines of a node's story.
+const MAX_STORY: usize = 20;
 
 impl Words<'_> {
-    /// Why a node is as it is: its life as the node asked saw it.
-    pub(super) fn why_node(&self, node: NodeId) -> Why {
+    /// Why a node is as it is: its life as the node asked saw it, since its agent began.
+    pub(super) fn why_node(&self, node: NodeId, journal: Journal<'_>) -> Why {
         let row = self.core.nodes(self.now).into_iter().find(|row| row.id == node);
         let summary = row.map_or_else(String::new, |row| {
             let ill: Vec<String> = row
@@ -21,19 +31,35 @@ impl Words<'_> {
                 .map(|ill| format!("; {} is ill: {}", runtime_name(ill.runtime), ill.ill))
                 .collect();
             format!(
-                "{} is {}, {}, and has {} tasks{}",
+                "{} is {}, {}, and has {} task{}{}",
                 row.name,
                 status_word(node_status(&row)),
                 availability_word(row.availability),
                 row.tasks,
+                if row.tasks == 1 { "" } else { "s" },
                 ill.concat()
             )
         });
-        Why { subject: self.name(node), summary, story: Vec::new(), refusals: Vec::new() }
+        let seen = journal(node);
+        let recent = &seen[seen.len().saturating_sub(MAX_STORY)..];
+        let line = |sighting: &Sighting| WhyLine { at: time(sighting.at), text: self.sighting(sighting) };
+        Why {
+            subject: self.name(node),
+            summary,
+            at: recent.last().map(|last| time(last.at)).unwrap_or_default(),
+            story: recent.iter().map(line).collect(),
+            refusals: Vec::new(),
+            last_lines: Vec::new(),
+        }
     }
 
     /// Why a task is where it is; of a service, the first slot that is not as it should be, else its first.
-    pub(super) fn why(&self, service: ServiceId, slot: Option<SlotName>) -> Option<Why> {
+    pub(super) fn why(
+        &self,
+        service: ServiceId,
+        slot: Option<SlotName>,
+        journal: Journal<'_>,
+    ) -> Option<Why> {
         let slot = if let Some(slot) = slot {
             slot
         } else {
@@ -42,50 +68,123 @@ impl Words<'_> {
             odd.or(progress.slots.first())?.slot
         };
         let row = self.core.why(self.now, service, slot)?;
+        let failed = last_failure(&row);
         Some(Why {
             subject: self.task_name(&row.task),
             summary: self.summary(&row),
-            story: self.story(&row),
+            at: row.task.status.as_ref().map(|status| time(status.since)).unwrap_or_default(),
+            story: self.story(&row, journal),
             refusals: self.refusals(&row.refusals),
+            last_lines: failed.map(|failed| failed.last_lines.clone()).unwrap_or_default(),
         })
     }
 
     fn summary(&self, row: &WhyRow) -> String {
         let name = self.task_name(&row.task);
-        match (row.task.node, row.task.life) {
-            (None, _) => format!("{name} is pending: no node can take it"),
-            (Some(node), TaskLife::Lost) => format!("{name} is lost: {} is down", self.name(node)),
-            (Some(node), life) => format!("{name} is {} on {}", state(life), self.name(node)),
+        let Some(node) = row.task.node else {
+            let nobody = row.refusals.len() >= self.core.nodes(self.now).len();
+            let why = if nobody { "no node can take it" } else { "the leader has not placed it yet" };
+            return format!("{name} is pending: {why}");
+        };
+        let here = self.name(node);
+        if row.task.life == TaskLife::Lost {
+            return format!("{name} is lost: {here} is down");
+        }
+        let now = state(row.task.life);
+        if let Some(failed) = last_failure(row) {
+            let attempts = row.history.iter().filter(|before| failure(before).is_some()).count()
+                + usize::from(failure(&row.task).is_some());
+            let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+            return format!("{name} is {now} on {here}; it failed {times}{}", because(failed));
+        }
+        match row.assigned.as_ref().and_then(|assigned| before(&assigned.cause)) {
+            Some(from) if from != node => format!("{name} moved {} → {here} and is {now}", self.name(from)),
+            Some(_) | None => format!("{name} is {now} on {here}"),
         }
     }
 
-    fn story(&self, row: &WhyRow) -> Vec<WhyLine> {
+    fn story(&self, row: &WhyRow, journal: Journal<'_>) -> Vec<WhyLine> {
         let mut story: Vec<(WallTime, String)> = Vec::new();
-        let name = self.task_name(&row.task);
         for before in row.history.iter().rev() {
             let node = before.node.map(|node| self.name(node)).unwrap_or_default();
             if let Some(status) = &before.status {
                 story.push((status.since, format!("{} on {node}{}", state(before.life), because(status))));
             }
         }
-        if let Some((cause, choice, at)) = &row.cause {
-            let node = row.task.node.map(|node| self.name(node)).unwrap_or_default();
-            let mut text = format!("{}: {name} goes to {node}", self.cause(cause));
-            if !choice.decided_by.is_empty() {
-                text += &format!(
-                    " ({}; {} of {} nodes could take it)",
-                    choice.decided_by,
-                    choice.fitting,
-                    choice.fitting + choice.refused
-                );
+        let mut gone_since = row.history.iter().filter_map(ended).max();
+        if let Some(assigned) = &row.assigned {
+            if let Cause::NodeDown(node) = assigned.cause {
+                let seen = journal(node).into_iter().filter(|sighting| {
+                    sighting.at <= assigned.at && sighting.at.0 >= assigned.at.0 - LED_TO_MS
+                });
+                let seen: Vec<Sighting> = seen.collect();
+                gone_since = gone_since.max(seen.first().map(|first| first.at));
+                story.extend(seen.iter().map(|sighting| (sighting.at, self.sighting(sighting))));
             }
-            story.push((*at, text));
+            story.push((assigned.at, self.decision(row, assigned)));
         }
         if let Some(status) = &row.task.status {
-            story.push((status.since, format!("{}{}", state(row.task.life), because(status))));
+            let node = row.task.node.map(|node| self.name(node)).unwrap_or_default();
+            let mut text = format!("{} on {node}{}", state(row.task.life), because(status));
+            if row.task.life == TaskLife::Told(TaskState::Running)
+                && let Some(away) = gone_since.and_then(|gone| seconds(gone, status.started_at?))
+            {
+                text += &format!("; unavailable for {away}");
+            }
+            story.push((status.since, text));
         }
         story.sort_by_key(|(at, _)| *at);
         story.into_iter().map(|(at, text)| WhyLine { at: time(at), text }).collect()
+    }
+
+    /// Why a task would go where it is planned to go.
+    pub(super) fn choice(&self, service_name: &str, cause: &Cause, choice: &Choice) -> String {
+        match Self::rule(service_name, choice) {
+            Some(rule) => format!("{}: {rule}", self.cause(cause)),
+            None => self.cause(cause),
+        }
+    }
+
+    /// `fewest tasks of web; 2 of 3 nodes could take it`, if the planner said what decided.
+    fn rule(service_name: &str, choice: &Choice) -> Option<String> {
+        let Choice { fitting, refused, decided_by } = choice;
+        let rule = match decided_by.as_str() {
+            "" => return None,
+            "only" => return Some("no other node could take it".to_owned()),
+            "fewest" => format!("fewest tasks of {service_name}"),
+            "image" => "has the image".to_owned(),
+            "load" => "least loaded".to_owned(),
+            "hash" => "as good as others".to_owned(),
+            // A newer agent's planner may know more rules.
+            other => other.to_owned(),
+        };
+        Some(format!("{rule}; {fitting} of {} nodes could take it", fitting + refused))
+    }
+
+    /// `pi-1 is down: leader pi-2 (term 7) chose nuc: fewest tasks of web; 2 of 3 nodes could take it`.
+    fn decision(&self, row: &WhyRow, assigned: &Assigned) -> String {
+        let leader = match assigned.assignment {
+            Stamp::Lease { epoch, .. } => {
+                format!("leader {} (term {})", self.name(epoch.candidate), epoch.term)
+            }
+            Stamp::Time { .. } | Stamp::Boot { .. } => "the leader".to_owned(),
+        };
+        let text = format!("{}: {leader} chose {}", self.cause(&assigned.cause), self.name(assigned.node));
+        match Self::rule(&row.task.service_name, &assigned.choice) {
+            Some(rule) => format!("{text}: {rule}"),
+            None => text,
+        }
+    }
+
+    fn sighting(&self, sighting: &Sighting) -> String {
+        let name = self.name(sighting.node);
+        match sighting.what {
+            Seen::Up => format!("{name} answers"),
+            Seen::Suspect(by) => format!("{name} suspected by {}", self.name(by)),
+            Seen::Down(0, 0) => format!("{name} believed dead"),
+            Seen::Down(failed, asked) => format!("{name} down, confirmed by {failed} of {asked}"),
+            Seen::Gone => format!("{name} is no longer a member"),
+        }
     }
 
     fn cause(&self, cause: &Cause) -> String {
@@ -104,8 +203,66 @@ impl Words<'_> {
     }
 }
 
+/// Where a task was before its node was chosen.
+const fn before(cause: &Cause) -> Option<NodeId> {
+    match cause {
+        Cause::NodeDown(node)
+        | Cause::Drained(node)
+        | Cause::Rebalanced(node)
+        | Cause::Failed(node)
+        | Cause::NodeRemoved(node)
+        | Cause::Unfit(node) => Some(*node),
+        Cause::Wanted | Cause::Updated | Cause::Adopted | Cause::Commanded => None,
+    }
+}
+
+/// When a task that is over ended.
+fn ended(row: &TaskRow) -> Option<WallTime> {
+    row.status.as_ref().filter(|status| status.state.is_over()).map(|status| status.since)
+}
+
+fn failure(row: &TaskRow) -> Option<&TaskStatus> {
+    row.status.as_ref().filter(|status| status.state == TaskState::Failed)
+}
+
+/// How the slot's task failed last, unless an attempt runs since.
+fn last_failure(row: &WhyRow) -> Option<&TaskStatus> {
+    match row.task.life {
+        TaskLife::Told(TaskState::Running | TaskState::Complete | TaskState::Stopped) => None,
+        TaskLife::Told(_) | TaskLife::Pending | TaskLife::Lost => failure(&row.task)
+            .or_else(|| row.history.iter().filter_map(failure).max_by_key(|failed| failed.since)),
+    }
+}
+
+/// A length of time between two wall clocks' readings, if it is one.
+fn seconds(from: WallTime, to: WallTime) -> Option<String> {
+    let ms = to.0.checked_sub(from.0).filter(|ms| *ms > 0)?;
+    Some(format!("{}.{} s", ms / 1000, ms % 1000 / 100))
+}
+
+/// How a task ended, in words that follow its state.
 fn because(status: &TaskStatus) -> String {
-    let exit = status.exit.map(|exit| format!(", exit code {}", exit.code)).unwrap_or_default();
-    let message = if status.message.is_empty() { String::new() } else { format!(": {}", status.message) };
+    let exit = match status.exit {
+        Some(exit) if exit.out_of_memory => format!(", exit code {}, out of memory", exit.code),
+        Some(exit) if exit.code > 128 => format!(", exit code {} (signal {})", exit.code, exit.code - 128),
+        Some(exit) => format!(", exit code {}", exit.code),
+        None => String::new(),
+    };
+    // A message that only tells the code says nothing new.
+    let told = status.exit.is_some() && status.message.starts_with("exited with code");
+    let message =
+        if status.message.is_empty() || told { String::new() } else { format!(": {}", status.message) };
     exit + &message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_a_task_is_told_only_forwards() {
+        assert_eq!(seconds(WallTime(1_000), WallTime(9_150)).as_deref(), Some("8.1 s"));
+        assert_eq!(seconds(WallTime(9_150), WallTime(1_000)), None);
+        assert_eq!(seconds(WallTime(i64::MIN), WallTime(i64::MAX)), None);
+    }
 }

@@ -32,7 +32,7 @@ const fn many(name: &'static str, value: &'static str, help: &'static str) -> Se
     Setting { name, value, many: true, help }
 }
 
-const SETTINGS: [Setting; 10] = [
+const SETTINGS: [Setting; 11] = [
     one("name", "NAME", "What people call this node [default: the host's name]"),
     one("data-dir", "DIR", "Where key and state are kept [default: /var/lib/sleepd]"),
     many(
@@ -43,6 +43,7 @@ const SETTINGS: [Setting; 10] = [
     many("advertise", "ADDR[:PORT]", "Where others reach this node [default: the host's addresses]"),
     one("socket", "PATH", "The control socket [default: /run/sleepd/sleepd.sock]"),
     one("api", "ADDR:PORT|off", "Health and metrics, on loopback [default: 127.0.0.1:7534]"),
+    one("api-token-file", "FILE", "The token that opens all of the API there [default: none, health alone]"),
     one("driver", "auto|docker|process", "What runs tasks [default: auto]"),
     one("docker-host", "URL", "Where the container engine is [default: unix:///var/run/docker.sock]"),
     many("label", "KEY=VALUE", "A label of this node"),

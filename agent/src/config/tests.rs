@@ -38,6 +38,7 @@ fn defaults() -> Config {
         advertise: vec![],
         socket: "/run/sleepd/sleepd.sock".into(),
         api: Some("127.0.0.1:7534".parse().expect("an address")),
+        api_token_file: None,
         driver: Driver::Auto,
         docker_host: None,
         labels: vec![],
@@ -46,13 +47,14 @@ fn defaults() -> Config {
 }
 
 /// Every setting with another value than its default.
-const EVERYTHING: [(&str, &[&str]); 10] = [
+const EVERYTHING: [(&str, &[&str]); 11] = [
     ("name", &["pi-3"]),
     ("data-dir", &["/srv/sleepd"]),
     ("listen", &["10.0.0.1", "[::1]:99"]),
     ("advertise", &["203.0.113.7:1"]),
     ("socket", &["/tmp/s.sock"]),
     ("api", &["off"]),
+    ("api-token-file", &["/etc/sleepd/token"]),
     ("driver", &["process"]),
     ("docker-host", &["/run/docker.sock"]),
     ("label", &["zone=b", "disk=ssd"]),
@@ -69,6 +71,7 @@ fn everything() -> Config {
         advertise: vec![address("203.0.113.7:1")],
         socket: "/tmp/s.sock".into(),
         api: None,
+        api_token_file: Some("/etc/sleepd/token".into()),
         driver: Driver::Process,
         docker_host: Some("unix:///run/docker.sock".to_owned()),
         labels: vec![pair("disk", "ssd"), pair("zone", "b")],
@@ -149,12 +152,12 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             problem(&[], &[], Some("# ä\nnmae = \"x\"")),
             "FILE:2:1: unknown key `nmae`; there are name, data-dir, listen, advertise, \
-             socket, api, driver, docker-host, label, log-format",
+             socket, api, api-token-file, driver, docker-host, label, log-format",
         ),
         (
             problem(&[], &[], Some("[docker]\nhost = \"x\"")),
             "FILE:1:2: unknown key `docker`; there are name, data-dir, listen, advertise, \
-             socket, api, driver, docker-host, label, log-format",
+             socket, api, api-token-file, driver, docker-host, label, log-format",
         ),
         (problem(&[], &[], Some("api = false")), "FILE:1:7: `api` is a string: ADDR:PORT|off"),
         (problem(&[], &[], Some("name = [\"a\", \"b\"]")), "FILE:1:8: `name` has one value only"),

@@ -9,6 +9,12 @@ use crate::id::{ClusterId, WallTime};
 use crate::spec::{Runtime, TaskTemplate};
 use crate::task::{Exit, Health, TaskId, TaskLabel};
 
+/// The container label that says whose cluster's it is.
+pub const CLUSTER_LABEL: &str = "io.sleepd.cluster";
+
+/// The container label that says which node's it is.
+pub const NODE_LABEL: &str = "io.sleepd.node";
+
 /// One thing to do. Each is carried out once; what came of it is told in an [`EngineReport`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineAction {

@@ -165,6 +165,13 @@ pub enum Command {
     /// Manage the keys of people who command from afar
     #[command(subcommand, arg_required_else_help = true)]
     Operator(OperatorCommand),
+    /// Say what a command would do, and change nothing
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Examples:
+  sleepctl plan scale web=9
+  sleepctl plan drain pi-1
+  sleepctl plan update --image nginx:1.27 web")]
+    Plan(PlanCommand),
     /// Say why a task, a service or a node is as it is
     #[command(after_help = "Examples:\n  sleepctl why web\n  sleepctl why web.2\n  sleepctl why nuc")]
     Why {
@@ -185,7 +192,9 @@ pub enum Command {
     /// Remove services (short for `service rm`)
     Rm(service::Remove),
     /// Print a completion script
-    #[command(after_help = "Examples:\n  sleepctl completion bash > /etc/bash_completion.d/sleepctl")]
+    #[command(after_help = "Examples:
+  sleepctl completion bash > /etc/bash_completion.d/sleepctl
+  source <(sleepctl completion bash)            verbs, flags, and the names of nodes and services")]
     Completion {
         /// For which shell
         shell: clap_complete::Shell,
@@ -235,6 +244,7 @@ impl Command {
             },
             Self::Operator(_) | Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
             Self::Dev(_)
+            | Self::Plan(_)
             | Self::Why { .. }
             | Self::Ls
             | Self::Ps(_)
@@ -245,6 +255,29 @@ impl Command {
             | Self::Version => false,
         }
     }
+}
+
+/// Commands that are only thought through.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// What creating a service would do
+    Create(Box<service::Create>),
+    /// What changing a service would do
+    Update(Box<service::Update>),
+    /// What other numbers of replicas would do
+    Scale(service::Scale),
+    /// What draining nodes would do
+    Drain {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// What activating nodes would do
+    Activate {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
 }
 
 /// A cluster on this machine.
@@ -381,11 +414,17 @@ pub enum NodeCommand {
         all: bool,
     },
     /// Move all work away from nodes, and give them no more
-    #[command(after_help = "Examples:\n  sleepctl node drain pi-1\n  sleepctl node drain pi-1 --detach")]
+    #[command(after_help = "Examples:
+  sleepctl node drain pi-1
+  sleepctl node drain pi-1 --dry-run    what would move where
+  sleepctl node drain pi-1 --detach")]
     Drain {
         /// Names or ids
         #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Give nodes no new work
     Pause {
@@ -398,6 +437,9 @@ pub enum NodeCommand {
         /// Names or ids
         #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Let nodes author desired state, vote and lead
     Promote {

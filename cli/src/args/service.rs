@@ -126,6 +126,9 @@ pub struct Template {
     /// Which of two tasks of a slot stays after a split heals
     #[arg(long, value_enum, value_name = "WHICH")]
     pub on_heal: Option<HealArg>,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which goes first when a task is replaced.
@@ -239,11 +242,16 @@ pub struct Update {
 
 /// New numbers of replicas.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sleepctl service scale web=5 cache=2")]
+#[command(
+    after_help = "Examples:\n  sleepctl service scale web=5 cache=2\n  sleepctl service scale web=5 --dry-run"
+)]
 pub struct Scale {
     /// Name or id, and how many
     #[arg(required = true, value_parser = parse::scale, value_name = "SERVICE=N")]
     pub scales: Vec<(ServiceName, u32)>,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Tasks of services.

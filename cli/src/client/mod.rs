@@ -59,6 +59,7 @@ type Sender = SendRequest<Full<Bytes>>;
 pub struct Lines {
     body: Incoming,
     held: Vec<u8>,
+    last_id: String,
 }
 
 /// What is sent, as often as need be.
@@ -67,6 +68,8 @@ struct Sent<'a> {
     path: &'a str,
     command: Option<CommandId>,
     body: Bytes,
+    /// The id of the last event that was heard, of a stream that is resumed.
+    heard: &'a str,
 }
 
 impl Client {
@@ -95,7 +98,7 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.again(&Sent { method: Method::GET, path, command: None, body: Bytes::new() }).await
+        self.again(&Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard: "" }).await
     }
 
     /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by
@@ -111,7 +114,8 @@ impl Client {
     ) -> Result<T, Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| Error::internal("no randomness", &error))?;
-        self.again(&Sent { method, path, command: Some(CommandId(id)), body: written(body)? }).await
+        self.again(&Sent { method, path, command: Some(CommandId(id)), body: written(body)?, heard: "" })
+            .await
     }
 
     /// Has this one agent do something, which it may do twice if it is told twice.
@@ -124,7 +128,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.once(&Sent { method, path, command: None, body: written(body)? }).await
+        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "" }).await
     }
 
     /// Reads an answer line by line, as it is written.
@@ -132,10 +136,18 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached or refuses.
     pub async fn lines(&self, path: &str) -> Result<Lines, Error> {
-        let sent = Sent { method: Method::GET, path, command: None, body: Bytes::new() };
+        self.resume(path, "").await
+    }
+
+    /// Reads events that differ from the last that was heard, through whatever agent.
+    ///
+    /// # Errors
+    /// As [`Client::lines`].
+    pub async fn resume(&self, path: &str, heard: &str) -> Result<Lines, Error> {
+        let sent = Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard };
         let (response, _) = self.send(&sent).await?;
         if response.status().is_success() {
-            return Ok(Lines { body: response.into_body(), held: Vec::new() });
+            return Ok(Lines { body: response.into_body(), held: Vec::new(), last_id: heard.to_owned() });
         }
         Err(problem(response).await)
     }
@@ -179,6 +191,9 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(command) = sent.command {
             request = request.header("idempotency-key", command.to_string());
+        }
+        if !sent.heard.is_empty() {
+            request = request.header("last-event-id", sent.heard);
         }
         let body = Full::new(sent.body.clone());
         let request = request.body(body).map_err(|error| Error::internal("a request", &error))?;
@@ -236,6 +251,11 @@ impl Lines {
         }
     }
 
+    /// The id of the last event; empty if there was none, or it had none.
+    pub fn last_id(&self) -> &str {
+        &self.last_id
+    }
+
     /// The next server-sent event's data; `None` after the last.
     ///
     /// # Errors
@@ -246,6 +266,9 @@ impl Lines {
             let Some(line) = timeout(SILENT_FOR, self.next()).await.map_err(silent)?? else {
                 return Ok(None);
             };
+            if let Some(id) = line.strip_prefix("id:") {
+                id.trim().clone_into(&mut self.last_id);
+            }
             if let Some(data) = line.strip_prefix("data:") {
                 return serde_json::from_str(data.trim()).map(Some).map_err(|_| Error::nonsense("an event"));
             }

@@ -2,14 +2,14 @@
 
 use clap::Parser;
 use hyper::Method;
-use sleep_wire::api::{ServiceChanged, ServiceCreate, Spec};
+use sleep_wire::api::{Proposal, ServiceChanged, ServiceCreate, Spec};
 use sleep_wire::spec::{
     Mode, OnHeal, Order, PartitionPolicy, Placement, Port, RestartCondition, Runtime, TaskTemplate,
     UpdatePolicy,
 };
 
 use super::wait::Want;
-use super::{Context, service};
+use super::{Context, plan, service};
 use crate::args::service::{ConditionArg, Create, HealArg, ModeArg, OrderArg, RuntimeArg, Template};
 use crate::args::{Cli, Command, Global, ServiceCommand};
 use crate::error::Error;
@@ -20,8 +20,12 @@ pub(super) async fn run(output: &Output, global: Global, args: Create) -> Result
         ModeArg::Replicated => Want::Replicas(args.template.replicas.unwrap_or(1)),
         ModeArg::Global => Want::Settled,
     };
+    let dry_run = args.template.dry_run;
     let request = request(args)?;
     let context = Context::open(output, global).await?;
+    if dry_run {
+        return plan::show(&context, &Proposal::Create(Box::new(request))).await;
+    }
     let changed: ServiceChanged = context.client.change(Method::POST, "/v1/services", &request).await?;
     service::settle(&context, changed, want, true).await
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use clap_complete::Shell;
 use sleep_wire::api::Status;
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, copy};
@@ -14,12 +13,6 @@ use crate::args::{Cli, Format, Global};
 use crate::client::{Client, DEFAULT_SOCKET, Host};
 use crate::error::Error;
 use crate::output::{Output, json, pairs};
-
-pub(super) fn completion(output: &Output, shell: Shell) -> Result<(), Error> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::definition(), "sleepctl", &mut script);
-    output.raw(&script)
-}
 
 pub(super) fn man(output: &Output) -> Result<(), Error> {
     let mut page = Vec::new();

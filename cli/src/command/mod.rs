@@ -1,6 +1,7 @@
 //! What each command asks of the agent, and what it makes of the answer.
 
 mod cluster;
+pub mod complete;
 mod crashes;
 mod create;
 mod dev;
@@ -8,6 +9,7 @@ mod local;
 mod logs;
 mod node;
 mod operator;
+mod plan;
 mod service;
 mod task;
 mod token;
@@ -16,7 +18,7 @@ mod wait;
 
 use sleep_wire::api::{Durability, Status};
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, Global, NodeCommand, PlanCommand};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::Output;
@@ -38,7 +40,7 @@ pub async fn run(cli: Cli) -> u8 {
 async fn dispatch(output: &Output, global: Global, command: Command) -> Result<(), Error> {
     match command {
         Command::Dev(args) => dev::run(output, &args).await,
-        Command::Completion { shell } => local::completion(output, shell),
+        Command::Completion { shell } => complete::script(output, shell),
         Command::Man => local::man(output),
         Command::DialStdio { socket } => local::dial_stdio(socket).await,
         Command::Version => local::version(output, &global).await,
@@ -47,12 +49,39 @@ async fn dispatch(output: &Output, global: Global, command: Command) -> Result<(
         Command::Service(command) => service::run(output, global, command).await,
         Command::Operator(command) => operator::run(Context::open(output, global).await?, command).await,
         Command::Why { subject } => task::why(&Context::open(output, global).await?, &subject).await,
+        Command::Plan(command) => planned(output, global, command).await,
         Command::Run(create) => create::run(output, global, *create).await,
         Command::Ls => service::list(&Context::open(output, global).await?).await,
         Command::Ps(ps) => task::list(&Context::open(output, global).await?, &ps).await,
         Command::Logs(logs) => logs::run(&Context::open(output, global).await?, &logs).await,
         Command::Scale(scale) => service::scale(Context::open(output, global).await?, &scale).await,
         Command::Rm(remove) => service::remove(Context::open(output, global).await?, &remove).await,
+    }
+}
+
+/// The same commands, and nothing is carried out.
+async fn planned(output: &Output, global: Global, command: PlanCommand) -> Result<(), Error> {
+    match command {
+        PlanCommand::Create(mut create) => {
+            create.template.dry_run = true;
+            create::run(output, global, *create).await
+        }
+        PlanCommand::Update(mut update) => {
+            update.template.dry_run = true;
+            update::run(Context::open(output, global).await?, *update).await
+        }
+        PlanCommand::Scale(mut scale) => {
+            scale.dry_run = true;
+            service::scale(Context::open(output, global).await?, &scale).await
+        }
+        PlanCommand::Drain { nodes } => {
+            let drain = NodeCommand::Drain { nodes, dry_run: true };
+            node::run(Context::open(output, global).await?, drain).await
+        }
+        PlanCommand::Activate { nodes } => {
+            let activate = NodeCommand::Activate { nodes, dry_run: true };
+            node::run(Context::open(output, global).await?, activate).await
+        }
     }
 }
 

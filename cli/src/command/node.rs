@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use sleep_wire::api::{
-    Changed, NodeDetail, NodeView, ServiceProgress, ServiceView, SetAvailability, SetLabels, SetRole,
-    TaskView,
+    Changed, NodeDetail, NodeView, Proposal, ServiceProgress, ServiceView, SetAvailability, SetLabels,
+    SetRole, TaskView,
 };
 use sleep_wire::node::Availability;
 use sleep_wire::trust::Role;
 use tokio::time::sleep;
 
 use super::wait::{self, Goal, NodeGoal, ServiceGoal, Want};
-use super::{Context, task};
+use super::{Context, plan, task};
 use crate::args::{Format, NodeCommand};
 use crate::client::path;
 use crate::error::Error;
@@ -34,9 +34,13 @@ pub(super) async fn run(context: Context<'_>, command: NodeCommand) -> Result<()
         }
         NodeCommand::Inspect { nodes } => inspect(&context, &nodes).await,
         NodeCommand::Ps { nodes, all } => tasks(&context, nodes, all).await,
-        NodeCommand::Drain { nodes } => set_availability(context, &nodes, Availability::Drained).await,
-        NodeCommand::Pause { nodes } => set_availability(context, &nodes, Availability::Paused).await,
-        NodeCommand::Activate { nodes } => set_availability(context, &nodes, Availability::Active).await,
+        NodeCommand::Drain { nodes, dry_run } => {
+            set_availability(context, nodes, Availability::Drained, dry_run).await
+        }
+        NodeCommand::Pause { nodes } => set_availability(context, nodes, Availability::Paused, false).await,
+        NodeCommand::Activate { nodes, dry_run } => {
+            set_availability(context, nodes, Availability::Active, dry_run).await
+        }
         NodeCommand::Promote { nodes } => set_role(&context, &nodes, Role::Control).await,
         NodeCommand::Demote { nodes } => set_role(&context, &nodes, Role::Worker).await,
         NodeCommand::Label { node, labels } => set_labels(&context, &node, labels).await,
@@ -82,10 +86,14 @@ async fn tasks(context: &Context<'_>, mut nodes: Vec<String>, all: bool) -> Resu
 
 async fn set_availability(
     context: Context<'_>,
-    names: &[String],
+    names: Vec<String>,
     availability: Availability,
+    dry_run: bool,
 ) -> Result<(), Error> {
-    let nodes = find(&context, names).await?;
+    if dry_run {
+        return plan::show(&context, &Proposal::Availability { nodes: names, availability }).await;
+    }
+    let nodes = find(&context, &names).await?;
     let services =
         if availability == Availability::Drained { leaning_on(&context, &nodes).await? } else { Vec::new() };
     for detail in &nodes {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Method;
 use sleep_wire::api::{
-    Changed, Progress, RemoveServices, RevisionView, ServiceChanged, ServiceDetail, ServiceView, SetScale,
+    Changed, Progress, Proposal, RemoveServices, RevisionView, ServiceChanged, ServiceDetail, ServiceView,
+    SetScale,
 };
 
 use super::wait::{self, Goal, ServiceGoal, Want};
-use super::{Context, create, logs, task, update};
+use super::{Context, create, logs, plan, task, update};
 use crate::args::service::{Remove, Scale};
 use crate::args::{Format, Global, ServiceCommand};
 use crate::client::path;
@@ -75,6 +76,9 @@ pub(super) async fn scale(context: Context<'_>, args: &Scale) -> Result<(), Erro
             return Err(Error::Usage(format!("`{typed}` is given two numbers of replicas")));
         }
         goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), is_new: false });
+    }
+    if args.dry_run {
+        return plan::show(&context, &Proposal::Scale(SetScale { services: wanted })).await;
     }
     let goals = each_once(goals);
     let changed: Changed =

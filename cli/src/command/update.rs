@@ -1,11 +1,11 @@
 //! `sleepctl service update`: reads a revision, changes it, writes it, if nobody else did meanwhile.
 
 use hyper::Method;
-use sleep_wire::api::{ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
+use sleep_wire::api::{Proposal, ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
 use sleep_wire::spec::Mode;
 
 use super::wait::Want;
-use super::{Context, create, service};
+use super::{Context, create, plan, service};
 use crate::args::service::Update;
 use crate::client::path;
 use crate::error::Error;
@@ -20,8 +20,13 @@ pub(super) async fn run(context: Context<'_>, args: Update) -> Result<(), Error>
             service.name
         )));
     }
+    let dry_run = args.template.dry_run;
     change(args, &mut spec)?;
     let update = ServiceUpdate { spec, replicas, expected: Some(service.revision) };
+    if dry_run {
+        return plan::show(&context, &Proposal::Update { service: service.id, update: Box::new(update) })
+            .await;
+    }
     let path = path(&["services", &service.id]);
     let changed: ServiceChanged = context.client.change(Method::PUT, &path, &update).await?;
     let want = replicas.map_or(Want::Settled, Want::Replicas);

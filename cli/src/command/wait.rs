@@ -168,13 +168,18 @@ async fn follow(
     goal: &Goal,
     last: &RefCell<Progress>,
 ) -> Result<Progress, Error> {
-    let (mut crashes, mut away) = (Crashes::default(), false);
+    let (mut crashes, mut away, mut heard) = (Crashes::default(), false, String::new());
     loop {
-        let lost = match client.lines(&goal.path()).await {
-            Ok(events) => match watch(client, events, &mut live, goal, last, &mut crashes, &mut away).await {
-                Ok(progress) => return Ok(progress),
-                Err(error) => error,
-            },
+        let lost = match client.resume(&goal.path(), &heard).await {
+            Ok(events) => {
+                if std::mem::take(&mut away) {
+                    live.say("an agent is there again");
+                }
+                match watch(client, events, &mut live, goal, last, &mut crashes, &mut heard).await {
+                    Ok(progress) => return Ok(progress),
+                    Err(error) => error,
+                }
+            }
             Err(error) => error,
         };
         if !lost.is_passing() {
@@ -201,7 +206,7 @@ async fn watch(
     goal: &Goal,
     last: &RefCell<Progress>,
     crashes: &mut Crashes,
-    away: &mut bool,
+    heard: &mut String,
 ) -> Result<Progress, Error> {
     loop {
         let is_stuck = last.borrow().stuck && goal.is_known(&last.borrow());
@@ -212,9 +217,6 @@ async fn watch(
                 Err(_) => return Err(Error::Stuck(Box::new(last.borrow().clone()))),
             };
         let progress = event.ok_or_else(|| Error::cut(&"the stream of events ended"))?;
-        if std::mem::take(away) {
-            live.say("an agent is there again");
-        }
         live.update(&progress);
         if goal.is_met(&progress) {
             return Ok(progress);
@@ -226,6 +228,8 @@ async fn watch(
             }
         }
         *last.borrow_mut() = progress;
+        // Not before all of it was looked at: what is named so is not told again.
+        events.last_id().clone_into(heard);
     }
 }
 

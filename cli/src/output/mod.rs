@@ -4,6 +4,7 @@ pub mod error;
 pub mod item;
 pub mod json;
 pub mod node;
+pub mod plan;
 pub mod progress;
 pub mod service;
 pub mod table;
@@ -178,6 +179,11 @@ impl Output {
             Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") => Ok(()),
             Ok(_) | Err(_) => Err(Error::Unconfirmed(String::new())),
         }
+    }
+
+    /// Whether answers are tables: whoever asked for anything else wants that and nothing beside it.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide) && !self.quiet
     }
 
     /// Whether people watch standard error.

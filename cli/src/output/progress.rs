@@ -71,16 +71,22 @@ impl Drop for Live<'_> {
 /// How a task ended, and what it wrote last.
 pub fn crash(task: &TaskView) -> Vec<String> {
     let exit = match task.exit_code {
-        Some(code) if code > 128 => format!(" with exit code {code} (signal {})", code - 128),
-        Some(code) => format!(" with exit code {code}"),
+        Some(code) => format!(" with {}", exit(code)),
         None => String::new(),
     };
-    let why = if task.error.is_empty() { String::new() } else { format!(": {}", task.error) };
+    // An error that only tells the code says nothing new.
+    let told = task.exit_code.is_some() && task.error.starts_with("exited with code");
+    let why = if task.error.is_empty() || told { String::new() } else { format!(": {}", task.error) };
     let node = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
     let first = format!("{} failed{node}{exit}{why}", task.name);
     let from = task.last_lines.len().saturating_sub(5);
     let last = task.last_lines[from..].iter().map(|line| format!("  | {}", super::tame(line, true)));
     std::iter::once(first).chain(last).collect()
+}
+
+/// An exit code, and the signal that it stands for.
+pub fn exit(code: i32) -> String {
+    if code > 128 { format!("exit code {code} (signal {})", code - 128) } else { format!("exit code {code}") }
 }
 
 /// What there is to say that was not said before, a line each. What is well from the beginning is no news,

@@ -68,7 +68,7 @@ fn painted(cell: Cell, state: &str) -> Cell {
 /// What is wrong, with the exit code if that alone is known.
 fn trouble(task: &TaskView) -> String {
     match task.exit_code {
-        Some(code) if code != 0 && task.error.is_empty() => format!("exit code {code}"),
+        Some(code) if code != 0 && task.error.is_empty() => super::progress::exit(code),
         Some(_) | None => task.error.clone(),
     }
 }

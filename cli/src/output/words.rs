@@ -9,8 +9,13 @@ use super::{error, time};
 
 /// Why something is as it is.
 pub fn why(why: &Why) -> String {
-    let mut lines = vec![why.summary.clone()];
+    let since = if why.at.is_empty() { String::new() } else { format!(" since {}", time::of_day(&why.at)) };
+    let mut lines = vec![format!("{}{since}", why.summary)];
     lines.extend(why.story.iter().map(|line| format!("  {}  {}", time::of_day(&line.at), line.text)));
+    if !why.last_lines.is_empty() {
+        lines.push("What the last attempt wrote last:".to_owned());
+        lines.extend(why.last_lines.iter().map(|line| format!("  | {}", super::tame(line, true))));
+    }
     if !why.refusals.is_empty() {
         lines.push("What the nodes answer:".to_owned());
         lines.extend(error::refusals_by_node(why.refusals.iter()));

@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     /// The command's own name; empty if it has none.
     pub(crate) key: String,
+    /// The id of the last event that it had heard; empty if none.
+    pub(crate) heard: String,
     /// The body; null if there was none.
     pub(crate) body: Value,
 }
@@ -125,8 +127,11 @@ async fn serve(
                 let line = format!("{} {}", request.method(), request.uri());
                 let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
                 let key = key.unwrap_or_default().to_owned();
+                let heard = request.headers().get("last-event-id").and_then(|heard| heard.to_str().ok());
+                let heard = heard.unwrap_or_default().to_owned();
                 let body = request.into_body().collect().await.expect("a whole request").to_bytes();
-                let asked = Asked { line, key, body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
+                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                let asked = Asked { line, key, heard, body };
                 log.lines.lock().expect("no test panics while it asks").push(asked.clone());
                 log.more.notify_all();
                 // An error of the service is the end of the connection.
@@ -144,8 +149,8 @@ fn respond(answer: Answer) -> Option<Response<Body>> {
             (status, "application/problem+json", vec![value.to_string()], false)
         }
         Answer::HangUp => return None,
-        Answer::Events(events) => (200, "text/event-stream", events.iter().map(event).collect(), true),
-        Answer::Ending(events) => (200, "text/event-stream", events.iter().map(event).collect(), false),
+        Answer::Events(events) => (200, "text/event-stream", told(&events), true),
+        Answer::Ending(events) => (200, "text/event-stream", told(&events), false),
         Answer::Lines(lines) => {
             (200, "application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect(), false)
         }
@@ -156,8 +161,9 @@ fn respond(answer: Answer) -> Option<Response<Body>> {
     Some(response.body(StreamBody::new(frames)).expect("a response"))
 }
 
-fn event(value: &Value) -> String {
-    format!("data: {value}\n\n")
+/// Events, named `e1` and so on.
+fn told(values: &[Value]) -> Vec<String> {
+    (1..).zip(values).map(|(number, value)| format!("id: e{number}\ndata: {value}\n\n")).collect()
 }
 
 /// A problem that changed nothing.

@@ -56,3 +56,32 @@ fn flags_go_before_the_environment_and_hosts_are_tried_in_order() {
     assert_eq!(run(&format!("/nonexistent,{socket}"), &["node", "ls", "-q"]), listed);
     assert!(run(&socket, &["-H", "/nonexistent", "node", "ls"]).ends_with("? 3\n\n"));
 }
+
+/// A shell asks for what may follow: names come from the cluster, and from nowhere if there is none.
+#[test]
+fn names_are_completed() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/nodes" => Answer::Json(json!([
+            node(1, "ready", "active", "control", true),
+            node(2, "down", "active", "control", false)
+        ])),
+        "GET /v1/services" => Answer::Json(json!([
+            fake::service("web", 1, 1, "nginx", &[]),
+            fake::service("pine", 1, 1, "x", &[])
+        ])),
+        _ => fake::problem(404, "bad_request", "no such path in this API"),
+    });
+    let complete = |socket: &std::path::Path, words: &[&str]| {
+        let mut command = sleepctl(socket, &["--", "sleepctl"]);
+        let output = command.args(words).env("SLEEPCTL_COMPLETE", "fish").output().expect("sleepctl runs");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete(agent.socket(), &["node", "drain", "pi"]), ["pi-1", "pi-2"]);
+    assert_eq!(complete(agent.socket(), &["service", "rm", "w"]), ["web"]);
+    assert_eq!(complete(agent.socket(), &["scale", "we"]), ["web="]);
+    assert_eq!(complete(agent.socket(), &["why", "pi"]), ["pine", "pi-1", "pi-2"]);
+    assert_eq!(complete("/nonexistent".as_ref(), &["node", "drain", "pi"]), [""; 0]);
+    let script = sleepctl("/nonexistent".as_ref(), &["completion", "bash"]).output().expect("sleepctl runs");
+    assert!(String::from_utf8_lossy(&script.stdout).contains("SLEEPCTL_COMPLETE=\"bash\""));
+}

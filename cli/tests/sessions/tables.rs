@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake::{self, Agent, Answer, node, service, status, task};
-use crate::transcript::Session;
+use crate::transcript::{Session, sleepctl};
 
 fn cluster() -> Agent {
     Agent::start(|asked| match asked.line.as_str() {
@@ -34,6 +34,8 @@ fn cluster() -> Agent {
         "GET /v1/services/web/history" => Answer::Json(revisions()),
         "GET /v1/tokens" => Answer::Json(tokens()),
         "GET /v1/why/web.2" => Answer::Json(why()),
+        "GET /v1/services/loop/tasks?history=true" => Answer::Json(crash_loop()),
+        "POST /v1/plan" => Answer::Json(planned()),
         _ => fake::problem(404, "bad_request", "no such path in this API"),
     })
 }
@@ -102,11 +104,69 @@ fn tokens() -> Value {
 fn why() -> Value {
     json!({
         "subject": "web.2", "summary": "web.2 is pending: no node can take it",
+        "at": "2026-01-02T14:02:10Z", "last_lines": ["cannot bind", "giving up"],
         "story": [{"at": "2026-01-02T14:02:03.100Z", "text": "running on pi-1"},
                   {"at": "2026-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
         "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
                      {"node": "nuc", "filter": "draining", "reason": "drained 12m ago"}],
     })
+}
+
+fn crash_loop() -> Value {
+    let mut failed = task("loop", 1, "pi-2", "failed", 3);
+    (failed["history"], failed["exit_code"]) = (true.into(), 139.into());
+    failed["last_lines"] = json!(["cannot bind", "giving up"]);
+    let mut earlier = failed.clone();
+    earlier["since"] = "2026-01-02T14:02:09Z".into();
+    earlier["last_lines"] = json!(["another story"]);
+    let mut waits = task("loop", 1, "pi-2", "assigned", 2);
+    waits["error"] = "the next attempt is in 3 s".into();
+    json!([earlier, failed, waits, task("loop", 2, "pi-1", "running", 60)])
+}
+
+fn planned() -> Value {
+    let moved = |name: &str, from: &str, to: &str, why: &str| {
+        let mut moved = json!({"name": name, "from": from, "to": to});
+        moved["why"] = why.into();
+        moved
+    };
+    json!({
+        "changes": ["web: 3 → 5 replicas"],
+        "moves": [moved("web.4", "", "nuc", "it is wanted: least loaded; 2 of 3 nodes could take it"),
+                  moved("web.1", "pi-1", "pi-2", "pi-1 drains"),
+                  moved("web.2", "pi-1", "pi-1", "the service was updated"),
+                  moved("web.10", "nuc", "", "it is no longer wanted")],
+        "pending": [{"name": "web.5", "refusals": [
+            {"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
+            {"node": "nuc", "filter": "draining", "reason": "drained"}]}],
+        "complete": true, "nodes": 5, "seen": 3, "seen_from": "pi-1",
+    })
+}
+
+#[test]
+fn plans_in_words_and_as_data() {
+    let agent = cluster();
+    let mut session = Session::with(&agent);
+    for line in ["plan drain pi-1", "plan -q drain pi-1", "node activate pi-1 --dry-run -q"] {
+        session.run(line);
+    }
+    session.matches("plan.txt");
+    // Nothing else was asked of it.
+    let lines: Vec<String> = agent.changes();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.starts_with("POST /v1/plan ")), "{lines:?}");
+}
+
+#[test]
+fn a_crash_loop_in_a_list_tells_its_last_lines() {
+    let agent = cluster();
+    let said = |words: &[&str]| {
+        let output = sleepctl(agent.socket(), words).output().expect("sleepctl runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = "loop.1 failed on pi-2 with exit code 139 (signal 11)\n  | cannot bind\n  | giving up\n";
+    assert_eq!(said(&["ps", "loop"]), told);
+    assert_eq!(said(&["ps", "-q", "loop"]), "");
+    assert_eq!(said(&["ps", "-o", "json", "loop"]), "");
 }
 
 #[test]

@@ -261,6 +261,25 @@ fn a_change_that_was_cut_off_is_sent_again() {
 }
 
 #[test]
+fn a_watch_that_was_cut_off_goes_on_where_it_was() {
+    let watches = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        let events =
+            if asked.line.starts_with("GET /v1/watch") && watches.fetch_add(1, Ordering::Relaxed) == 0 {
+                let begins = services(&[progress("web", 1, &[("pi-1", "starting", false)])]);
+                Answer::Ending(vec![begins])
+            } else {
+                Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "running", true)])])])
+            };
+        answer(&asked.line, &events)
+    });
+    Session::with(&agent).run("scale web=1");
+    let watched = agent.asked().into_iter().filter(|asked| asked.line.starts_with("GET /v1/watch"));
+    let heard: Vec<String> = watched.map(|asked| asked.heard).collect();
+    assert_eq!(heard, ["", "e1"]);
+}
+
+#[test]
 fn what_an_agent_may_do_twice_is_not_sent_again() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(3, 3)),

@@ -389,7 +389,7 @@ impl Member {
         }
     }
 
-    fn check_spec(&self, spec: &Revision) -> Result<(), Refusal> {
+    pub(super) fn check_spec(&self, spec: &Revision) -> Result<(), Refusal> {
         validate::revision(spec)?;
         for constraint in &spec.placement.constraints {
             parse_constraint(constraint).map_err(|bad| Refusal::Invalid {
@@ -400,7 +400,7 @@ impl Member {
         Ok(())
     }
 
-    fn known_member(&self, node: NodeId) -> Result<(), Refusal> {
+    pub(super) fn known_member(&self, node: NodeId) -> Result<(), Refusal> {
         if self.trust.is_member(node) { Ok(()) } else { Err(Refusal::NoSuchNode(node)) }
     }
 }
@@ -414,12 +414,12 @@ struct Birth {
 }
 
 /// Whether two revisions ask for the same; when and after which does not matter.
-fn is_same(one: &Revision, other: &Revision) -> bool {
+pub(super) fn is_same(one: &Revision, other: &Revision) -> bool {
     Revision { parents: Vec::new(), at: other.at, ..one.clone() }
         == Revision { parents: Vec::new(), ..other.clone() }
 }
 
-fn no_replicas() -> Refusal {
+pub(super) fn no_replicas() -> Refusal {
     let problem = String::from("is set, where a global service has one task on every node");
     Refusal::Invalid { field: String::from("replicas"), problem }
 }

@@ -22,6 +22,7 @@ mod feed;
 mod leave;
 mod member;
 mod plan;
+mod propose;
 mod rooms;
 mod sightings;
 mod task_views;

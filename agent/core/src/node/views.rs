@@ -23,7 +23,8 @@ use crate::placement::{Planner, Progress};
 use crate::state::{self, TaskView};
 use crate::time::{Instant, Now};
 use crate::view::{
-    Life, NodeRow, ProgressRow, RevisionRow, ServiceRow, StatusRow, TaskFilter, TaskRow, TokenRow, WhyRow,
+    Life, NodeRow, ProgressRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter, TaskRow, TokenRow,
+    WhyRow,
 };
 
 impl<C: Crypto> Node<C> {
@@ -148,6 +149,25 @@ impl<C: Crypto> Node<C> {
         member.progress_row(now.instant, service, &planner)
     }
 
+    /// Slots that have no task, of one service or of all: no node took them, or no planner has looked yet.
+    pub fn vacant(&self, now: Now, service: Option<ServiceId>) -> Vec<SlotRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let lacks = |id: &ServiceId| {
+            let Some(standing) = member.state.service(*id) else { return false };
+            let placed = member.task_rows(now.instant, *id, false).iter().filter(|row| row.wanted).count();
+            placed < member.service_row(&standing, None).desired as usize
+        };
+        let known = service.map_or_else(|| member.known_services(), |id| [id].into());
+        let lacking: Vec<ServiceId> = known.into_iter().filter(lacks).collect();
+        if lacking.is_empty() {
+            return Vec::new();
+        }
+        let mut planner = member.planner(now.instant);
+        planner.step(now.instant);
+        let rows = lacking.into_iter().filter_map(|id| member.progress_row(now.instant, id, &planner));
+        rows.flat_map(|row| row.slots).filter(|slot| slot.task.node.is_none()).collect()
+    }
+
     /// Why a slot's task is where it is; `None` if there is no such slot.
     pub fn why(&self, now: Now, service: ServiceId, slot: SlotName) -> Option<WhyRow> {
         let member = self.member()?;
@@ -158,10 +178,13 @@ impl<C: Crypto> Node<C> {
             .into_iter()
             .filter(|row| row.slot == slot)
             .partition(|row| row.history);
-        let assigned = member.slot_record(key).and_then(|(_, slot)| slot.current.clone());
+        let task = match current.into_iter().next() {
+            Some(task) => task,
+            None => self.vacant(now, Some(service)).into_iter().find(|row| row.slot == slot)?.task,
+        };
         Some(WhyRow {
-            task: current.into_iter().next()?,
-            cause: assigned.map(|assigned| (assigned.cause, assigned.choice, assigned.at)),
+            task,
+            assigned: member.slot_record(key).and_then(|(_, slot)| slot.current.clone()),
             history,
             refusals: member.refusals(&planner, key, now.instant),
         })

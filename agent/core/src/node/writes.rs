@@ -87,7 +87,7 @@ impl Member {
         }
     }
 
-    /// Says what this node is, if that is news: in its first words since it started, or in other words.
+    /// Says what this node is, if that is news.
     pub(super) fn publish_facts<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let known = self.state.facts(cx.me).map(|facts| facts.runtimes.clone()).unwrap_or_default();
         let runtimes = self.reconcile.runtimes().map(|runtime| {
@@ -189,6 +189,21 @@ impl Member {
         self.last_waiter
     }
 
+    /// What this node writes, it was checked to be allowed to; being refused all the same is told, not
+    /// hidden.
+    pub(super) fn refused_own<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        why: Option<&'static str>,
+        waiter: Option<u64>,
+    ) {
+        let Some(why) = why else { return };
+        cx.out.event(Event::RecordRefused { from: cx.me, author: cx.me, why });
+        if let Some((ticket, _)) = waiter.and_then(|waiter| self.waiters.remove(&waiter)) {
+            cx.out.refuse(ticket, Refusal::NotControl);
+        }
+    }
+}
 fn with_durability(reply: Reply, safe: crate::io::Durability) -> Reply {
     match reply {
         Reply::Done { changed, .. } => Reply::Done { changed, durability: safe },

@@ -40,6 +40,7 @@ mod planner;
 mod pool;
 mod progress;
 mod refused;
+mod rehearse;
 mod returns;
 mod score;
 mod seek;
@@ -58,6 +59,7 @@ pub use plan::{Current, NewAssignment, Pending, Plan, SlotWrite, Why};
 pub use planner::{Planner, plan};
 pub use progress::Progress;
 pub use refused::Refused;
+pub use rehearse::{Move, Rehearsal};
 pub use score::Score;
 
 /// How many candidates are drawn in a large domain: two choices already do most of the good (Mitzenmacher

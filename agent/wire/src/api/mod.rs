@@ -23,9 +23,11 @@
 //! | `POST /v1/services/remove` | [`RemoveServices`] | [`Changed`] |
 //! | `GET /v1/services/{service}/tasks?history=` | | [`TaskView`]s |
 //! | `GET /v1/services/{service}/history` | | [`RevisionView`]s |
-//! | `GET /v1/services/{service}/logs?follow=&tail=&task=&timestamps=` | | [`LogLine`]s, one JSON a line |
+//! | `GET /v1/services/{service}/logs?follow=&tail=` | | [`LogLine`]s, one JSON a line |
+//! | `POST /v1/plan` | [`Proposal`] | [`Plan`]; nothing is changed |
 //! | `GET /v1/why/{subject}` | | [`Why`] |
-//! | `GET /v1/watch?services=&nodes=` | | server-sent events, each a [`Progress`] |
+//! | `GET /v1/watch?services=&nodes=` | | server-sent events, each a [`Progress`]; resumed by `Last-Event-ID` |
+//! | `GET /v1/openapi.json` | | all of this, as OpenAPI |
 //!
 //! `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
 //! carry `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are [`Problem`]s.

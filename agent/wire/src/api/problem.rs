@@ -107,6 +107,11 @@ impl Problem {
         Self::new(Code::BadRequest, 404, "no such path in this API")
     }
 
+    /// A path of this API, and a method that it has not.
+    pub fn wrong_method() -> Self {
+        Self::new(Code::BadRequest, 405, "no such method at this path of the API")
+    }
+
     /// The same, with more to say.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {

@@ -1,5 +1,6 @@
 //! What clients send. Unknown fields are refused: a misspelt one is an error, not a default.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -160,4 +161,28 @@ request! {
         /// Which.
         pub services: Vec<String>,
     }
+}
+
+/// What is only thought through: see [`super::Plan`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Proposal {
+    /// A new service.
+    Create(Box<ServiceCreate>),
+    /// Another revision of a service.
+    Update {
+        /// Its name or id.
+        service: String,
+        /// What it would be.
+        update: Box<ServiceUpdate>,
+    },
+    /// Other numbers of replicas.
+    Scale(SetScale),
+    /// Nodes take work, or no more.
+    Availability {
+        /// Their names or ids.
+        nodes: Vec<String>,
+        /// What they would be.
+        availability: Availability,
+    },
 }

@@ -409,10 +409,16 @@ object! {
         pub subject: String,
         /// In one sentence.
         pub summary: String,
+        /// Since when that is so; empty if it is not known.
+        #[serde(default)]
+        pub at: String,
         /// What happened, oldest first.
         pub story: Vec<WhyLine>,
         /// What each node answers, if it is pending; what it would answer otherwise.
         pub refusals: Vec<Refusal>,
+        /// What the last failed attempt wrote last, if no attempt has run since.
+        #[serde(default)]
+        pub last_lines: Vec<String>,
     }
 }
 
@@ -423,5 +429,50 @@ object! {
         pub at: String,
         /// What.
         pub text: String,
+    }
+}
+
+object! {
+    /// What would come of a proposal, by the planner of the node asked. Nothing was changed. Of equally good
+    /// nodes another may be chosen in earnest.
+    pub struct Plan {
+        /// What differs in the services and nodes themselves, in words.
+        pub changes: Vec<String>,
+        /// What begins, ends and moves, in its order.
+        pub moves: Vec<PlannedMove>,
+        /// Tasks that no node would take.
+        pub pending: Vec<PlannedPending>,
+        /// Whether it was followed to its end.
+        pub complete: bool,
+        /// How many unremoved nodes there are.
+        pub nodes: u32,
+        /// How many of them the node asked sees, itself included.
+        pub seen: u32,
+        /// Whose view this is.
+        pub seen_from: String,
+    }
+}
+
+object! {
+    /// A task that would begin, end, or give way to another.
+    pub struct PlannedMove {
+        /// `service.slot`.
+        pub name: String,
+        /// The name of the node where it is; empty if it is new.
+        pub from: String,
+        /// The name of the node where it would be; empty if it would end.
+        pub to: String,
+        /// Why, and why there.
+        pub why: String,
+    }
+}
+
+object! {
+    /// A task that no node would take.
+    pub struct PlannedPending {
+        /// `service.slot`.
+        pub name: String,
+        /// Why each node refuses it.
+        pub refusals: Vec<Refusal>,
     }
 }

@@ -14,6 +14,7 @@ use sleep_wire::api::{Changed, Progress, RemoveServices, ServiceView, Status};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::engine::{Engine, Whose};
 use super::family;
 use crate::args::{Dev, DevDriver, Global};
 use crate::client::{self, Client, path};
@@ -34,6 +35,10 @@ const LAST_LINES: usize = 4;
 /// All of them.
 pub(super) struct Agents {
     folder: Folder,
+    /// What they share, if their tasks are containers.
+    engine: Option<Engine>,
+    /// The cluster that they are, once it is founded.
+    pub(super) cluster: String,
     /// One by one, in the order of their names.
     pub(super) all: Vec<Agent>,
 }
@@ -65,9 +70,13 @@ impl Agents {
     /// Makes room for them, and starts none.
     ///
     /// # Errors
-    /// [`Error`] if there is no agent's program, or no room.
-    pub(super) fn prepare(dev: &Dev) -> Result<Self, Error> {
+    /// [`Error`] if there is no agent's program, no engine, or no room.
+    pub(super) async fn prepare(dev: &Dev) -> Result<Self, Error> {
         let program = program(dev)?;
+        let engine = match dev.driver {
+            DevDriver::Process => None,
+            DevDriver::Docker => Some(Engine::find().await?),
+        };
         let room = |error: io::Error| Error::internal("room for the agents", &error);
         family::gather().map_err(room)?;
         let folder = folder().map_err(room)?;
@@ -98,7 +107,7 @@ impl Agents {
             Agent { name, socket, arguments, program: program.clone(), data, log, child: None }
         });
         let all = all.collect();
-        Ok(Self { folder, all })
+        Ok(Self { folder, engine, cluster: String::new(), all })
     }
 
     /// Where they keep what they know.
@@ -117,6 +126,19 @@ impl Agents {
         self.all.iter().flat_map(Agent::last_words).collect()
     }
 
+    /// Kills one with all its tasks, as if its plug were pulled. Returns the id that its process had.
+    ///
+    /// # Errors
+    /// [`Error`] if its containers could not be killed.
+    pub(super) async fn pull_plug(&mut self, name: &str, node: &str) -> Result<Option<u32>, Error> {
+        let Some(agent) = self.all.iter_mut().find(|agent| agent.name == name) else { return Ok(None) };
+        let pid = agent.kill().await;
+        if let Some(engine) = &self.engine {
+            engine.kill(&Whose { cluster: &self.cluster, node: Some(node) }).await?;
+        }
+        Ok(pid)
+    }
+
     /// Removes every service, stops every agent, and ends what is still there.
     ///
     /// # Errors
@@ -131,12 +153,17 @@ impl Agents {
             agent.ended().await;
         }
         family::end(None).await;
-        match fs::remove_dir_all(self.folder()) {
+        let emptied = match self.engine.as_ref().filter(|_| !self.cluster.is_empty()) {
+            Some(engine) => engine.remove(&Whose { cluster: &self.cluster, node: None }).await,
+            None => Ok(()),
+        };
+        let removed = match fs::remove_dir_all(self.folder()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::internal(&format!("{} could not be removed", self.folder().display()), &error))
             }
             Ok(()) | Err(_) => Ok(()),
-        }
+        };
+        emptied.and(removed)
     }
 
     async fn remove_services(&self) -> Result<(), Error> {
@@ -204,8 +231,8 @@ impl Agent {
         }
     }
 
-    /// Kills it with all its tasks, as if its plug were pulled. Returns the id that its process had.
-    pub(super) async fn kill(&mut self) -> Option<u32> {
+    /// Kills it with all that it started. Returns the id that its process had.
+    async fn kill(&mut self) -> Option<u32> {
         let pid = self.child.as_ref().and_then(Child::id);
         self.signal(Signal::KILL);
         self.ended().await;

@@ -4,6 +4,7 @@
 //! removed, agents are stopped, and what is still there is ended by its own process id.
 
 mod agents;
+mod engine;
 mod family;
 mod story;
 
@@ -19,7 +20,7 @@ use agents::Agents;
 
 pub(super) async fn run(output: &Output, dev: &Dev) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(|error| Error::internal("signals", &error))?;
-    let mut agents = Agents::prepare(dev)?;
+    let mut agents = Agents::prepare(dev).await?;
     let told = tokio::select! {
         told = story::tell(output, &mut agents, dev) => told,
         () = stop.asked() => Err(Error::Interrupted { watch: String::new() }),

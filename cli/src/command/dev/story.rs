@@ -42,16 +42,16 @@ pub(super) async fn tell(output: &Output, agents: &mut Agents, dev: &Dev) -> Res
     story.drain("node2").await?;
     story.activate("node2").await?;
     let last = agents.all.len() - 1;
-    let pulled = &mut agents.all[last];
-    let name = pulled.name.clone();
+    let name = agents.all[last].name.clone();
     let at = Instant::now();
-    let pid = pulled.kill().await.unwrap_or_default();
+    let node = story.ids.get(&name).cloned().unwrap_or_default();
+    let pid = agents.pull_plug(&name, &node).await?.unwrap_or_default();
     story
         .output
         .line(&format!("$ kill -9 {pid}   # {name} and all its tasks, as if its plug were pulled"))?;
     story.recover(&name, at).await?;
     let at = Instant::now();
-    pulled.start().await?;
+    agents.all[last].start().await?;
     everybody_ready(&story.client, agents.all.len()).await?;
     output.line(&format!("  {name} started again: ready after {}", words::exact(at.elapsed())))?;
     output.line(&format!("All of it took {}.", words::exact(begun.elapsed())))
@@ -85,6 +85,7 @@ async fn found(output: &Output, agents: &mut Agents) -> Result<Client, Error> {
     output.line("$ sleepctl cluster init   # and `cluster join` on the others")?;
     let at = Instant::now();
     let made: Initialised = first.tell(Method::POST, "/v1/cluster/init", &Init {}).await?;
+    agents.cluster.clone_from(&made.cluster);
     for client in clients {
         let join = Join { token: made.token.clone(), addresses: made.addresses.clone() };
         let _: Joined = client.tell(Method::POST, "/v1/cluster/join", &join).await?;

@@ -5,5 +5,6 @@ extern crate std;
 mod lab;
 mod laws;
 mod random;
+mod rehearsals;
 mod rollouts;
 mod world;

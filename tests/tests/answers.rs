@@ -1,0 +1,189 @@
+//! What agents answer to questions: why, what if, and what tasks wrote.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use sleep_tests::agents::Agents;
+use sleep_tests::wait::until;
+use sleep_tests::{Error, Result};
+
+/// For what a cluster does by itself, on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_crash_loop_says_how_it_ends_and_what_it_wrote() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let ctl = agents.ctl(1);
+    let answer =
+        ctl.attempt("service create --name crash --restart-delay 1s --runtime process -- ls /none-such")?;
+    assert_eq!(answer.code, 1, "{}", answer.stderr);
+    for said in ["crash.1 failed on ", " with exit code 2", "  | ls: "] {
+        assert!(answer.stderr.contains(said), "{}", answer.stderr);
+    }
+    // Between two attempts most of the time, and asked through whatever node.
+    for number in 1..=3 {
+        let ctl = agents.ctl(number);
+        assert!(ctl.run("logs crash")?.stdout.contains("| ls: "), "node{number}");
+        let why = ctl.run("why crash")?.stdout;
+        assert!(why.contains("failed") && why.contains("exit code 2"), "node{number}: {why}");
+    }
+    until("ps tells the last lines while nothing runs", SOON, || {
+        let answer = ctl.run("service ps crash").ok()?;
+        (answer.stderr.contains("exit code 2") && answer.stderr.contains("  | ls: ")).then_some(())
+    })
+}
+
+#[test]
+fn what_has_no_node_is_listed_with_the_reasons() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let create =
+        "service create --name far --replicas 2 --constraint node.labels.disk==ssd --runtime process";
+    let answer = agents.ctl(1).attempt(&format!("{create} -- sleep infinity"))?;
+    assert_eq!(answer.code, 5, "{}", answer.stderr);
+    let reason = "constraint `node.labels.disk==ssd` does not hold";
+    for subject in ["far", "far.2"] {
+        let why = agents.ctl(2).run(&format!("why {subject}"))?.stdout;
+        assert!(why.contains("is pending: no node can take it"), "{why}");
+        for node in ["node1", "node2", "node3"] {
+            let line = why.lines().find(|line| line.trim_start().starts_with(node));
+            assert!(line.is_some_and(|line| line.ends_with(reason)), "{node}: {why}");
+        }
+    }
+    agents.ctl(3).refused("why far.3", 1, "no task `far.3`")?;
+    let tasks = agents.ctl(3).wanted("far")?;
+    let shown: Vec<_> = tasks.iter().map(|task| (task.name.as_str(), task.state.as_str())).collect();
+    assert_eq!(shown, [("far.1", "pending"), ("far.2", "pending")]);
+    assert!(tasks.iter().all(|task| task.error.starts_with(&format!("no suitable node ({reason}: "))));
+    Ok(())
+}
+
+#[test]
+fn why_tells_who_was_suspected_and_who_chose() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    let create = "service create --name web --replicas 3 --runtime process -- sleep infinity";
+    agents.ctl(1).run(create)?;
+    let task = agents.ctl(1).wanted("web")?.into_iter().find(|task| task.node == "node3");
+    let task = task.ok_or_else(|| Error::new("nothing runs on node3"))?.name;
+    agents.kill_agent(3)?;
+    let moved = |why: &str| why.contains(" moved node3 → ") && why.contains(" and is running");
+    let why = until("the task runs elsewhere", SOON, || {
+        let why = agents.ctl(1).run(&format!("why {task}")).ok()?.stdout;
+        moved(&why).then_some(why)
+    })?;
+    let lines: Vec<&str> = why.lines().collect();
+    assert!(lines[0].starts_with(&format!("{task} moved node3 → ")), "{why}");
+    let at = |words: &[&str]| {
+        lines
+            .iter()
+            .position(|line| words.iter().all(|word| line.contains(word)))
+            .ok_or_else(|| Error::new(format!("{words:?} is not told: {why}")))
+    };
+    let suspected = at(&["node3 suspected by node"])?;
+    let decided = at(&["node3 is down: leader node", " chose node", "nodes could take it"])?;
+    let runs = at(&["running on node", "unavailable for "])?;
+    assert!(suspected < decided && decided < runs, "{why}");
+    // Of a node: its life, as the node asked saw it.
+    let why = agents.ctl(1).run("why node3")?.stdout;
+    assert!(why.starts_with("node3 is down, active, and has "), "{why}");
+    assert!(why.contains("node3 answers") && why.contains("node3 suspected by node"), "{why}");
+    Ok(())
+}
+
+#[test]
+fn a_plan_changes_nothing_and_comes_true() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let create = "service create --name web --runtime process --replicas 3 -- sleep infinity";
+    let planned = agents.ctl(2).run(&create.replace("create", "create --dry-run"))?.stdout;
+    assert!(planned.contains("\n  web is created\n  + web.1  → node"), "{planned}");
+    assert_eq!((planned.matches("  + web.").count(), agents.ctl(2).services()?.len()), (3, 0));
+    agents.ctl(1).run(create)?;
+
+    let places = |number: u8| -> Result<Vec<(String, String)>> {
+        let tasks = agents.ctl(number).wanted("web")?;
+        Ok(tasks.into_iter().map(|task| (task.name, task.node)).collect())
+    };
+    for (number, command) in
+        [(3, "scale web=7"), (2, "drain node2"), (1, "activate node2"), (2, "scale web=2")]
+    {
+        let before = places(number)?;
+        let planned = agents.ctl(number).run(&format!("plan {command} -o json"))?.stdout;
+        assert_eq!(places(number)?, before, "{command}: nothing is changed");
+        let planned: Value = serde_json::from_str(&planned).map_err(|error| Error::new(error.to_string()))?;
+        assert_eq!(planned["pending"], Value::Array(Vec::new()));
+        let mut expected: std::collections::BTreeMap<String, String> = before.into_iter().collect();
+        for moved in planned["moves"].as_array().into_iter().flatten() {
+            let text = |field: &str| moved[field].as_str().unwrap_or_default().to_owned();
+            match text("to").as_str() {
+                "" => drop(expected.remove(&text("name"))),
+                to => drop(expected.insert(text("name"), to.to_owned())),
+            }
+        }
+        let verb = if command.starts_with("scale") { "service" } else { "node" };
+        agents.ctl(number).run(&format!("{verb} {command}"))?;
+        let expected: Vec<(String, String)> = expected.into_iter().collect();
+        until(&format!("{command} ends as planned: {expected:?}"), SOON, || {
+            (places(number).ok()? == expected).then_some(())
+        })?;
+    }
+    agents.ctl(1).refused("plan scale wbe=2", 1, "no service `wbe`")?;
+    let full = "plan scale web=5 --timeout 1s";
+    agents.ctl(1).run("service update --replicas-max-per-node 1 web --detach")?;
+    let planned = agents.ctl(1).run(full)?.stdout;
+    assert!(planned.contains("  ! web.5 has no node\n"), "{planned}");
+    Ok(())
+}
+
+/// Events name what they say: whoever heard it from one agent is told by another only what is new.
+#[test]
+fn a_watch_is_resumed_at_another_agent() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    agents.ctl(1).run("service create --name web --runtime process -- sleep infinity")?;
+    let same = until("two agents see the same", SOON, || {
+        let (one, _) = event(&mut watch(&agents.socket(1), "").ok()?).ok()?;
+        let (other, seen) = event(&mut watch(&agents.socket(2), "nonsense").ok()?).ok()?;
+        (one == other && seen["services"][0]["desired"] == 1).then_some(one)
+    })?;
+    assert_eq!(same.len(), 24);
+    let mut resumed = watch(&agents.socket(2), &same)?;
+    agents.ctl(3).run("service scale web=2 --detach")?;
+    let (next, seen) = event(&mut resumed)?;
+    assert_ne!(next, same, "what was heard is not said again: {seen}");
+    Ok(())
+}
+
+/// Begins a watch: the agent has answered, and its events follow.
+fn watch(socket: &Path, heard: &str) -> Result<BufReader<UnixStream>> {
+    let trouble = |error: std::io::Error| Error::new(error.to_string());
+    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
+    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
+    let resume = if heard.is_empty() { String::new() } else { format!("Last-Event-ID: {heard}\r\n") };
+    write!(stream, "GET /v1/watch?services=web HTTP/1.1\r\nHost: sleepd\r\n{resume}\r\n").map_err(trouble)?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while line.trim_end() != "" || line.is_empty() {
+        line.clear();
+        if reader.read_line(&mut line).map_err(trouble)? == 0 {
+            return Err(Error::new("the agent has hung up"));
+        }
+    }
+    Ok(reader)
+}
+
+/// The next event of a watch, with its id.
+fn event(reader: &mut BufReader<UnixStream>) -> Result<(String, Value)> {
+    let mut id = String::new();
+    for line in reader.lines() {
+        let line = line.map_err(|error| Error::new(error.to_string()))?;
+        if let Some(text) = line.strip_prefix("id:") {
+            text.trim().clone_into(&mut id);
+        }
+        if let Some(text) = line.strip_prefix("data:") {
+            let value = serde_json::from_str(text).map_err(|error| Error::new(error.to_string()))?;
+            return Ok((id, value));
+        }
+    }
+    Err(Error::new("the watch has ended"))
+}
