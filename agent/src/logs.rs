@@ -171,6 +171,7 @@ fn in_words(error: &EngineError) -> String {
         EngineError::NoSuchContainer => "its container is gone".to_owned(),
         EngineError::NoSuchImage { image } => format!("no image {image}"),
         EngineError::NameTaken { name } => format!("{name} is somebody else's"),
+        EngineError::Cancelled => "it was given up before it started".to_owned(),
         EngineError::Unreachable { message }
         | EngineError::PortTaken { message }
         | EngineError::BadCommand { message }
