@@ -11,8 +11,8 @@ use sleep_wire::{Epoch, NodeId, ServiceId};
 
 use crate::world::{SECOND, Time, World};
 
-/// For how long a leader is not asked for: a voter that has just restarted says nothing for a lease, and if it
-/// has company in that, the holder loses the lease once more although nothing goes wrong any more.
+/// For how long a leader is not asked for: a voter that has just restarted says nothing for a lease, and if
+/// it has company in that, the holder loses the lease once more although nothing goes wrong any more.
 pub const SETTLING: Time = 5 * SECOND;
 /// By when all agents name one leader, which agrees.
 pub const LEADER_WITHIN: Time = 30 * SECOND;

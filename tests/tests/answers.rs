@@ -26,7 +26,7 @@ fn a_crash_loop_says_how_it_ends_and_what_it_wrote() -> Result<()> {
     // Between two attempts most of the time, and asked through whatever node.
     for number in 1..=3 {
         let ctl = agents.ctl(number);
-        assert!(ctl.run("logs crash")?.stdout.contains("| ls: "), "node{number}");
+        assert!(ctl.run("logs crash")?.stderr.contains("| ls: "), "node{number}");
         let why = ctl.run("why crash")?.stdout;
         assert!(why.contains("failed") && why.contains("exit code 2"), "node{number}: {why}");
     }

@@ -275,8 +275,8 @@ impl Attempt {
         }
     }
 
-    /// One that this node published: if it is not over, only a list can tell what became of it; if it ended by
-    /// itself, whether another follows is decided when its slot is its own.
+    /// One that this node published: if it is not over, only a list can tell what became of it; if it ended
+    /// by itself, whether another follows is decided when its slot is its own.
     fn recovered(place: u8, status: &TaskStatus) -> Self {
         let ran = Duration::from_millis(status.running_for_ms);
         let ended = |failed| Step::Over { next: Some(End { failed, ran, attempt: status.task.attempt }) };

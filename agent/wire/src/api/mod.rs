@@ -26,7 +26,7 @@
 //! | `GET /v1/services/{service}/logs?follow=&tail=` | | [`LogLine`]s, one JSON a line |
 //! | `POST /v1/plan` | [`Proposal`] | [`Plan`]; nothing is changed |
 //! | `GET /v1/why/{subject}` | | [`Why`] |
-//! | `GET /v1/watch?services=&nodes=` | | server-sent events, each a [`Progress`]; resumed by `Last-Event-ID` |
+//! | `GET /v1/watch?services=&nodes=` | | server-sent [`Progress`] events, resumed by `Last-Event-ID` |
 //! | `GET /v1/openapi.json` | | all of this, as OpenAPI |
 //!
 //! `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
