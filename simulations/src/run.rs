@@ -66,8 +66,11 @@ pub struct Outcome {
 /// Runs a seed.
 pub fn run(nodes: usize, seed: u64) -> (Outcome, World) {
     let began = Instant::now();
-    let mut world = World::new(nodes, seed, Network::default(), &Tuning::default());
-    let verdict = play(&mut world, &Chaos::draw(seed, nodes));
+    let chaos = Chaos::draw(seed, nodes);
+    let mut tuning = Tuning::default();
+    tuning.lease.growth_wait = chaos.growth_wait;
+    let mut world = World::new(nodes, seed, Network::default(), &tuning);
+    let verdict = play(&mut world, &chaos);
     let outcome = Outcome {
         trace: world.trace.digest(),
         events: world.trace.events(),
@@ -83,7 +86,7 @@ fn play(world: &mut World, chaos: &Chaos) -> Result<Times, Failure> {
     for (host, rate) in world.hosts.iter_mut().zip(&chaos.rates_ppm) {
         host.rate_ppm = *rate;
     }
-    let mut told = begin(world).and_then(|service| {
+    let mut told = begin(world, chaos.growth_wait).and_then(|service| {
         let users = Users::new(world.seed, service);
         suffer(world, chaos, users);
         calm(world);
@@ -99,12 +102,15 @@ fn play(world: &mut World, chaos: &Chaos) -> Result<Times, Failure> {
     told.map_err(Failure::Liveness)
 }
 
-fn begin(world: &mut World) -> Result<sleep_wire::ServiceId, story::Failure> {
+fn begin(world: &mut World, growth_wait: Duration) -> Result<sleep_wire::ServiceId, story::Failure> {
     story::form(world)?;
     let last = world.hosts.len() - 1;
     let service = story::create(world, last, "sleep-app", 1)?;
     story::running(world, 30 * SECOND, service, 1)?;
     story::scale(world, 0, service, 5)?;
+    if growth_wait < Duration::from_secs(10) {
+        story::three_vote(world, 20 * SECOND)?;
+    }
     Ok(service)
 }
 
@@ -116,7 +122,9 @@ fn suffer(world: &mut World, chaos: &Chaos, mut users: Users) {
         world.with_engine(host, |engine, _| engine.set_faults(chaos.engines));
     }
     let mut queue: BTreeMap<(Time, usize), Fault> = BTreeMap::new();
-    for (number, (at, fault)) in chaos.faults.iter().enumerate() {
+    let mut number = 0;
+    for (at, fault) in &chaos.faults {
+        number += 1;
         queue.insert((began + at, number), fault.clone());
     }
     let mut pauses = Stream::new(world.seed, "when users act", 0);
@@ -131,8 +139,9 @@ fn suffer(world: &mut World, chaos: &Chaos, mut users: Users) {
             acts_at = chaos.users_every.map(|every| next + wait(every));
         }
         while let Some(entry) = queue.first_entry().filter(|entry| entry.key().0 <= next) {
-            if let Some((at, mend)) = entry.remove().happen(world) {
-                queue.insert((at, usize::MAX), mend);
+            for (at, fault) in entry.remove().happen(world) {
+                number += 1;
+                queue.insert((at, number), fault);
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use sleep_core::io::{Command, Reply, Ticket};
+use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::spec::{Mode, Revision, TaskTemplate};
 use sleep_wire::{CommandId, NodeId, ServiceId, WallTime};
 
@@ -41,6 +42,18 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
             first += 1;
         }
         first == count && (0..count).all(|host| complete(world, host))
+    })
+}
+
+/// Three nodes have the vote, each as much as the others.
+///
+/// # Errors
+/// They have not, in that time.
+pub fn three_vote(world: &mut World, within: Time) -> Result<(), Failure> {
+    expect(world, within, "three nodes vote", |world| {
+        let config = |host: &crate::host::Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
+        let newest = world.hosts.iter().filter_map(config).max_by_key(|config| config.id);
+        newest.is_some_and(|config| config.voters.iter().map(|voter| voter.weight).eq([1, 1, 1]))
     })
 }
 

@@ -25,6 +25,16 @@ pub enum Fault {
         /// How long, in microseconds.
         time: Time,
     },
+    /// Nobody hears the holder for a while, and a moment later all other agents are restarted: what they knew
+    /// of its lease they know no more.
+    Coup {
+        /// How long the holder is alone, in microseconds.
+        time: Time,
+        /// When the others die.
+        after: Time,
+        /// How long they are dead.
+        down: Time,
+    },
     /// An agent dies.
     Kill {
         /// Whose.
@@ -80,8 +90,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Lets it happen. What is to be mended later, and when.
-    pub fn happen(&self, world: &mut World) -> Option<(Time, Self)> {
+    /// Lets it happen. What follows from it later, and when.
+    pub fn happen(&self, world: &mut World) -> Vec<(Time, Self)> {
         match self {
             Self::Cut { side, one_way } => cut(world, side, *one_way),
             Self::Mend { side } => {
@@ -91,12 +101,19 @@ impl Fault {
                 }
             }
             Self::IsolateHolder { time } => {
-                let holds = |host: &crate::host::Host| {
-                    host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some())
-                };
-                let side = vec![world.hosts.iter().position(holds)?];
+                let Some(holder) = holder(world) else { return Vec::new() };
+                let side = vec![holder];
                 cut(world, &side, false);
-                return Some((world.now + time, Self::Mend { side }));
+                return vec![(world.now + time, Self::Mend { side })];
+            }
+            Self::Coup { time, after, down } => {
+                let Some(holder) = holder(world) else { return Vec::new() };
+                let mut later = Self::IsolateHolder { time: *time }.happen(world);
+                for host in (0..world.hosts.len()).filter(|host| *host != holder) {
+                    later.push((world.now + after, Self::Kill { host }));
+                    later.push((world.now + after + down, Self::Start { host }));
+                }
+                return later;
             }
             Self::Kill { host } => world.kill(*host),
             Self::Start { host } => world.start(*host),
@@ -115,8 +132,15 @@ impl Fault {
                 if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
             }),
         }
-        None
+        Vec::new()
     }
+}
+
+fn holder(world: &World) -> Option<usize> {
+    let holds = |host: &crate::host::Host| {
+        host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some())
+    };
+    world.hosts.iter().position(holds)
 }
 
 fn cut(world: &mut World, side: &[usize], one_way: bool) {

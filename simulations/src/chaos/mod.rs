@@ -10,6 +10,8 @@
 mod fault;
 pub mod users;
 
+use std::time::Duration;
+
 use crate::engine::{Faults, Survivors};
 use crate::random::Stream;
 use crate::world::{Network, SECOND, Time};
@@ -27,6 +29,9 @@ pub struct Chaos {
     pub engines: Faults,
     /// By how much each host's boot clock is too fast, in millionths: within the lease's ρ.
     pub rates_ppm: Vec<i32>,
+    /// For how long a control node answers before it is given a seat: in most runs so short that three vote
+    /// when things begin to go wrong.
+    pub growth_wait: Duration,
     /// The mean time between two commands; `None` without users.
     pub users_every: Option<Time>,
     /// What happens when, in order.
@@ -49,12 +54,26 @@ impl Chaos {
             network: Network::default(),
             engines: Faults::default(),
             rates_ppm: vec![0; hosts],
+            growth_wait: draw_growth(seed),
             users_every: None,
             faults: Vec::new(),
         };
         // One draw a class, whatever comes of it.
-        let [network, users, clocks, cuts, isolation, crashes, loops, pauses, all, walls, engines, power] =
-            std::array::from_fn(|_| swarm.permille(500));
+        let [
+            network,
+            users,
+            clocks,
+            cuts,
+            isolation,
+            crashes,
+            loops,
+            pauses,
+            all,
+            walls,
+            engines,
+            power,
+            coups,
+        ] = std::array::from_fn(|_| swarm.permille(500));
         if network {
             chaos.network = draw_network(seed);
         }
@@ -66,7 +85,7 @@ impl Chaos {
             chaos.rates_ppm.fill_with(|| within(&mut stream, RHO_PPM));
         }
         let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
-        let classes: [(bool, Class); 8] = [
+        let classes: [(bool, Class); 9] = [
             (cuts, Draw::cuts),
             (isolation, Draw::isolation),
             (crashes, Draw::crashes),
@@ -75,6 +94,7 @@ impl Chaos {
             (all, Draw::all),
             (walls, Draw::walls),
             (power, Draw::power),
+            (coups, Draw::coups),
         ];
         for (_, class) in classes.into_iter().filter(|(drawn, _)| *drawn) {
             class(&mut draw);
@@ -91,6 +111,11 @@ impl Chaos {
 
 fn within(stream: &mut Stream, bound: u64) -> i32 {
     i32::try_from(stream.below(2 * bound + 1)).unwrap_or(0) - i32::try_from(bound).unwrap_or(0)
+}
+
+fn draw_growth(seed: u64) -> Duration {
+    let soon = Stream::new(seed, "growth of the voters", 0).permille(800);
+    Duration::from_secs(if soon { 1 } else { 30 })
 }
 
 fn draw_network(seed: u64) -> Network {
@@ -174,6 +199,16 @@ impl Draw {
         for _ in 0..stream.between(1, 3) {
             let (at, time) = (stream.below(self.lasts), stream.between(SECOND, 40 * SECOND));
             self.add(at, Fault::IsolateHolder { time });
+        }
+    }
+
+    /// Nobody hears the holder, and the others forget what they can: only their silence keeps a second one away.
+    fn coups(&mut self) {
+        let mut stream = self.stream("coups");
+        for _ in 0..stream.between(1, 4) {
+            let (at, time) = (stream.below(self.lasts), stream.between(4 * SECOND, 12 * SECOND));
+            let (after, down) = (stream.below(2 * SECOND), stream.between(10_000, SECOND));
+            self.add(at, Fault::Coup { time, after, down });
         }
     }
 

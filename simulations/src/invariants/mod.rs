@@ -8,6 +8,7 @@
 
 pub mod acked_is_durable;
 pub mod authorship;
+pub mod bounded;
 pub mod causal_wins;
 pub mod control_plane_is_harmless;
 pub mod epochs_rise;
@@ -99,6 +100,7 @@ impl Default for Checks {
                 Box::<retired_by_name::RetiredByName>::default(),
                 Box::<hands_off::HandsOff>::default(),
                 Box::<control_plane_is_harmless::Harmless>::default(),
+                Box::<bounded::Bounded>::default(),
             ],
             look_at: 0,
         }
