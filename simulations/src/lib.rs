@@ -13,6 +13,8 @@ pub mod host;
 pub mod invariants;
 pub mod liveness;
 pub mod load;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod random;
 pub mod report;
 pub mod run;

@@ -53,6 +53,19 @@ enum Action {
         #[arg(long)]
         twice: bool,
     },
+    /// Sows faults into the core, one at a time, and tells which law finds each
+    #[cfg(feature = "mutants")]
+    Mutants {
+        /// Only those whose names contain this
+        #[arg(default_value = "")]
+        name: String,
+        /// How many seeds each may take to be found
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// `table` or `json`
+        #[arg(short, long, default_value = "table")]
+        output: String,
+    },
     /// Lets a cluster form, and nothing else
     Form {
         /// How many nodes
@@ -85,6 +98,8 @@ fn main() -> ExitCode {
         Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
             many(&Plan { from, to, nodes, budget, twice })
         }
+        #[cfg(feature = "mutants")]
+        Action::Mutants { name, seeds, output } => sown(&name, seeds, output == "json"),
         Action::Form { nodes, seed } => form(nodes, seed),
         Action::Bench { nodes, seed, time, unchecked } => bench(nodes, seed, time, !unchecked),
     }
@@ -148,6 +163,29 @@ fn many(plan: &Plan) -> ExitCode {
         began.elapsed().as_secs_f64(),
     );
     ExitCode::from(summary.code())
+}
+
+#[cfg(feature = "mutants")]
+fn sown(name: &str, seeds: u64, json: bool) -> ExitCode {
+    use sleep_sim::mutants;
+
+    let mut all_found = true;
+    let mut rows = Vec::new();
+    if !json {
+        println!("{}", mutants::HEAD);
+    }
+    for row in mutants::hunt(name, seeds) {
+        all_found &= row.is_as_expected();
+        if json {
+            rows.push(row.json());
+        } else {
+            println!("{row}");
+        }
+    }
+    if json {
+        println!("{}", serde_json::Value::Array(rows));
+    }
+    if all_found { ExitCode::SUCCESS } else { ExitCode::from(4) }
 }
 
 fn form(nodes: usize, seed: u64) -> ExitCode {

@@ -18,6 +18,7 @@ use sleep_wire::NodeId;
 use sleep_wire::stamp::ClusterTime;
 
 use crate::io::Alarm;
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 /// A stamp that lies further ahead than this, in milliseconds, is worth a person's attention: 24 hours.
@@ -55,7 +56,10 @@ impl Clock {
     }
 
     /// The clock of a node that starts again, from the largest stamp on its disk.
-    pub const fn restore(now: Instant, largest: ClusterTime) -> Self {
+    pub fn restore(now: Instant, largest: ClusterTime) -> Self {
+        if is_sown(Mutant::ClockForgets) {
+            return Self::new(now);
+        }
         Self {
             generation: largest.generation,
             anchor_us: largest.ms().saturating_mul(1000),
@@ -90,7 +94,7 @@ impl Clock {
         }
         let by_ms = seen.ms().saturating_sub(self.present(now).ms());
         let known = ClusterTime { generation: self.generation, hlc: self.last };
-        if seen > known {
+        if seen > known && !is_sown(Mutant::ClockFollowsNobody) {
             if seen.generation > self.generation {
                 self.begin(now, seen);
             } else {

@@ -7,6 +7,7 @@ use sleep_wire::NodeId;
 use sleep_wire::lease::{LeaseTimes, Voter, VoterConfig};
 
 use super::rules::{Rule, Rules};
+use crate::mutant::{Mutant, is_sown};
 
 const MILLION: u64 = 1_000_000;
 
@@ -14,7 +15,8 @@ const MILLION: u64 = 1_000_000;
 pub(super) fn hold(times: LeaseTimes) -> Duration {
     let slow = MILLION.saturating_sub(u64::from(times.rho_ppm));
     let micros = u64::from(times.lease_ms) * slow / 1000;
-    Duration::from_micros(micros).saturating_sub(margin(times))
+    let hold = Duration::from_micros(micros).saturating_sub(margin(times));
+    if is_sown(Mutant::LeaseTwiceAsLong) { hold * 2 } else { hold }
 }
 
 /// T·(1+ρ) + d: how long a voter is bound by its grant, from handling it; and how long it is silent after a
@@ -66,7 +68,8 @@ pub(super) fn quorums_meet(a: &[Voter], b: &[Voter]) -> bool {
 /// Whether these votes, each counted as often as it comes, weigh more than half.
 fn is_majority(voters: &[Voter], votes: impl Iterator<Item = NodeId>) -> bool {
     let total: u32 = voters.iter().map(|voter| u32::from(voter.weight)).sum();
-    votes.map(|node| weight(voters, node)).sum::<u32>() * 2 > total
+    let sum = votes.map(|node| weight(voters, node)).sum::<u32>();
+    sum * 2 > total || (sum > 0 && is_sown(Mutant::OneVoteIsAMajority))
 }
 
 fn weight(voters: &[Voter], node: NodeId) -> u32 {

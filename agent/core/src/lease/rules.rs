@@ -1,7 +1,10 @@
 //! The rules that keep two from holding at once, by name.
 //!
-//! In the agent and in the simulator they all hold: [`Rules::hold`] is the constant `true`. Tests of this
-//! room break one at a time, to show that the model finds what each of them prevents.
+//! In the agent they all hold: [`Rules::hold`] is the constant `true`. Tests of this room, and the simulator's
+//! mutants, break one at a time, to show that model and laws find what each of them prevents.
+
+#[cfg(not(test))]
+use crate::mutant::{Mutant, is_sown};
 
 /// A rule of the lease. Each line says what happens without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +43,24 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Whether a rule is in force: always, outside this room's own tests.
+    /// Whether a rule is in force: always, but for this room's own tests and the simulator's mutants.
     #[cfg(not(test))]
-    pub(super) const fn hold(self, _rule: Rule) -> bool {
-        true
+    pub(super) fn hold(self, rule: Rule) -> bool {
+        let mutant = match rule {
+            Rule::RestartSilence => Mutant::NoRestartSilence,
+            Rule::SilenceOutlastsLease => Mutant::ShortSilence,
+            Rule::DeadlineFromQuestion => Mutant::DeadlineFromAnswer,
+            Rule::DistinctVoters => Mutant::VotesCountTwice,
+            Rule::LiveGrantStands => Mutant::LiveGrantOverwritten,
+            Rule::PromiseDurable => Mutant::PromiseForgotten,
+            Rule::DurableBeforeSaid => Mutant::SaidBeforeDurable,
+            // The simulator's seats are such that quorums of successive configs meet without being asked to.
+            Rule::QuorumsMeet => return true,
+            Rule::ChangeOnGrants => Mutant::ChangeOnPromises,
+            Rule::EndedStaysEnded => Mutant::EndedEpochAgain,
+            Rule::AddedSilence => Mutant::AddedNotSilent,
+        };
+        !is_sown(mutant)
     }
 
     /// Whether a rule is in force.

@@ -4,6 +4,7 @@ use sleep_wire::NodeId;
 
 use super::timers::Due;
 use super::{Membership, MembershipOutput, profile};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 /// A member that was down, and how often lately.
@@ -20,6 +21,10 @@ impl Membership {
     /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the
     /// same boot that comes and goes is a bad link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
+        if is_sown(Mutant::DownForEver) {
+            self.flaps.insert(node, Flap { count: 0, last: now, held: true });
+            return true;
+        }
         if restarted {
             self.flaps.remove(&node);
             return false;

@@ -22,6 +22,7 @@ use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::{Event, Lane};
 use crate::membership::MembershipInput;
+use crate::mutant::{Mutant, is_sown};
 use crate::placement::{Liveness, Planner};
 use crate::reconcile::ReconcileInput;
 use crate::state::{BODY_VERSION, Draft};
@@ -159,12 +160,17 @@ impl Member {
     /// Opens the desk once the roll is called, or writes what the plan says. True if anything was written.
     pub(super) fn plan<C: Crypto>(&mut self, cx: &mut Context<'_, C>) -> bool {
         let now = cx.now.instant;
-        let Some(held) = self.lease.holding(now) else { return false };
+        let held = self.lease.holding(now).or(match &self.desk {
+            Desk::Open(open) if is_sown(Mutant::PlansWithoutLease) => Some(open.epoch),
+            Desk::Open(_) | Desk::Closed | Desk::RollCall(_) => None,
+        });
+        let Some(held) = held else { return false };
         match &self.desk {
             Desk::Closed => false,
             Desk::RollCall(call) => {
                 // Its own host answers like any other: until then it would seem to be ill.
-                let answered = call.waiting.is_empty() && self.reconcile.has_looked();
+                let called = call.waiting.is_empty() && self.reconcile.has_looked();
+                let answered = called || is_sown(Mutant::NoRollCall);
                 let due = call.epoch == held && (answered || now >= call.until);
                 if due {
                     self.take_over(cx, held);
@@ -191,8 +197,10 @@ impl Member {
             dirty: true,
             wake: None,
         }));
-        let slots: Vec<SlotKey> = self.state.slots().map(|view| view.key).collect();
-        self.restamp(cx, &slots);
+        if !is_sown(Mutant::SlotsNotRewritten) {
+            let slots: Vec<SlotKey> = self.state.slots().map(|view| view.key).collect();
+            self.restamp(cx, &slots);
+        }
         self.ask_about_the_down(cx);
     }
 
@@ -345,7 +353,9 @@ impl Member {
 
 impl Open {
     fn next_stamp(&mut self) -> Stamp {
-        self.counter += 1;
+        if !is_sown(Mutant::StampsRepeat) || self.counter == 0 {
+            self.counter += 1;
+        }
         Stamp::Lease { epoch: self.epoch, counter: self.counter }
     }
 

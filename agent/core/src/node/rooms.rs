@@ -19,6 +19,7 @@ use crate::crypto::Crypto;
 use crate::io::{Alarm, Event, Lane, Output};
 use crate::lease::{Evidence, LeaseInput, LeaseOutput};
 use crate::membership::{MembershipInput, MembershipOutput};
+use crate::mutant::{Mutant, is_sown};
 use crate::reconcile::{Peers, ReconcileInput, ReconcileOutput};
 use crate::state::StateInput;
 
@@ -146,7 +147,9 @@ impl Member {
                 }
                 LeaseOutput::Lost { epoch, why } => {
                     cx.out.event(Event::LeaseLost { epoch, why: why.as_str() });
-                    self.desk = Desk::default();
+                    if !is_sown(Mutant::PlansWithoutLease) {
+                        self.desk = Desk::default();
+                    }
                 }
                 LeaseOutput::HolderSeen { epoch } => {
                     cx.out.event(Event::HolderChanged { epoch });

@@ -10,6 +10,7 @@ use sleep_wire::task::TaskState;
 
 use super::pass::Pass;
 use super::plan::{SlotWrite, Why};
+use crate::mutant::{Mutant, is_sown};
 use crate::rollout::seat::{Seat, Standing};
 
 /// Tasks of one node, newest last: name and seat.
@@ -21,7 +22,7 @@ type Crowd = (u32, BTreeSet<(u32, Stamp, u32)>);
 impl<'a> Pass<'a> {
     /// Lets so many slots go.
     pub(crate) fn let_go(&mut self, seats: &mut [Seat<'a>], surplus: usize) {
-        if surplus == 0 {
+        if surplus == 0 || is_sown(Mutant::SurplusStays) {
             return;
         }
         // One that this plan has settled is left for the next: it has a new body already.

@@ -17,6 +17,7 @@ use super::fence::Verdict;
 use super::restart::Past;
 use super::task::{Attempt, Step, Task};
 use super::{Reconcile, ReconcileOutput, Seek, epoch_of};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Now;
 
 /// What the records say of one task.
@@ -207,9 +208,13 @@ impl Reconcile {
         let stop = if self.leaving {
             Some(StopCause::Leaving)
         } else if desired.is_some_and(|desired| desired.removed) {
-            Some(StopCause::ServiceRemoved)
+            (!is_sown(Mutant::RemovedServiceGoesOn)).then_some(StopCause::ServiceRemoved)
         } else if task.is_over() || task.stop.is_some() {
             None
+        } else if unlisted && is_sown(Mutant::StopsTheUnlisted)
+            || desired.is_none() && is_sown(Mutant::StopsTheUnknown)
+        {
+            Some(StopCause::Superseded)
         } else {
             retired.filter(|_| self.is_open(now, &slot)).map(StopCause::Retired)
         };

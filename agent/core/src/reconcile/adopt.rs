@@ -16,6 +16,7 @@ use super::report::end_words;
 use super::restart::{CAP, PREPARE_AGAIN, again_after};
 use super::task::{Attempt, Step};
 use super::{Novelty, Reconcile, ReconcileOutput, publish_one};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Now;
 
 /// One list, while it is read.
@@ -63,6 +64,12 @@ impl Reconcile {
 
     fn found_own(&mut self, now: Now, reading: &Reading, label: &TaskLabel, found: Found) {
         let id = label.task;
+        if is_sown(Mutant::NoAdoption) {
+            return;
+        }
+        if is_sown(Mutant::StopsWhatItFinds) && reading.asked <= 1 {
+            return self.found_left(now, reading, id, found, StopCause::Superseded);
+        }
         let over = self.slots.get(&label.slot).and_then(|slot| slot.history.state_of(&id.assignment));
         match self.tasks.get(&id.assignment) {
             // Of a slot that it does not belong to: nothing of ours bears such a label.
@@ -215,7 +222,7 @@ impl Reconcile {
             }
             Step::Doubtful { misses, .. } | Step::Up { misses } | Step::Halting { misses, .. } => {
                 *misses = misses.saturating_add(1);
-                if *misses < MISSES {
+                if *misses < MISSES && !is_sown(Mutant::MissedOnceIsDead) {
                     return true;
                 }
             }

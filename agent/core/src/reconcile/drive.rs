@@ -15,6 +15,7 @@ use super::leftover::{AGAIN, AGAIN_CAP, Leftover};
 use super::restart::{End, again_after};
 use super::task::{Attempt, Call, Step, Task};
 use super::{Asking, Novelty, Reconcile, publish_one};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::{Instant, Now};
 
 /// How long a start may take before its answer counts as lost: an image may be large and its registry slow.
@@ -69,7 +70,7 @@ impl Reconcile {
             task.attempt.step = Step::Over { next: None };
             return false;
         }
-        if orders.unlisted {
+        if orders.unlisted || is_sown(Mutant::NoRestarts) {
             return false;
         }
         let Some(state) = self.slots.get_mut(&task.slot) else { return false };

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use sleep_wire::Epoch;
 
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 /// How long after a failed write it is tried again.
@@ -48,9 +49,9 @@ impl Fence {
     }
 
     pub(crate) fn verdict(&self, epoch: Epoch) -> Verdict {
-        if epoch < self.seen {
+        if epoch < self.seen && !is_sown(Mutant::ActsOnTheOutdated) {
             Verdict::Stale
-        } else if epoch <= self.durable {
+        } else if epoch <= self.durable || is_sown(Mutant::ActsBeforeFence) {
             Verdict::Open
         } else {
             Verdict::Wait

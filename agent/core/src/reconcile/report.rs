@@ -13,6 +13,7 @@ use super::leftover::{Leftover, is_gone};
 use super::restart::{CAP, PREPARE_AGAIN, again_after};
 use super::task::{Step, Task};
 use super::{Reconcile, ReconcileOutput};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Now;
 
 /// How a task ended, as the engine tells it.
@@ -254,6 +255,11 @@ enum Outcome {
 
 fn outcome(error: &EngineError, preparing: bool) -> Outcome {
     match error {
+        EngineError::TimedOut { .. } | EngineError::Unreachable { .. }
+            if is_sown(Mutant::UnknownIsFailed) =>
+        {
+            Outcome::Failed
+        }
         EngineError::TimedOut { .. } | EngineError::Unreachable { .. } => Outcome::Unknown,
         EngineError::NoSuchImage { .. } | EngineError::NameTaken { .. } | EngineError::Cancelled => {
             Outcome::NotPrepared

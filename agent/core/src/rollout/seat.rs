@@ -9,6 +9,7 @@ use sleep_wire::slot::{Assigned, Cause, Retired};
 use sleep_wire::task::TaskState;
 
 use super::{ENDED_STAYS_NAMED, UNSEEN_STAYS_NAMED};
+use crate::mutant::{Mutant, is_sown};
 use crate::placement::facts::{Liveness, SlotFact, TaskFact};
 use crate::placement::fleet::{Fleet, Spec};
 use crate::placement::service::Service;
@@ -174,7 +175,7 @@ impl Reader<'_> {
     fn leave(&self, current: &Assigned, seat: &Seat<'_>) -> Option<Cause> {
         let place = seat.place?;
         let node = self.fleet.entry(place).fact.as_ref()?;
-        if node.availability == Availability::Drained {
+        if node.availability == Availability::Drained && !is_sown(Mutant::DrainIgnored) {
             return Some(Cause::Drained(current.node));
         }
         // An update has rules of its own, and may be what brings the new constraint.

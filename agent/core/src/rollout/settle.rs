@@ -13,6 +13,7 @@ use sleep_wire::{NodeId, RevisionId, Stamp};
 
 use super::SETTLES_AFTER;
 use super::seat::{Reader, Seat, Standing, sooner};
+use crate::mutant::{Mutant, is_sown};
 use crate::placement::facts::TaskFact;
 use crate::placement::plan::Current;
 use crate::time::Instant;
@@ -46,7 +47,7 @@ impl Reader<'_> {
         for task in seat.fact.unlisted() {
             unlisted.extend(self.unlisted(task, &mut seat.wake));
         }
-        if unlisted.is_empty() {
+        if unlisted.is_empty() || is_sown(Mutant::DuplicatesStay) {
             return None;
         }
         match seat.standing {

@@ -24,6 +24,7 @@ use super::entry::Entry;
 use super::push::{Dice, FANOUT, batches};
 use crate::Instant;
 use crate::io::Durability;
+use crate::mutant::{Mutant, is_sown};
 
 /// How long another member may take to confirm before the answer is "recorded here only".
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
@@ -65,7 +66,7 @@ impl Acks {
         self.pending.push(Pending {
             waiter,
             entries,
-            token,
+            token: token.filter(|_| !is_sown(Mutant::AckBeforeDurable)),
             first_ack,
             asked: BTreeMap::new(),
             deadline: now + CONFIRM_WITHIN,
@@ -105,6 +106,8 @@ impl Acks {
         for mut pending in core::mem::take(&mut self.pending) {
             if pending.token.is_some() {
                 waiting.push(pending);
+            } else if is_sown(Mutant::AckBeforeConfirmed) {
+                steps.push(Step::Tell { waiter: pending.waiter, durability: Durability::Shared });
             } else if live.is_empty() {
                 steps.push(Step::Tell { waiter: pending.waiter, durability: Durability::Alone });
             } else if now >= pending.deadline {

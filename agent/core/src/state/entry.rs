@@ -15,6 +15,7 @@ use sleep_wire::{Digest, Key, NodeId, Record, Stamp, Wire, decode, encode};
 
 use super::commands::{self, Used};
 use crate::Crypto;
+use crate::mutant::{Mutant, is_sown};
 
 /// The longest record of an unknown family that is kept, in bytes.
 pub const FOREIGN_LIMIT: usize = 16 * 1024;
@@ -115,7 +116,7 @@ impl Entry {
         }
         Ok(Self {
             bytes: bytes.into(),
-            hash: crypto.hash(bytes),
+            hash: if is_sown(Mutant::HashOfTheKey) { key_hash } else { crypto.hash(bytes) },
             bucket: bucket_of(&place, &key_hash),
             used: commands::used(&place, &fact, crypto),
             place,
@@ -233,7 +234,7 @@ impl Entry {
 
     /// Whether it takes the other's place: the greater stamp does, or else the greater bytes.
     pub(crate) fn supersedes(&self, other: &Self) -> bool {
-        (self.stamp, &self.bytes) > (other.stamp, &other.bytes)
+        (self.stamp, &self.bytes) > (other.stamp, &other.bytes) || is_sown(Mutant::LastComerStands)
     }
 }
 

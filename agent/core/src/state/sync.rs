@@ -29,6 +29,7 @@ use super::push::{BATCH_LIMIT, Dice};
 use super::store::Store;
 use super::trie::Sum;
 use crate::Instant;
+use crate::mutant::{Mutant, is_sown};
 
 /// The most bytes of records that one message is answered with.
 pub const ANSWER_LIMIT: usize = 4 * BATCH_LIMIT;
@@ -280,7 +281,7 @@ impl Exchanges {
         if peer.is_none() && now >= self.next {
             peer = dice.choose(live.iter().copied().collect(), 1).pop();
         }
-        let peer = peer?;
+        let peer = peer.filter(|_| !is_sown(Mutant::NoComparison))?;
         self.next = now + pause(live.len(), dice);
         self.round = self.round.wrapping_add(1);
         self.current = Some(Exchange {

@@ -22,6 +22,7 @@ use super::outbox::Outbox;
 use super::rules::Rules;
 use super::tenure::{Role, Tenure};
 use super::voter::VoterState;
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 mod candidate;
@@ -120,7 +121,7 @@ impl Protocol {
     /// The tenure, while it may be acted on.
     pub(super) fn tenure(&self, now: Instant) -> Option<&Tenure> {
         match &self.role {
-            Role::Holding(tenure) if now < tenure.until => Some(tenure),
+            Role::Holding(tenure) if now < tenure.until || is_sown(Mutant::LeaseNeverExpires) => Some(tenure),
             Role::Follower
             | Role::Polling(_)
             | Role::Preparing(_)
@@ -225,7 +226,9 @@ impl Protocol {
     /// What is over by `now` is over, whether or not a timer has said so.
     pub(super) fn expire(&mut self, now: Instant) {
         match &self.role {
-            Role::Holding(tenure) if now >= tenure.until => self.end(Ending::Expired),
+            Role::Holding(tenure) if now >= tenure.until && !is_sown(Mutant::LeaseNeverExpires) => {
+                self.end(Ending::Expired)
+            }
             Role::Granting(_, until) if now >= *until => self.fail_attempt(),
             Role::Follower
             | Role::Polling(_)

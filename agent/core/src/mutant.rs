@@ -1,0 +1,171 @@
+//! Faults that can be sown into this core, one at a time, to see that a law catches each.
+//!
+//! Without the feature `mutants` there are none: [`is_sown`] is the constant `false`, and no build that is
+//! shipped has the feature. With it, [`sow`] chooses one for the whole process, which runs one world at a
+//! time.
+//!
+//! # Not here
+//! Which law is to catch which mutant, and within how many seeds: the simulator's table.
+
+/// One fault, named for what the core then does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "mutants"), expect(dead_code, reason = "only the simulator's mutants sow them"))]
+#[repr(u8)]
+pub enum Mutant {
+    /// A restarted voter answers at once.
+    NoRestartSilence,
+    /// A restarted voter is silent for half a lease.
+    ShortSilence,
+    /// A holder counts its lease from the majority's answer.
+    DeadlineFromAnswer,
+    /// A voter's second answer counts again.
+    VotesCountTwice,
+    /// A voter grants although its grant to another is live.
+    LiveGrantOverwritten,
+    /// A voter forgets its promises with its agent.
+    PromiseForgotten,
+    /// A voter answers before its promise is on disk.
+    SaidBeforeDurable,
+    /// An epoch that has ended is granted again, and stood for again.
+    EndedEpochAgain,
+    /// Voters are changed before a majority granted under them.
+    ChangeOnPromises,
+    /// A voter that was just added grants to anybody.
+    AddedNotSilent,
+    /// One vote is a majority.
+    OneVoteIsAMajority,
+    /// A holder does not notice that its lease is over.
+    LeaseNeverExpires,
+    /// A holder counts its lease from the question, but twice as long.
+    LeaseTwiceAsLong,
+    /// The record that comes last stands.
+    LastComerStands,
+    /// A record is told from another by its key, not by its bytes.
+    HashOfTheKey,
+    /// Nodes are never compared with each other.
+    NoComparison,
+    /// A command is acknowledged before it is on disk.
+    AckBeforeDurable,
+    /// A command is said to be elsewhere too before anybody else has confirmed it.
+    AckBeforeConfirmed,
+    /// The clock does not follow the stamps that it sees.
+    ClockFollowsNobody,
+    /// After a restart the clock begins anew.
+    ClockForgets,
+    /// A node does not contradict those who suspect it.
+    NoRefutation,
+    /// Who was down once is never believed again.
+    DownForEver,
+    /// What an epoch asks is done before the epoch is on disk.
+    ActsBeforeFence,
+    /// What an outdated epoch asks is done all the same.
+    ActsOnTheOutdated,
+    /// A task stops because its slot names another.
+    StopsTheUnlisted,
+    /// A task stops because nothing is known of its slot.
+    StopsTheUnknown,
+    /// A restarted agent does not look for what runs, and starts anew.
+    NoAdoption,
+    /// A restarted agent stops what it finds.
+    StopsWhatItFinds,
+    /// Nothing is started again.
+    NoRestarts,
+    /// A task of a removed service goes on.
+    RemovedServiceGoesOn,
+    /// One list that lacks a container is enough for it to be dead.
+    MissedOnceIsDead,
+    /// A start that was not answered has failed.
+    UnknownIsFailed,
+    /// A drained node keeps what it has.
+    DrainIgnored,
+    /// Too many tasks stay.
+    SurplusStays,
+    /// After a heal a slot keeps both of its tasks.
+    DuplicatesStay,
+    /// A new holder does not put slots under its epoch.
+    SlotsNotRewritten,
+    /// A new holder asks nobody what there is.
+    NoRollCall,
+    /// A holder's records of one tenure share a stamp.
+    StampsRepeat,
+    /// A planner that lost its lease goes on.
+    PlansWithoutLease,
+}
+
+impl Mutant {
+    /// All of them.
+    #[cfg(feature = "mutants")]
+    pub const ALL: [Self; 39] = [
+        Self::NoRestartSilence,
+        Self::ShortSilence,
+        Self::DeadlineFromAnswer,
+        Self::VotesCountTwice,
+        Self::LiveGrantOverwritten,
+        Self::PromiseForgotten,
+        Self::SaidBeforeDurable,
+        Self::EndedEpochAgain,
+        Self::ChangeOnPromises,
+        Self::AddedNotSilent,
+        Self::OneVoteIsAMajority,
+        Self::LeaseNeverExpires,
+        Self::LeaseTwiceAsLong,
+        Self::LastComerStands,
+        Self::HashOfTheKey,
+        Self::NoComparison,
+        Self::AckBeforeDurable,
+        Self::AckBeforeConfirmed,
+        Self::ClockFollowsNobody,
+        Self::ClockForgets,
+        Self::NoRefutation,
+        Self::DownForEver,
+        Self::ActsBeforeFence,
+        Self::ActsOnTheOutdated,
+        Self::StopsTheUnlisted,
+        Self::StopsTheUnknown,
+        Self::NoAdoption,
+        Self::StopsWhatItFinds,
+        Self::NoRestarts,
+        Self::RemovedServiceGoesOn,
+        Self::MissedOnceIsDead,
+        Self::UnknownIsFailed,
+        Self::DrainIgnored,
+        Self::SurplusStays,
+        Self::DuplicatesStay,
+        Self::SlotsNotRewritten,
+        Self::NoRollCall,
+        Self::StampsRepeat,
+        Self::PlansWithoutLease,
+    ];
+}
+
+#[cfg(not(feature = "mutants"))]
+mod sown {
+    /// Whether this fault is sown: never.
+    pub(crate) const fn is_sown(_: super::Mutant) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "mutants")]
+mod sown {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Mutant;
+
+    const NONE: u8 = u8::MAX;
+    static SOWN: AtomicU8 = AtomicU8::new(NONE);
+
+    /// Sows a fault into every core of this process, or none.
+    pub fn sow(mutant: Option<Mutant>) {
+        SOWN.store(mutant.map_or(NONE, |mutant| mutant as u8), Ordering::Relaxed);
+    }
+
+    /// Whether this fault is sown.
+    pub(crate) fn is_sown(mutant: Mutant) -> bool {
+        SOWN.load(Ordering::Relaxed) == mutant as u8
+    }
+}
+
+pub(crate) use sown::is_sown;
+#[cfg(feature = "mutants")]
+pub use sown::sow;
