@@ -25,10 +25,7 @@ pub mod crypto;
 pub mod io;
 pub mod lease;
 pub mod membership;
-#[cfg(feature = "mutants")]
 pub mod mutant;
-#[cfg(not(feature = "mutants"))]
-mod mutant;
 pub mod node;
 pub mod placement;
 pub mod reconcile;

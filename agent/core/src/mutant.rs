@@ -9,7 +9,6 @@
 
 /// One fault, named for what the core then does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(not(feature = "mutants"), expect(dead_code, reason = "only the simulator's mutants sow them"))]
 #[repr(u8)]
 pub enum Mutant {
     /// A restarted voter answers at once.

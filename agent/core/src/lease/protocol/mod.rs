@@ -227,7 +227,7 @@ impl Protocol {
     pub(super) fn expire(&mut self, now: Instant) {
         match &self.role {
             Role::Holding(tenure) if now >= tenure.until && !is_sown(Mutant::LeaseNeverExpires) => {
-                self.end(Ending::Expired)
+                self.end(Ending::Expired);
             }
             Role::Granting(_, until) if now >= *until => self.fail_attempt(),
             Role::Follower
