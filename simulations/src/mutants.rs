@@ -24,7 +24,10 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         | Mutant::AddedNotSilent
         | Mutant::LeaseNeverExpires
         | Mutant::LeaseTwiceAsLong => &["one_holder"],
-        Mutant::VotesCountTwice | Mutant::OneVoteIsAMajority => &["quorum_evidence", "one_holder"],
+        // Two holders, or a leader that changes without end.
+        Mutant::VotesCountTwice | Mutant::OneVoteIsAMajority => {
+            &["quorum_evidence", "one_holder", "liveness"]
+        }
         Mutant::PromiseForgotten | Mutant::SaidBeforeDurable | Mutant::EndedEpochAgain => {
             &["quorum_evidence", "epochs_rise", "one_holder"]
         }
