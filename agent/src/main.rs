@@ -1,6 +1,7 @@
 //! `sleepd`: the agent that every host of a cluster runs.
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use sleepd::config::{self, Config, Invocation, LogFormat};
@@ -23,7 +24,10 @@ fn main() -> ExitCode {
 
 fn start(config: Config) -> ExitCode {
     let filter = EnvFilter::try_from_env("SLEEPD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

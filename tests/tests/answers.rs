@@ -23,12 +23,16 @@ fn a_crash_loop_says_how_it_ends_and_what_it_wrote() -> Result<()> {
     for said in ["crash.1 failed on ", " with exit code 2", "  | ls: "] {
         assert!(answer.stderr.contains(said), "{}", answer.stderr);
     }
-    // Between two attempts most of the time, and asked through whatever node.
+    // Between two attempts most of the time, and asked through whatever node, once it has heard of the last one.
     for number in 1..=3 {
         let ctl = agents.ctl(number);
-        assert!(ctl.run("logs crash")?.stderr.contains("| ls: "), "node{number}");
-        let why = ctl.run("why crash")?.stdout;
-        assert!(why.contains("failed") && why.contains("exit code 2"), "node{number}: {why}");
+        until(&format!("node{number} reads what it wrote"), SOON, || {
+            ctl.run("logs crash").ok()?.stderr.contains("| ls: ").then_some(())
+        })?;
+        until(&format!("node{number} says why"), SOON, || {
+            let why = ctl.run("why crash").ok()?.stdout;
+            (why.contains("failed") && why.contains("exit code 2")).then_some(())
+        })?;
     }
     until("ps tells the last lines while nothing runs", SOON, || {
         let answer = ctl.run("service ps crash").ok()?;

@@ -150,7 +150,7 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
                 "is set, where the runtime `process` takes a command only",
             ));
         }
-        Runtime::Process if template.command.is_empty() && template.entrypoint.is_empty() => {
+        Runtime::Process if program(template).is_none_or(|program| program.is_empty()) => {
             return Err(invalid("template.command", "is empty, where the runtime `process` needs one"));
         }
         Runtime::Process => {}
@@ -184,6 +184,11 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
     stop_signal(&template.stop_signal)?;
     ports(&template.ports)?;
     resources(&template.resources)
+}
+
+/// What a template runs, if it says so itself.
+fn program(template: &TaskTemplate) -> Option<&String> {
+    template.entrypoint.iter().chain(&template.command).next()
 }
 
 /// An image reference: present, of sane length, without blanks. Whether it exists is for the engine to say.

@@ -80,11 +80,15 @@ fn resolve<T: Copy>(
     }
 }
 
-/// The names that somebody may have meant, nearest first.
+/// The names that somebody may have meant, nearest first. They end up in lines that are pasted: names that
+/// differ in a digit are different things, not slips of a finger, and so are two short words.
 pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let digits = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
+    let may_be_meant = |name: &&str| name.len() > 2 && digits(name) == digits(text);
     let mut near: Vec<(usize, &str)> = names
+        .filter(may_be_meant)
         .map(|name| (distance(text, name), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
         .collect();
     near.sort_unstable();
     near.into_iter().take(MAX_CANDIDATES).map(|(_, name)| name.to_owned()).collect()
@@ -120,5 +124,9 @@ mod tests {
         assert_eq!(nearest("sleep-ap", names.into_iter()), ["sleep-app"]);
         assert_eq!(nearest("wbe", names.into_iter()), ["web"]);
         assert_eq!(nearest("database", names.into_iter()), Vec::<String>::new());
+        let others = ["node1", "node2", "i1"];
+        assert_eq!(nearest("node9", others.into_iter()), Vec::<String>::new());
+        assert_eq!(nearest("c1", others.into_iter()), Vec::<String>::new());
+        assert_eq!(nearest("noed2", others.into_iter()), ["node2"]);
     }
 }
