@@ -1,7 +1,7 @@
 //! Does it find bugs? Faults are sown into the core, one at a time, and seeds are run until one fails.
 //!
-//! Each mutant names the laws that may find it. Found by another, it counts as found, and the row says so; not
-//! found within the seeds, it has survived, and a check is missing.
+//! Each mutant names the laws that may find it. Found by another, it counts as found, and the row says so;
+//! not found within the seeds, it has survived, and a check is missing.
 //!
 //! # Not here
 //! What each fault does: `sleep_core::mutant`.

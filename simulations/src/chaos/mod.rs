@@ -202,7 +202,8 @@ impl Draw {
         }
     }
 
-    /// Nobody hears the holder, and the others forget what they can: only their silence keeps a second one away.
+    /// Nobody hears the holder, and the others forget what they can: only their silence keeps a second one
+    /// away.
     fn coups(&mut self) {
         let mut stream = self.stream("coups");
         for _ in 0..stream.between(1, 4) {

@@ -1,7 +1,7 @@
 //! The rules that keep two from holding at once, by name.
 //!
-//! In the agent they all hold: [`Rules::hold`] is the constant `true`. Tests of this room, and the simulator's
-//! mutants, break one at a time, to show that model and laws find what each of them prevents.
+//! In the agent they all hold: [`Rules::hold`] is the constant `true`. Tests of this room, and the
+//! simulator's mutants, break one at a time, to show that model and laws find what each of them prevents.
 
 #[cfg(not(test))]
 use crate::mutant::{Mutant, is_sown};
