@@ -23,7 +23,7 @@ fn a_crash_loop_says_how_it_ends_and_what_it_wrote() -> Result<()> {
     for said in ["crash.1 failed on ", " with exit code 2", "  | ls: "] {
         assert!(answer.stderr.contains(said), "{}", answer.stderr);
     }
-    // Between two attempts most of the time, and asked through whatever node, once it has heard of the last one.
+    // Between two attempts most of the time, and asked through whatever node, once it has heard of the last.
     for number in 1..=3 {
         let ctl = agents.ctl(number);
         until(&format!("node{number} reads what it wrote"), SOON, || {

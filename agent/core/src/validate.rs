@@ -150,7 +150,7 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
                 "is set, where the runtime `process` takes a command only",
             ));
         }
-        Runtime::Process if program(template).is_none_or(|program| program.is_empty()) => {
+        Runtime::Process if program(template).is_none_or(String::is_empty) => {
             return Err(invalid("template.command", "is empty, where the runtime `process` needs one"));
         }
         Runtime::Process => {}
