@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use sleep_core::io::{Command, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::node::Availability;
-use sleep_wire::spec::{Order, Revision, TaskTemplate, UpdatePolicy};
-use sleep_wire::{CommandId, ServiceId, WallTime};
+use sleep_wire::{CommandId, ServiceId};
 
+use crate::chaos::users::revision;
 use crate::invariants::Checks;
 use crate::random::Stream;
 use crate::run::Failure;
@@ -144,23 +144,6 @@ impl Load {
 
     fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.stream.below(bound as u64)).unwrap_or(0)
-    }
-}
-
-fn revision(number: u64) -> Revision {
-    let order = if number.is_multiple_of(2) { Order::StartFirst } else { Order::StopFirst };
-    Revision {
-        parents: Vec::new(),
-        template: TaskTemplate {
-            image: format!("busybox:{}", number % 4),
-            command: vec!["sleep".to_owned(), "infinity".to_owned()],
-            ..TaskTemplate::default()
-        },
-        placement: Default::default(),
-        update: UpdatePolicy { order, ..UpdatePolicy::default() },
-        partition: Default::default(),
-        labels: Vec::new(),
-        at: WallTime::default(),
     }
 }
 

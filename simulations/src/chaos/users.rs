@@ -117,7 +117,7 @@ impl Users {
 }
 
 /// A revision that differs from others in its image and in how it is rolled out.
-fn revision(number: u64) -> Revision {
+pub(crate) fn revision(number: u64) -> Revision {
     let order = if number.is_multiple_of(2) { Order::StartFirst } else { Order::StopFirst };
     Revision {
         parents: Vec::new(),

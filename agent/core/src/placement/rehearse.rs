@@ -56,12 +56,7 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Begins with what is, and lets all that is under way come to its end: what follows is not its doing.
     pub fn new(mut facts: Facts, now: Instant) -> Self {
-        let up: BTreeSet<NodeId> = facts
-            .nodes
-            .iter()
-            .filter(|node| matches!(node.liveness, Liveness::Up { .. }))
-            .map(|node| node.id)
-            .collect();
+        let up = nodes_up(&facts);
         for slot in facts.services.iter_mut().flat_map(|service| service.slots.values_mut()) {
             carry_out(slot, &up, now);
         }
@@ -121,12 +116,7 @@ impl Rehearsal {
     /// Writes a slot's record, and has it carried out.
     fn write(&mut self, write: &SlotWrite) -> Option<Move> {
         let Self { facts, planner, now, counter, .. } = self;
-        let up: BTreeSet<NodeId> = facts
-            .nodes
-            .iter()
-            .filter(|node| matches!(node.liveness, Liveness::Up { .. }))
-            .map(|node| node.id)
-            .collect();
+        let up = nodes_up(facts);
         let service = facts.services.iter_mut().find(|service| service.id == write.key.service)?;
         let slot = service.slots.entry(write.key.slot).or_insert_with(|| SlotFact::vacant(*now));
         *counter += 1;
@@ -145,6 +135,11 @@ impl Rehearsal {
         let moved = choice.is_some() || (from.is_some() && to.is_none());
         moved.then_some(Move { key: write.key, from, to, choice })
     }
+}
+
+fn nodes_up(facts: &Facts) -> BTreeSet<NodeId> {
+    let up = facts.nodes.iter().filter(|node| matches!(node.liveness, Liveness::Up { .. }));
+    up.map(|node| node.id).collect()
 }
 
 /// What a record says is so at once, on nodes that answer: its task runs well, and what is retired has ended.
