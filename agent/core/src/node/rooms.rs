@@ -96,7 +96,6 @@ impl Member {
             MembershipOutput::Send { to, message } => self.send(cx, to, Lane::Urgent, message),
             MembershipOutput::Up { node } => {
                 cx.out.event(Event::NodeUp { node });
-                self.sightings.back(cx.now.instant, node);
                 if !self.synced {
                     self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Found));
                 }

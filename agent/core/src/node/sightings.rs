@@ -124,14 +124,7 @@ impl Sightings {
         }
     }
 
-    /// A node that was down is back: work returns to it as if it had been activated.
-    pub(super) fn back(&mut self, now: Instant, node: NodeId) {
-        if let Some(known) = self.nodes.get_mut(&node) {
-            known.activated = Some(now);
-        }
-    }
-
-    /// When a node last began to take work again.
+    /// When a command last made a node take work again.
     pub(super) fn activated(&self, node: NodeId) -> Option<Instant> {
         self.nodes.get(&node).and_then(|sight| sight.activated)
     }
