@@ -274,7 +274,12 @@ impl Session {
                     newcomer.send(Bytes::from(bytes));
                 }
             }
-            Output::Persist { token, writes } => self.storage.apply(token, writes),
+            Output::Persist { token, writes } => {
+                for write in &writes {
+                    debug!(%write, "to disk");
+                }
+                self.storage.apply(token, writes);
+            }
             Output::Engine(action) => self.drivers.act(action),
             Output::Reply { ticket, reply } => {
                 if let Some(client) = self.commands.remove(&ticket) {

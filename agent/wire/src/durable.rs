@@ -1,11 +1,13 @@
 //! What an agent keeps on its own disk, beside records.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bincode::{Decode, Encode};
 
 use crate::codec::Wire;
 use crate::id::{ClusterId, NodeId};
+use crate::key::Key;
 use crate::lease::VoterConfig;
 use crate::stamp::{ClusterTime, Epoch};
 
@@ -33,6 +35,25 @@ pub enum Write {
     },
     /// Forget everything: the node has left its cluster.
     Wipe,
+}
+
+/// What a log says of it: which key or cell, never what is in it.
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |f: &mut fmt::Formatter<'_>, key: &[u8]| match Key::from_bytes(key) {
+            Ok(Some(key)) => write!(f, "{key:?}"),
+            Ok(None) | Err(_) => f.write_str("a key of a later release"),
+        };
+        match self {
+            Self::PutRecord { key, .. } => named(f, key),
+            Self::DeleteRecord { key } => {
+                f.write_str("no more ")?;
+                named(f, key)
+            }
+            Self::PutCell { cell, .. } => write!(f, "{cell:?}"),
+            Self::Wipe => f.write_str("nothing is left"),
+        }
+    }
 }
 
 /// A cell of the local store.
