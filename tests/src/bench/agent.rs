@@ -29,7 +29,7 @@ pub fn measure() -> Result<String> {
     let lab = Lab::start(HOSTS)?;
     let mut ours = Ours::on(&lab)?;
     let watch = Watch::on(lab.hosts())?;
-    form(&mut ours, &watch)?;
+    form(&lab, &mut ours, &watch)?;
     eprintln!("agent: idle for {IDLE:?}");
     interval(SETTLE);
     let pids: Vec<u32> =
@@ -73,7 +73,7 @@ pub fn measure() -> Result<String> {
     Ok(format!("{table}\nCounted over {seconds:.0} s without a change; syncs over {traced} s more.\n"))
 }
 
-fn form(ours: &mut Ours<'_>, watch: &Watch) -> Result<()> {
+fn form(lab: &Lab, ours: &mut Ours<'_>, watch: &Watch) -> Result<()> {
     ours.found()?;
     for number in 2..=HOSTS {
         time("it has joined", &mut ours.join(number)?, || true)?;
@@ -81,12 +81,13 @@ fn form(ours: &mut Ours<'_>, watch: &Watch) -> Result<()> {
     let all = TASKS * u32::from(HOSTS);
     let runs = || watch.running() == all as usize;
     time("all run", &mut ours.command(1, Act::Create(all))?, runs)?;
-    until("all nodes are ready, and three of them vote", PATIENCE, || {
+    let balanced = || lab.hosts().iter().all(|host| watch.running_on(host) == TASKS as usize);
+    until("all nodes are ready and equally busy, and three of them vote", PATIENCE, || {
         let ready = ours.ready(1).ok()?.len();
         let status = ours.cluster().ctl(1).run("cluster status -o json").ok()?.stdout;
         let status: Value = serde_json::from_str(&status).ok()?;
         let vote = status["voters"].as_array()?.len();
-        (ready == usize::from(HOSTS) && vote == VOTERS).then_some(())
+        (ready == usize::from(HOSTS) && vote == VOTERS && balanced()).then_some(())
     })
 }
 
