@@ -20,6 +20,16 @@ struct Memory {
     read: BTreeMap<[u8; 32], Result<Arc<Entry>, &'static str>>,
 }
 
+impl Memory {
+    fn verify(&mut self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
+        *self.verdicts.entry(question(key, bytes, signature)).or_insert_with(|| {
+            VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+                key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+            })
+        })
+    }
+}
+
 /// One node's key, and the memory of its world.
 #[derive(Clone)]
 pub struct SimCrypto {
@@ -43,6 +53,11 @@ impl Mint {
             .finalize();
         SimCrypto { key: SigningKey::from_bytes(&secret.into()), memory: self.memory.clone() }
     }
+
+    /// Whether a key made a signature, as every node of the world would find.
+    pub fn verify(&self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
+        self.memory.borrow_mut().verify(key, bytes, signature)
+    }
 }
 
 impl Crypto for SimCrypto {
@@ -54,21 +69,15 @@ impl Crypto for SimCrypto {
         PublicKey(self.key.verifying_key().to_bytes())
     }
 
+    /// Whoever made a signature need not be asked whether it is good: that saves a verification a record.
     fn sign(&self, bytes: &[u8]) -> Signature {
-        Signature(self.key.sign(bytes).to_bytes())
+        let signature = Signature(self.key.sign(bytes).to_bytes());
+        self.memory.borrow_mut().verdicts.insert(question(&self.public_key(), bytes, &signature), true);
+        signature
     }
 
     fn verify(&self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
-        let asked: [u8; 32] =
-            Sha256::new().chain_update(key.0).chain_update(signature.0).chain_update(bytes).finalize().into();
-        if let Some(known) = self.memory.borrow().verdicts.get(&asked) {
-            return *known;
-        }
-        let verdict = VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-            key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
-        });
-        self.memory.borrow_mut().verdicts.insert(asked, verdict);
-        verdict
+        self.memory.borrow_mut().verify(key, bytes, signature)
     }
 
     fn token_key(&self, seed: &[u8; 32]) -> PublicKey {
@@ -88,4 +97,8 @@ impl Crypto for SimCrypto {
         self.memory.borrow_mut().read.insert(asked, read.clone());
         read
     }
+}
+
+fn question(key: &PublicKey, bytes: &[u8], signature: &Signature) -> [u8; 32] {
+    Sha256::new().chain_update(key.0).chain_update(signature.0).chain_update(bytes).finalize().into()
 }

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
-use sleep_core::Crypto;
 use sleep_wire::durable::Write;
 use sleep_wire::{ClusterId, Key, NodeId, PublicKey, Record, Stamp, decode};
 
@@ -72,5 +71,5 @@ impl Authorship {
 }
 
 fn verifies(mint: &Mint, public: &PublicKey, record: &Record, cluster: &ClusterId) -> bool {
-    mint.key(0, 0).verify(public, &record.signed_bytes(cluster), &record.signature)
+    mint.verify(public, &record.signed_bytes(cluster), &record.signature)
 }

@@ -1,7 +1,8 @@
 //! Equal facts give an equal plan on every node.
 //!
 //! Once in five seconds: nodes with one digest that believe the same of every member's life and of the lease
-//! answer alike which services there are, how many tasks each should have, and which task stands where.
+//! answer alike which services there are, how many tasks each should have, and which task stands where. As
+//! an answer takes a whole plan, two of the nodes that should agree are asked, each time others.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,11 @@ use sleep_wire::{Digest, NodeId};
 use super::{Law, Verdict};
 use crate::world::{SECOND, Time, World};
 
-/// When to look again.
+/// When to look again, and how often it has been.
 #[derive(Default)]
 pub struct PlanIsAFunction {
     look_at: Time,
+    looks: usize,
 }
 
 impl Law for PlanIsAFunction {
@@ -27,29 +29,39 @@ impl Law for PlanIsAFunction {
             return Ok(());
         }
         self.look_at = world.now + 5 * SECOND;
-        let mut answers: BTreeMap<Facts, (usize, String)> = BTreeMap::new();
+        self.looks += 1;
+        let mut alike: BTreeMap<Facts, Vec<usize>> = BTreeMap::new();
         for (number, host) in world.hosts.iter().enumerate() {
             let Some(node) = &host.node else { continue };
             let now = host.now(world.now);
             let Some(digest) = node.digest() else { continue };
             let lives = node.nodes(now).iter().map(|row: &NodeRow| (row.id, row.life)).collect();
-            let services = node.services(now);
-            let mut answer = String::new();
-            for row in &services {
-                answer += &format!("{} {} {:?} of {}\n", row.id, row.name, row.revision, row.desired);
-            }
-            for row in node.tasks(now, &TaskFilter::default()) {
-                answer +=
-                    &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
-            }
-            let known = answers.entry(Facts { digest, lives }).or_insert_with(|| (number, answer.clone()));
-            if known.1 != answer {
-                let (one, other) = (known.0 + 1, number + 1);
-                return Err(format!("node{one} says\n{}and node{other}\n{answer}", known.1));
+            alike.entry(Facts { digest, lives }).or_default().push(number);
+        }
+        for numbers in alike.values().filter(|numbers| numbers.len() > 1) {
+            let turn = |step: usize| numbers[(self.looks + step) % numbers.len()];
+            let (one, other) = (turn(0), turn(1));
+            let (answer, otherwise) = (answer(world, one), answer(world, other));
+            if answer != otherwise {
+                return Err(format!("node{} says\n{answer}and node{}\n{otherwise}", one + 1, other + 1));
             }
         }
         Ok(())
     }
+}
+
+fn answer(world: &World, number: usize) -> String {
+    let host = &world.hosts[number];
+    let Some(node) = &host.node else { return String::new() };
+    let now = host.now(world.now);
+    let mut answer = String::new();
+    for row in node.services(now) {
+        answer += &format!("{} {} {:?} of {}\n", row.id, row.name, row.revision, row.desired);
+    }
+    for row in node.tasks(now, &TaskFilter::default()) {
+        answer += &format!("{} {:?} {:?} {:?} {:?}\n", row.slot, row.task, row.node, row.life, row.wanted);
+    }
+    answer
 }
 
 /// What a plan rests on, as far as it can be seen.
