@@ -14,6 +14,28 @@ pub struct Disk {
     pending: VecDeque<(WriteToken, Vec<Write>)>,
     /// How many batches have reached it.
     pub syncs: u64,
+    /// Until when none does, in microseconds of the world.
+    pub stalled_until: u64,
+    /// The next batch fails.
+    fails_next: Option<Failing>,
+}
+
+/// How a write fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing {
+    /// Whether it is on the disk all the same.
+    pub written: bool,
+    /// When the agent, which ends of it, is started again, in microseconds from then.
+    pub back_after: u64,
+}
+
+/// What came of a write.
+#[derive(Debug)]
+pub struct Synced {
+    /// Which.
+    pub token: WriteToken,
+    /// How it failed, if it did.
+    pub failed: Option<Failing>,
 }
 
 impl Disk {
@@ -22,14 +44,22 @@ impl Disk {
         self.pending.push_back((token, writes));
     }
 
-    /// The oldest batch reaches the disk.
-    pub fn sync(&mut self) -> Option<WriteToken> {
+    /// The oldest batch reaches the disk, or fails to.
+    pub fn sync(&mut self) -> Option<Synced> {
         let (token, writes) = self.pending.pop_front()?;
-        for write in writes {
-            self.apply(write);
+        let failed = self.fails_next.take();
+        if failed.is_none_or(|failing| failing.written) {
+            for write in writes {
+                self.apply(write);
+            }
         }
         self.syncs += 1;
-        Some(token)
+        Some(Synced { token, failed })
+    }
+
+    /// The next batch fails.
+    pub const fn fail_next(&mut self, failing: Failing) {
+        self.fails_next = Some(failing);
     }
 
     /// The host loses power, or its agent dies: what was on its way is lost.

@@ -10,6 +10,7 @@ use sleep_wire::{ClusterId, NodeId, PublicKey, RELEASE, WallTime, message::PROTO
 use crate::crypto::{Mint, SimCrypto};
 use crate::disk::Disk;
 use crate::engine::Engine;
+use crate::scenario::HostPlan;
 
 /// The core of the simulated agents.
 pub type SimNode = Node<SimCrypto>;
@@ -32,8 +33,10 @@ pub struct Host {
     pub wake: Option<u64>,
     /// Whether the host went down since its agent last ran.
     pub rebooted: bool,
-    /// By how much its boot clock is too fast, in millionths.
-    pub rate_ppm: i32,
+    /// Its name, its labels, and by how much its boot clock is too fast.
+    pub plan: HostPlan,
+    /// How long its agent takes over each thing, in microseconds.
+    pub each: u64,
     number: usize,
     seed: u64,
     /// How many keys it has had: a new one after each leave.
@@ -50,7 +53,7 @@ const BIRTH_MS: i64 = 1_767_225_600_000;
 
 impl Host {
     /// A host whose agent has not been started.
-    pub fn new(number: usize, seed: u64, mint: &Mint, wall_off: i64, tuning: Tuning) -> Self {
+    pub fn new(number: usize, plan: HostPlan, seed: u64, mint: &Mint, wall_off: i64, tuning: Tuning) -> Self {
         let mut host = Self {
             node: None,
             disk: Disk::default(),
@@ -60,7 +63,8 @@ impl Host {
             life: 0,
             wake: None,
             rebooted: false,
-            rate_ppm: 0,
+            plan,
+            each: 0,
             number,
             seed,
             keys: 0,
@@ -98,7 +102,7 @@ impl Host {
 
     /// How far its boot clock shows the world's millionths of a second in a million.
     fn rate(&self) -> u128 {
-        u128::try_from(1_000_000 + i64::from(self.rate_ppm)).expect("no clock runs backwards")
+        u128::try_from(1_000_000 + i64::from(self.plan.clock_ppm)).expect("no clock runs backwards")
     }
 
     const fn head_start(&self) -> u64 {
@@ -111,14 +115,14 @@ impl Host {
     }
 
     /// What people call it.
-    pub fn name(&self) -> String {
-        format!("node{}", self.number + 1)
+    pub fn name(&self) -> &str {
+        &self.plan.name
     }
 
     /// Starts its agent on what its disk holds.
     pub fn start(&mut self, mint: &Mint, rebooted: bool) {
         let facts = NodeFacts {
-            name: self.name(),
+            name: self.plan.name.clone(),
             addresses: vec![Address::V4([10, 0, (self.number >> 8) as u8, (self.number & 255) as u8], 7533)],
             release: RELEASE.to_owned(),
             protocol: PROTOCOL,
@@ -127,7 +131,7 @@ impl Host {
             cpu_milli: 4_000,
             memory: 8 << 30,
             runtimes: Vec::new(),
-            labels: Vec::new(),
+            labels: self.plan.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
             wall: WallTime::default(),
             at_ms: 0,
         };

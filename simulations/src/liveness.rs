@@ -4,6 +4,7 @@
 //! What must never happen: `invariants`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use sleep_core::view::Life;
 use sleep_wire::node::Availability;
@@ -40,11 +41,39 @@ pub struct Times {
     pub running: Time,
 }
 
+/// What did not come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// In a word that is the same for all that miss the same.
+    pub what: &'static str,
+    /// How it stood instead.
+    pub how: String,
+}
+
+impl Missing {
+    /// A cluster did not even form and deploy.
+    pub const fn formed(how: String) -> Self {
+        Self { what: "formed", how }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "every complaint is one that there may be")]
+    const fn new(what: &'static str, how: String) -> Option<Self> {
+        Some(Self { what, how })
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, how } = self;
+        write!(f, "{what}: {how}")
+    }
+}
+
 /// Waits for all of it.
 ///
 /// # Errors
 /// What did not come about.
-pub fn judge(world: &mut World) -> Result<Times, String> {
+pub fn judge(world: &mut World) -> Result<Times, Missing> {
     let began = world.now;
     world.until(began + SETTLING, |_| false);
     await_none(world, LEADER_WITHIN - SETTLING, leaders)?;
@@ -61,7 +90,8 @@ pub fn judge(world: &mut World) -> Result<Times, String> {
     while world.now < quiet_from + QUIET_FOR && world.broken.is_none() {
         world.until(world.now + SECOND, |_| false);
         if holders(world) != held {
-            return Err(format!("the leader changed from {held:?} to {:?} for no reason", holders(world)));
+            let how = format!("it changed from {held:?} to {:?} for no reason", holders(world));
+            return Err(Missing { what: "steady_leader", how });
         }
     }
     await_none(world, EQUAL_WITHIN, unequal)?;
@@ -73,16 +103,17 @@ pub fn judge(world: &mut World) -> Result<Times, String> {
 fn await_none(
     world: &mut World,
     within: Time,
-    complaint: fn(&World) -> Option<String>,
-) -> Result<(), String> {
+    complaint: fn(&World) -> Option<Missing>,
+) -> Result<(), Missing> {
     let end = world.now + within;
     loop {
-        let Some(complaint) = complaint(world) else { return Ok(()) };
+        let Some(Missing { what, how }) = complaint(world) else { return Ok(()) };
         if world.broken.is_some() {
             return Ok(());
         }
         if world.now >= end {
-            return Err(format!("{complaint} ({} s after that was due to begin)", within / SECOND));
+            let how = format!("{how} ({} s after that was due to begin)", within / SECOND);
+            return Err(Missing { what, how });
         }
         world.until((world.now + EVERY).min(end), |_| false);
     }
@@ -93,38 +124,45 @@ fn holders(world: &World) -> Vec<Epoch> {
     world.hosts.iter().filter_map(holding).collect()
 }
 
-fn leaders(world: &World) -> Option<String> {
+fn leaders(world: &World) -> Option<Missing> {
     let held = holders(world);
-    let [epoch] = held.as_slice() else { return Some(format!("these hold the lease: {held:?}")) };
+    let [epoch] = held.as_slice() else {
+        return Missing::new("one_leader", format!("these hold the lease: {held:?}"));
+    };
     for (number, host) in world.hosts.iter().enumerate() {
         let Some(node) = &host.node else { continue };
         let leader = node.status(host.now(world.now)).leader;
         if leader != Some((*epoch, true)) {
-            return Some(format!("{epoch:?} holds the lease, and node{} names {leader:?}", number + 1));
+            let how = format!("{epoch:?} holds the lease, and node{} names {leader:?}", number + 1);
+            return Missing::new("leader_known", how);
         }
     }
     None
 }
 
-fn unseen(world: &World) -> Option<String> {
+fn unseen(world: &World) -> Option<Missing> {
     let alive = world.hosts.iter().filter(|host| host.node.is_some()).count();
     for (number, host) in world.hosts.iter().enumerate() {
         let Some(node) = &host.node else { continue };
         let seen = node.live().len();
         if seen != alive {
-            return Some(format!("node{} sees {seen} of {alive} nodes", number + 1));
+            return Missing::new("all_seen", format!("node{} sees {seen} of {alive} nodes", number + 1));
         }
     }
     None
 }
 
-fn unequal(world: &World) -> Option<String> {
+fn unequal(world: &World) -> Option<Missing> {
     let sums: BTreeSet<_> = world.hosts.iter().filter_map(|host| host.node.as_ref()?.digest()).collect();
-    (sums.len() > 1).then(|| format!("there are {} sets of records", sums.len()))
+    if sums.len() > 1 {
+        Missing::new("equal", format!("there are {} sets of records", sums.len()))
+    } else {
+        None
+    }
 }
 
 /// What is not as users asked for: told by each agent, and counted on the engines.
-fn unfinished(world: &World) -> Option<String> {
+fn unfinished(world: &World) -> Option<Missing> {
     let host = world.hosts.iter().find(|host| host.node.is_some())?;
     let (node, now) = (host.node.as_ref()?, host.now(world.now));
     let nodes = node.nodes(now);
@@ -136,7 +174,11 @@ fn unfinished(world: &World) -> Option<String> {
         let count = running_of(world, Some(service.id), |_| true);
         let none_takes = !nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
         if count != service.desired as usize && !none_takes {
-            return Some(format!("{} of {} tasks of {} run", count, service.desired, service.name));
+            let what = if count < service.desired as usize { "all_run" } else { "no_more_run" };
+            return Missing::new(
+                what,
+                format!("{count} of {} tasks of {} run", service.desired, service.name),
+            );
         }
     }
     let known: BTreeSet<ServiceId> = services.iter().map(|service| service.id).collect();
@@ -146,12 +188,12 @@ fn unfinished(world: &World) -> Option<String> {
     };
     let strays: usize = world.hosts.iter().map(strays).sum();
     if strays > 0 {
-        return Some(format!("{strays} tasks of removed services run"));
+        return Missing::new("removed_is_gone", format!("{strays} tasks of removed services run"));
     }
     let active = nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
     let left = running_of(world, None, |id| takes(id, &[Availability::Drained]));
     if active && left > 0 {
-        return Some(format!("{left} tasks run on drained nodes"));
+        return Missing::new("drained_is_empty", format!("{left} tasks run on drained nodes"));
     }
     for service in &services {
         for host in &world.hosts {
@@ -160,7 +202,8 @@ fn unfinished(world: &World) -> Option<String> {
             if row.as_ref().is_none_or(|row| (row.running, row.desired) != (service.desired, service.desired))
             {
                 let told = row.map(|row| (row.running, row.desired));
-                return Some(format!("{} tells of {}: {told:?} run", host.name(), service.name));
+                let how = format!("{} tells of {}: {told:?} run", host.name(), service.name);
+                return Missing::new("told_as_it_is", how);
             }
         }
     }

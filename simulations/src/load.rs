@@ -16,6 +16,7 @@ use sleep_wire::{CommandId, ServiceId};
 
 use crate::chaos::users::revision;
 use crate::invariants::Checks;
+use crate::liveness::Missing;
 use crate::random::Stream;
 use crate::run::Failure;
 use crate::story;
@@ -59,7 +60,7 @@ impl Load {
     /// # Errors
     /// What did not happen in time.
     pub fn begin(nodes: usize, seed: u64, checked: bool) -> Result<Self, Failure> {
-        Self::deployed(nodes, seed, checked).map_err(Failure::Liveness)
+        Self::deployed(nodes, seed, checked).map_err(|how| Failure::Liveness(Missing::formed(how)))
     }
 
     fn deployed(nodes: usize, seed: u64, checked: bool) -> Result<Self, story::Failure> {

@@ -1,22 +1,25 @@
 //! `sleep-sim`: whole clusters in virtual time.
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use sleep_core::node::Tuning;
-use sleep_sim::chaos::Chaos;
+use sleep_sim::liveness::Missing;
 use sleep_sim::load::Load;
-use sleep_sim::report;
-use sleep_sim::run::{Failure, run};
-use sleep_sim::story;
-use sleep_sim::sweep::{Plan, nodes_of, sweep};
+use sleep_sim::run::{Failure, Outcome, run};
+use sleep_sim::scenario::{HostPlan, Scenario, file, stories};
+use sleep_sim::shrink::shrink;
+use sleep_sim::sweep::{Plan, judged, nodes_of, sweep};
 use sleep_sim::world::{Network, SECOND, World};
+use sleep_sim::{chaos, report, span, story};
 
 /// Deterministic simulations of whole sleepd clusters.
 ///
-/// Exit codes: 0 well, 3 something did not come about in time, 4 a law was broken, 5 the core failed.
+/// Exit codes: 0 well, 2 wrong usage, 3 something did not come about in time, 4 a law was broken, 5 the core
+/// failed.
 #[derive(Parser)]
 #[command(name = "sleep-sim", version)]
 struct Cli {
@@ -24,19 +27,51 @@ struct Cli {
     command: Action,
 }
 
+/// What is to be run: a seed's drawing, or a scenario.
+#[derive(Args)]
+struct Which {
+    /// A story of `sleep-sim list`, or a file, instead of what the seed draws
+    #[arg(long, value_name = "NAME|FILE")]
+    scenario: Option<PathBuf>,
+    /// How many nodes [default: the scenario's; else 3 to 9, by the seed]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    nodes: Option<u16>,
+    /// Which world [default: the scenario's; else 1]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 #[derive(Subcommand)]
 enum Action {
-    /// Runs one seed with all that it draws
+    /// Runs one seed with all that it draws, or a scenario
     Run {
-        /// How many nodes [default: 3 to 9, by the seed]
-        #[arg(long)]
-        nodes: Option<usize>,
-        /// Which world
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        #[command(flatten)]
+        which: Which,
         /// Print what was drawn, and what agents told
         #[arg(short, long)]
         verbose: bool,
+    },
+    /// Prints a seed's drawing, or a scenario, as a file to change
+    Show {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Lists the scenarios that come with the program
+    List,
+    /// Runs scenarios twice each, and compares the traces [default: all of `sleep-sim list` but those that
+    /// last for more than six hours]
+    Replay {
+        /// Names and files
+        #[arg(value_name = "NAME|FILE")]
+        scenarios: Vec<PathBuf>,
+    },
+    /// Makes a run that fails as small as it can be, and prints it
+    Minimize {
+        #[command(flatten)]
+        which: Which,
+        /// The most runs that this may take
+        #[arg(long, default_value_t = 1000)]
+        runs: u32,
     },
     /// Runs many seeds, and prints those that fail
     Sweep {
@@ -94,7 +129,14 @@ enum Action {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Action::Run { nodes, seed, verbose } => one(nodes.unwrap_or(nodes_of(seed)), seed, verbose),
+        Action::Run { which, verbose } => given(&which, |scenario| one(scenario, verbose)),
+        Action::Show { which } => given(&which, |scenario| {
+            print!("{}", file::write(scenario));
+            ExitCode::SUCCESS
+        }),
+        Action::List => list(),
+        Action::Replay { scenarios } => replay(&scenarios),
+        Action::Minimize { which, runs } => given(&which, |scenario| minimize(scenario, runs)),
         Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
             many(&Plan { from, to, nodes, budget, twice })
         }
@@ -105,27 +147,125 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(nodes: usize, seed: u64, verbose: bool) -> ExitCode {
-    if verbose {
-        println!("{:#?}", Chaos::draw(seed, nodes));
+fn given(which: &Which, then: impl FnOnce(&Scenario) -> ExitCode) -> ExitCode {
+    match chosen(which) {
+        Ok(scenario) => then(&scenario),
+        Err(why) => misused(&why),
     }
-    let (outcome, world) = run(nodes, seed);
+}
+
+fn misused(why: &str) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::from(2)
+}
+
+fn chosen(which: &Which) -> Result<Scenario, String> {
+    let Some(named) = &which.scenario else {
+        let seed = which.seed.unwrap_or(1);
+        return Ok(chaos::draw(seed, which.nodes.map_or(nodes_of(seed), usize::from)));
+    };
+    let mut scenario = load(named)?;
+    scenario.seed = which.seed.unwrap_or(scenario.seed);
+    if let Some(nodes) = which.nodes.map(usize::from) {
+        let has = scenario.hosts.len();
+        if nodes < has {
+            return Err(format!("{} needs its {has} nodes", named.display()));
+        }
+        scenario.hosts.extend((has..nodes).map(HostPlan::numbered));
+    }
+    Ok(scenario)
+}
+
+fn load(named: &Path) -> Result<Scenario, String> {
+    let known = named.to_str().and_then(stories::text).map(str::to_owned);
+    let read = || {
+        let hint = "; `sleep-sim list` shows the scenarios that come with the program";
+        std::fs::read_to_string(named).map_err(|why| format!("{}: {why}{hint}", named.display()))
+    };
+    let text = known.map_or_else(read, Ok)?;
+    file::read(&text).map_err(|why| format!("{}: {}", named.display(), why.trim_end()))
+}
+
+fn list() -> ExitCode {
+    match stories::all() {
+        Ok(stories) => {
+            for (name, scenario) in stories {
+                println!("{name:<26} {}", scenario.name);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(why) => misused(&why),
+    }
+}
+
+fn replay(named: &[PathBuf]) -> ExitCode {
+    let all = || {
+        let short = stories::all()?.into_iter().filter(|(_, scenario)| scenario.lasts <= 6 * 3600 * SECOND);
+        Ok(short.map(|(name, scenario)| (name.to_owned(), scenario)).collect())
+    };
+    let given = |path: &PathBuf| Ok((path.display().to_string(), load(path)?));
+    let scenarios: Result<Vec<(String, Scenario)>, String> =
+        if named.is_empty() { all() } else { named.iter().map(given).collect() };
+    let scenarios = match scenarios {
+        Ok(scenarios) => scenarios,
+        Err(why) => return misused(&why),
+    };
+    let mut worst = 0;
+    for (name, scenario) in scenarios {
+        match judged(&scenario, true) {
+            Ok(outcome) => println!("{name:<26} well, {}", speed(&outcome)),
+            Err(failure) => {
+                println!("{name:<26} {failure}");
+                worst = worst.max(failure.code());
+            }
+        }
+    }
+    ExitCode::from(worst)
+}
+
+fn minimize(scenario: &Scenario, runs: u32) -> ExitCode {
+    let Some(shrunk) = shrink(scenario, runs) else {
+        eprintln!("{} is well: there is nothing to make smaller", scenario.name);
+        return ExitCode::SUCCESS;
+    };
+    eprintln!(
+        "{}\n{} of {} faults and {} of {} nodes are left after {} runs",
+        shrunk.failure,
+        shrunk.scenario.faults.len(),
+        scenario.faults.len(),
+        shrunk.scenario.hosts.len(),
+        scenario.hosts.len(),
+        shrunk.runs,
+    );
+    print!("{}", file::write(&shrunk.scenario));
+    ExitCode::from(shrunk.failure.code())
+}
+
+fn speed(outcome: &Outcome) -> String {
+    let times = seconds(outcome.world) / outcome.real.as_secs_f64();
+    format!(
+        "trace {:016x}, {} events, {:.1} s of virtual time in {:.3?} ({times:.0} times as fast)",
+        outcome.trace,
+        outcome.events,
+        seconds(outcome.world),
+        outcome.real,
+    )
+}
+
+fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
+    if verbose {
+        println!("{}", file::write(scenario));
+    }
+    let (outcome, world) = run(scenario);
     if verbose {
         for (at, host, event) in &world.events {
-            println!("{:>10.6} node{} {event:?}", seconds(*at), host + 1);
+            println!("{:>10.6} {} {event:?}", seconds(*at), world.hosts[*host].name());
         }
     }
     if verbose && outcome.verdict.is_err() {
         println!("{}", report::page(&world));
     }
-    let speed = seconds(outcome.world) / outcome.real.as_secs_f64();
-    println!(
-        "trace {:016x}, {} events, {:.1} s of virtual time in {:.3?} ({speed:.0} times as fast)",
-        outcome.trace,
-        outcome.events,
-        seconds(outcome.world),
-        outcome.real,
-    );
+    println!("{}", speed(&outcome));
     match &outcome.verdict {
         Ok(times) => {
             println!(
@@ -147,7 +287,7 @@ fn one(nodes: usize, seed: u64, verbose: bool) -> ExitCode {
 fn many(plan: &Plan) -> ExitCode {
     let began = Instant::now();
     let summary = sweep(plan, |seed, nodes, failure: &Failure| {
-        println!("seed {seed}: {failure}\n  sleep-sim run --nodes {nodes} --seed {seed} -v");
+        println!("seed {seed}: {failure}\n  sleep-sim minimize --nodes {nodes} --seed {seed}");
     });
     let (slowest, seed) = summary.slowest;
     println!(
@@ -198,7 +338,7 @@ fn form(nodes: usize, seed: u64) -> ExitCode {
         began.elapsed(),
         most_memory() / 1_000_000,
     );
-    ended(outcome.map_err(Failure::Liveness))
+    ended(outcome.map_err(|how| Failure::Liveness(Missing::formed(how))))
 }
 
 fn bench(nodes: usize, seed: u64, time: Duration, checked: bool) -> ExitCode {
@@ -249,14 +389,5 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|sign: char| !sign.is_ascii_digit()).ok_or("write it as `90s` or `5m`")?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|error| format!("`{text}`: {error}"))?;
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        other => return Err(format!("`{other}` is not s, m or h")),
-    };
-    Ok(Duration::from_secs(number * unit))
+    span::parse(text).map(Duration::from_micros)
 }

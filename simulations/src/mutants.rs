@@ -10,6 +10,7 @@ use std::fmt;
 
 use sleep_core::mutant::{Mutant, sow};
 
+use crate::chaos;
 use crate::run::Failure;
 use crate::sweep::{judged, nodes_of};
 
@@ -45,11 +46,13 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         | Mutant::SurplusStays
         | Mutant::DuplicatesStay
         | Mutant::SlotsNotRewritten
+        | Mutant::LateSlotsNotRewritten
         | Mutant::NoRollCall => &["liveness"],
         Mutant::AckBeforeDurable | Mutant::AckBeforeConfirmed => &["acked_is_durable"],
         // What was written last loses: a slot, a scale, or the next command.
         Mutant::ClockFollowsNobody | Mutant::ClockForgets => &["causal_wins", "liveness"],
         Mutant::ActsBeforeFence | Mutant::ActsOnTheOutdated => &["fenced"],
+        Mutant::ActsBeforeDurable => &["known_on_disk", "retired_by_name"],
         Mutant::StopsTheUnlisted
         | Mutant::StopsTheUnknown
         | Mutant::StopsWhatItFinds
@@ -118,8 +121,8 @@ pub fn hunt(name: &str, seeds: u64) -> impl Iterator<Item = Row> {
     let wanted = |mutant: &Mutant| format!("{mutant:?}").to_lowercase().contains(&name.to_lowercase());
     Mutant::ALL.into_iter().filter(wanted).map(move |mutant| {
         sow(Some(mutant));
-        let mut fails =
-            (0..seeds).filter_map(|seed| Some((seed + 1, judged(nodes_of(seed), seed, false).err()?)));
+        let mut fails = (0..seeds)
+            .filter_map(|seed| Some((seed + 1, judged(&chaos::draw(seed, nodes_of(seed)), false).err()?)));
         let found = fails.next();
         sow(None);
         Row { mutant, found, seeds }

@@ -1,18 +1,19 @@
 //! One run: a cluster forms, everything goes wrong that was drawn, then nothing does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use sleep_core::io::{Alarm, Event};
 use sleep_core::node::Tuning;
+use sleep_wire::ServiceId;
 
 use crate::chaos::users::Users;
-use crate::chaos::{Chaos, Fault};
 use crate::engine::Faults;
 use crate::invariants::{Checks, Violation};
-use crate::liveness::{self, Times};
+use crate::liveness::{self, Missing, Times};
 use crate::random::Stream;
+use crate::scenario::{Fault, Scenario, Then};
 use crate::story;
 use crate::world::{Network, SECOND, Time, World};
 
@@ -22,7 +23,7 @@ pub enum Failure {
     /// A law was broken.
     Safety(Violation),
     /// Something did not come about in time.
-    Liveness(String),
+    Liveness(Missing),
     /// The core panicked, or raised an alarm over itself.
     Crash(String),
 }
@@ -63,14 +64,13 @@ pub struct Outcome {
     pub verdict: Result<Times, Failure>,
 }
 
-/// Runs a seed.
-pub fn run(nodes: usize, seed: u64) -> (Outcome, World) {
+/// Runs a scenario.
+pub fn run(scenario: &Scenario) -> (Outcome, World) {
     let began = Instant::now();
-    let chaos = Chaos::draw(seed, nodes);
     let mut tuning = Tuning::default();
-    tuning.lease.growth_wait = chaos.growth_wait;
-    let mut world = World::new(nodes, seed, Network::default(), &tuning);
-    let verdict = play(&mut world, &chaos);
+    tuning.lease.growth_wait = Duration::from_micros(scenario.growth_wait);
+    let mut world = World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning);
+    let verdict = play(&mut world, scenario);
     let outcome = Outcome {
         trace: world.trace.digest(),
         events: world.trace.events(),
@@ -81,67 +81,83 @@ pub fn run(nodes: usize, seed: u64) -> (Outcome, World) {
     (outcome, world)
 }
 
-fn play(world: &mut World, chaos: &Chaos) -> Result<Times, Failure> {
+fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
     world.checks = Some(Checks::default());
-    for (host, rate) in world.hosts.iter_mut().zip(&chaos.rates_ppm) {
-        host.rate_ppm = *rate;
-    }
-    let mut told = begin(world, chaos.growth_wait).and_then(|service| {
-        let users = Users::new(world.seed, service);
-        suffer(world, chaos, users);
+    let formed = begin(world, scenario).map_err(Missing::formed);
+    let mut told = formed.and_then(|services| {
+        let users = Users::new(world.seed, services);
+        suffer(world, scenario, users);
         calm(world);
         liveness::judge(world)
     });
     if let Some(violation) = world.broken.clone() {
         return Err(Failure::Safety(violation));
     }
-    if let Some(alarm) = world.events.iter().find_map(|(_, host, event)| alarming(*host, event)) {
+    let expects = |fault: &Fault| matches!(fault, Fault::DiskFails { .. });
+    let disks_fail = scenario.faults.iter().any(|(_, fault)| expects(fault));
+    let mut alarms = world
+        .events
+        .iter()
+        .filter(|(_, _, event)| !(disks_fail && matches!(event, Event::Alarm(Alarm::Storage(_)))));
+    if let Some(alarm) = alarms.find_map(|(_, host, event)| alarming(*host, event)) {
         return Err(Failure::Crash(alarm));
     }
-    told = told.map_err(|what| format!("{what}, at {:.1} s", world.now as f64 / SECOND as f64));
+    if let Err(missing) = &mut told {
+        missing.how = format!("{}, at {:.1} s", missing.how, world.now as f64 / SECOND as f64);
+    }
     told.map_err(Failure::Liveness)
 }
 
-fn begin(world: &mut World, growth_wait: Duration) -> Result<sleep_wire::ServiceId, story::Failure> {
+/// The cluster forms and deploys, and nothing goes wrong yet.
+fn begin(world: &mut World, scenario: &Scenario) -> Result<BTreeSet<ServiceId>, story::Failure> {
     story::form(world)?;
     let last = world.hosts.len() - 1;
-    let service = story::create(world, last, "sleep-app", 1)?;
-    story::running(world, 30 * SECOND, service, 1)?;
-    story::scale(world, 0, service, 5)?;
-    if growth_wait < Duration::from_secs(10) {
+    let mut services = BTreeSet::new();
+    for plan in &scenario.services {
+        let first = plan.replicas.min(1);
+        let service = story::create(world, last, &plan.name, first)?;
+        story::running(world, 30 * SECOND, service, first as usize)?;
+        if plan.replicas > first {
+            story::scale(world, 0, service, plan.replicas)?;
+        }
+        services.insert(service);
+    }
+    if scenario.growth_wait < 10 * SECOND && world.hosts.len() >= 3 {
         story::three_vote(world, 20 * SECOND)?;
     }
-    Ok(service)
+    Ok(services)
 }
 
-fn suffer(world: &mut World, chaos: &Chaos, mut users: Users) {
+fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
     let began = world.now;
-    let end = began + chaos.lasts;
-    world.network = chaos.network;
+    let end = began + scenario.lasts;
+    world.network = scenario.network;
     for host in 0..world.hosts.len() {
-        world.with_engine(host, |engine, _| engine.set_faults(chaos.engines));
+        world.with_engine(host, |engine, _| engine.set_faults(scenario.engines));
     }
-    let mut queue: BTreeMap<(Time, usize), Fault> = BTreeMap::new();
+    let mut faults = scenario.faults.iter().peekable();
+    let mut later: BTreeMap<(Time, usize), Then> = BTreeMap::new();
     let mut number = 0;
-    for (at, fault) in &chaos.faults {
-        number += 1;
-        queue.insert((began + at, number), fault.clone());
-    }
     let mut pauses = Stream::new(world.seed, "when users act", 0);
     let mut wait = |every: Time| pauses.between(every / 2, every + every / 2);
-    let mut acts_at = chaos.users_every.map(|every| began + wait(every));
+    let mut acts_at = scenario.users_every.map(|every| began + wait(every));
     while world.now < end && world.broken.is_none() {
-        let fault_at = queue.first_key_value().map(|((at, _), _)| *at);
-        let next = [fault_at, acts_at].into_iter().flatten().min().unwrap_or(end).min(end);
+        let fault_at = faults.peek().map(|(at, _)| began + at);
+        let then_at = later.first_key_value().map(|((at, _), _)| *at);
+        let next = [fault_at, then_at, acts_at].into_iter().flatten().min().unwrap_or(end).min(end);
         world.until(next, |_| false);
         if acts_at == Some(next) {
             users.act(world);
-            acts_at = chaos.users_every.map(|every| next + wait(every));
+            acts_at = scenario.users_every.map(|every| next + wait(every));
         }
-        while let Some(entry) = queue.first_entry().filter(|entry| entry.key().0 <= next) {
-            for (at, fault) in entry.remove().happen(world) {
+        while let Some(entry) = later.first_entry().filter(|entry| entry.key().0 <= next) {
+            entry.remove().happen(world);
+        }
+        while let Some((_, fault)) = faults.next_if(|(at, _)| began + at <= next) {
+            world.suffered.push((world.now, fault.clone()));
+            for (after, then) in fault.happen(world) {
                 number += 1;
-                queue.insert((at, number), fault);
+                later.insert((world.now + after, number), then);
             }
         }
     }
@@ -153,6 +169,7 @@ fn calm(world: &mut World) {
     world.heal();
     for host in 0..world.hosts.len() {
         world.with_engine(host, |engine, _| engine.set_faults(Faults::default()));
+        world.hosts[host].each = 0;
         world.start(host);
     }
     let awake = world.awake();

@@ -25,7 +25,7 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
     };
     let mut tickets = Vec::new();
     for host in 1..world.hosts.len() {
-        let addresses = vec!["node1".to_owned()];
+        let addresses = vec![world.hosts[0].name().to_owned()];
         tickets.push(world.command(host, Command::Join { token: token.to_string(), addresses }));
     }
     for ticket in tickets {

@@ -3,11 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::chaos;
 use crate::invariants::same_seed_same_trace;
 use crate::run::{Failure, Outcome, run};
-
-/// Seeds that once failed, with the number of nodes: every sweep begins with them.
-const KEPT: &str = include_str!("../seeds.txt");
+use crate::scenario::Scenario;
 
 /// What a sweep is to do.
 #[derive(Clone, Debug)]
@@ -57,15 +56,13 @@ pub const fn nodes_of(seed: u64) -> usize {
 pub fn sweep(plan: &Plan, mut failed: impl FnMut(u64, usize, &Failure)) -> Summary {
     let began = Instant::now();
     let seeds = (plan.from..plan.to).map(|seed| (seed, plan.nodes.unwrap_or(nodes_of(seed))));
-    let mut summary = Summary::default();
-    let kept = kept();
-    summary.of = kept.len() as u64 + plan.to.saturating_sub(plan.from);
-    for (seed, nodes) in kept.into_iter().chain(seeds) {
+    let mut summary = Summary { of: plan.to.saturating_sub(plan.from), ..Summary::default() };
+    for (seed, nodes) in seeds {
         if began.elapsed() >= plan.budget {
             break;
         }
         summary.seeds += 1;
-        match judged(nodes, seed, plan.twice) {
+        match judged(&chaos::draw(seed, nodes), plan.twice) {
             Ok(outcome) => {
                 summary.world += outcome.world;
                 summary.real += outcome.real;
@@ -81,13 +78,13 @@ pub fn sweep(plan: &Plan, mut failed: impl FnMut(u64, usize, &Failure)) -> Summa
     summary
 }
 
-/// Runs a seed, and once more if asked; a panic is a failure like others.
+/// Runs a scenario, and once more if asked; a panic is a failure like others.
 ///
 /// # Errors
 /// Why the run failed.
-pub fn judged(nodes: usize, seed: u64, twice: bool) -> Result<Outcome, Failure> {
+pub fn judged(scenario: &Scenario, twice: bool) -> Result<Outcome, Failure> {
     let once = || {
-        let caught = catch_unwind(AssertUnwindSafe(|| run(nodes, seed).0));
+        let caught = catch_unwind(AssertUnwindSafe(|| run(scenario).0));
         caught.map_err(|panic| Failure::Crash(words(panic.as_ref())))
     };
     let outcome = once()?;
@@ -106,31 +103,13 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-fn kept() -> Vec<(u64, usize)> {
-    let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let number = |words: &mut std::str::SplitWhitespace<'_>| words.next().and_then(|word| word.parse().ok());
-    let read = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (seed, nodes) = (number(&mut words)?, number(&mut words)?);
-        Some((seed, usize::try_from(nodes).ok()?))
-    };
-    lines.filter_map(read).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A line that cannot be read would be a seed that is never run again.
-    #[test]
-    fn every_kept_seed_can_be_read() {
-        let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).count();
-        assert_eq!(kept().len(), lines);
-    }
-
     #[test]
     fn a_seed_is_well_and_gives_one_trace() {
-        let outcome = judged(3, 1, true).map_err(|failure| failure.to_string());
+        let outcome = judged(&chaos::draw(1, 3), true).map_err(|failure| failure.to_string());
         assert_eq!(outcome.map(|_| ()), Ok(()));
     }
 }

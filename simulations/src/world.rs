@@ -10,10 +10,12 @@ use sleep_wire::NodeId;
 use sleep_wire::engine::{EngineAction, EngineReport};
 
 use crate::crypto::Mint;
+use crate::disk::Synced;
 use crate::engine::Engine;
 use crate::host::{Host, SimNode};
 use crate::invariants::{Checks, Violation};
 use crate::random::Stream;
+use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
 mod network;
@@ -32,11 +34,15 @@ pub const SECOND: Time = 1_000_000;
 #[derive(Debug)]
 enum Due {
     /// A frame arrives.
-    Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64 },
+    Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64, resets: u64 },
     /// A connection stands.
     Connected { peer: NodeId, life: u64 },
+    /// A connection is gone.
+    Disconnected { peer: NodeId, life: u64 },
     /// The oldest write reaches the disk.
     Sync { life: u64 },
+    /// Its service manager starts its agent again.
+    Start { life: u64 },
     /// Its engine has something to report.
     Engine,
     /// Its agent, which was paused, hears of it.
@@ -53,9 +59,10 @@ impl Due {
     /// Whether it waits while the agent is paused; engine and disk go on without it.
     const fn is_for_the_agent(&self) -> bool {
         match self {
-            Self::Engine => false,
+            Self::Engine | Self::Start { .. } => false,
             Self::Frame { .. }
             | Self::Connected { .. }
+            | Self::Disconnected { .. }
             | Self::Sync { .. }
             | Self::Report { .. }
             | Self::Knock { .. }
@@ -63,6 +70,13 @@ impl Due {
             | Self::Wake { .. } => true,
         }
     }
+}
+
+/// From when to when an agent gets nothing to do.
+#[derive(Clone, Copy, Default)]
+struct Pause {
+    since: Time,
+    until: Time,
 }
 
 struct Item {
@@ -104,6 +118,8 @@ pub struct World {
     pub answers: BTreeMap<Ticket, (Time, Answer)>,
     /// What agents told people, newest last.
     pub events: Vec<(Time, usize, Told)>,
+    /// What went wrong, and when.
+    pub suffered: Vec<(Time, Fault)>,
     /// Bytes that each host has sent.
     pub sent: Vec<u64>,
     /// What the network is like now.
@@ -115,8 +131,8 @@ pub struct World {
     /// Which world.
     pub seed: u64,
     seen: Vec<Observation>,
-    /// Until when each host's agent gets nothing to do.
-    paused: Vec<Time>,
+    /// When each host's agent gets nothing to do.
+    paused: Vec<Pause>,
     /// When each host's engine is looked at next.
     engines: Vec<Option<Time>>,
     mint: Mint,
@@ -132,14 +148,23 @@ pub struct World {
     /// Whom each host's agents have expelled: no connection between them carries anything.
     expelled: BTreeSet<(NodeId, NodeId)>,
     /// Directions in which nothing arrives.
-    cut: BTreeMap<(usize, usize), Time>,
+    cut: BTreeMap<(usize, usize), network::Cut>,
+    /// Networks that are others for a while, newest last.
+    weathers: Vec<network::Weather>,
     disks: Vec<Stream>,
     keys: Stream,
 }
 
 impl World {
-    /// Hosts whose agents are running, each in no cluster.
+    /// So many hosts whose agents are running, each in no cluster.
     pub fn new(hosts: usize, seed: u64, network: Network, tuning: &Tuning) -> Self {
+        let plans: Vec<HostPlan> = (0..hosts).map(HostPlan::numbered).collect();
+        Self::of(&plans, seed, network, tuning)
+    }
+
+    /// Hosts whose agents are running, each in no cluster.
+    pub fn of(plans: &[HostPlan], seed: u64, network: Network, tuning: &Tuning) -> Self {
+        let hosts = plans.len();
         let mint = Mint::default();
         let mut world = Self {
             hosts: Vec::with_capacity(hosts),
@@ -147,13 +172,14 @@ impl World {
             trace: Trace::default(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            suffered: Vec::new(),
             sent: vec![0; hosts],
             network,
             checks: None,
             broken: None,
             seed,
             seen: Vec::new(),
-            paused: vec![0; hosts],
+            paused: vec![Pause::default(); hosts],
             engines: vec![None; hosts],
             mint: mint.clone(),
             queue: BinaryHeap::new(),
@@ -165,13 +191,14 @@ impl World {
             connected: BTreeSet::new(),
             expelled: BTreeSet::new(),
             cut: BTreeMap::new(),
+            weathers: Vec::new(),
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
             keys: Stream::new(seed, "keys", 0),
         };
         let mut walls = Stream::new(seed, "wall clocks", 0);
-        for number in 0..hosts {
+        for (number, plan) in plans.iter().enumerate() {
             let wall_off = i64::try_from(walls.below(1_200_000)).unwrap_or(0) - 600_000;
-            let host = Host::new(number, seed, &mint, wall_off, tuning.clone());
+            let host = Host::new(number, plan.clone(), seed, &mint, wall_off, tuning.clone());
             world.hosts.push(host);
             world.start(number);
         }
@@ -213,7 +240,7 @@ impl World {
         self.trace.add(self.now, host, b"kill");
         self.hosts[host].kill();
         self.hosts[host].engine.crash_agent();
-        self.paused[host] = 0;
+        self.paused[host] = Pause::default();
         self.saw(host, || Seen::Killed);
         self.check(host);
     }
@@ -222,19 +249,41 @@ impl World {
     pub fn power_off(&mut self, host: usize) {
         self.kill(host);
         self.trace.add(self.now, host, b"power off");
+        self.hosts[host].life += 1;
         self.hosts[host].rebooted = true;
         self.hosts[host].engine.reboot();
         self.check(host);
     }
 
-    /// A host's agent gets nothing to do for a while: what comes for it waits.
-    pub fn pause(&mut self, host: usize, time: Time) {
-        self.paused[host] = self.paused[host].max(self.now + time);
+    /// Tells a host's agent to stop, which ends as soon as it has said goodbye.
+    pub fn stop(&mut self, host: usize) {
+        if self.hosts[host].node.is_some() {
+            self.input(host, Input::Stopping);
+            self.kill(host);
+        }
     }
 
-    /// When the last pause is over: now, if no agent is paused.
+    /// What is written on a host reaches its disk only after a while.
+    pub fn stall_disk(&mut self, host: usize, time: Time) {
+        let until = self.now + time;
+        let disk = &mut self.hosts[host].disk;
+        disk.stalled_until = disk.stalled_until.max(until);
+    }
+
+    /// A host's agent gets nothing to do for a while: what comes for it waits.
+    pub fn pause(&mut self, host: usize, time: Time) {
+        let pause = &mut self.paused[host];
+        if pause.until < self.now {
+            pause.since = self.now;
+        }
+        pause.until = pause.until.max(self.now + time);
+    }
+
+    /// When every agent, disk and engine does its work again: now, if they do.
     pub fn awake(&self) -> Time {
-        self.paused.iter().copied().fold(self.now, Time::max)
+        let disks = self.hosts.iter().map(|host| host.disk.stalled_until);
+        let engines = self.hosts.iter().map(|host| host.world_time(host.engine.well_at()));
+        self.paused.iter().map(|pause| pause.until).chain(disks).chain(engines).fold(self.now, Time::max)
     }
 
     /// Something happens to a host's engine.
@@ -277,9 +326,9 @@ impl World {
         }
         let Some(Reverse(item)) = self.queue.pop() else { return false };
         self.now = item.order.0;
-        let until = self.paused[item.host];
+        let until = self.paused[item.host].until;
         if until > self.now && item.due.is_for_the_agent() {
-            self.at(until, item.host, item.due);
+            self.wait(item.host, item.due);
             return true;
         }
         self.happen(item.host, item.due);
@@ -306,9 +355,12 @@ impl World {
     fn happen(&mut self, host: usize, due: Due) {
         let alive = |life: u64| self.hosts[host].life == life && self.hosts[host].node.is_some();
         match due {
-            Due::Frame { from, datagram, bytes, life } => {
+            Due::Frame { from, datagram, bytes, life, resets } => {
+                let alive = alive(life);
                 // What is on its way when a connection is closed does not arrive.
-                if alive(life) && !self.is_expelled(from, self.hosts[host].id) {
+                let closed = self.is_expelled(from, self.hosts[host].id)
+                    || (!datagram && self.is_reset(from, host, resets));
+                if alive && !closed {
                     self.trace.add(self.now, host, &bytes);
                     self.input(
                         host,
@@ -325,12 +377,24 @@ impl World {
                     self.input(host, Input::Connected { peer });
                 }
             }
+            Due::Disconnected { peer, life } => {
+                if alive(life) {
+                    self.input(host, Input::Disconnected { peer });
+                }
+            }
             Due::Sync { life } => {
-                if alive(life)
-                    && let Some(token) = self.hosts[host].disk.sync()
+                let stalled = self.hosts[host].disk.stalled_until;
+                if alive(life) && stalled > self.now {
+                    self.at(stalled, host, Due::Sync { life });
+                } else if alive(life)
+                    && let Some(synced) = self.hosts[host].disk.sync()
                 {
-                    self.saw(host, || Seen::Synced);
-                    self.input(host, Input::Durable { token, outcome: Ok(()) });
+                    self.synced(host, &synced);
+                }
+            }
+            Due::Start { life } => {
+                if self.hosts[host].life == life {
+                    self.start(host);
                 }
             }
             Due::Engine => {
@@ -339,7 +403,7 @@ impl World {
                 }
                 self.engines[host] = None;
                 let now = self.hosts[host].now(self.now);
-                let paused = self.paused[host];
+                let paused = self.paused[host].until;
                 while let Some(report) = self.hosts[host].engine.poll(now) {
                     self.trace.add(self.now, host, b"engine");
                     let life = self.hosts[host].life;
@@ -374,8 +438,28 @@ impl World {
         }
     }
 
+    /// A write is on a disk, or failed: then the agent ends, and its service manager starts it again.
+    fn synced(&mut self, host: usize, synced: &Synced) {
+        let Synced { token, failed } = *synced;
+        let Some(failing) = failed else {
+            self.saw(host, || Seen::Synced);
+            return self.input(host, Input::Durable { token, outcome: Ok(()) });
+        };
+        // It ends before its engine hears of anything more.
+        self.hosts[host]
+            .handle(self.now, Input::Durable { token, outcome: Err("input/output error".to_owned()) });
+        self.outputs(host);
+        self.kill(host);
+        let life = self.hosts[host].life;
+        self.at(self.now + failing.back_after, host, Due::Start { life });
+    }
+
     fn input(&mut self, host: usize, input: Input) {
         self.hosts[host].handle(self.now, input);
+        let each = self.hosts[host].each;
+        if each > 0 {
+            self.pause(host, each);
+        }
         self.drain(host);
     }
 
@@ -386,6 +470,10 @@ impl World {
             known.cluster = cluster;
             known.engine.set_cluster(cluster);
         }
+        self.outputs(host);
+    }
+
+    fn outputs(&mut self, host: usize) {
         while let Some(output) = self.hosts[host].node.as_mut().and_then(SimNode::poll_output) {
             self.output(host, output);
         }

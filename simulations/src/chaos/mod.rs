@@ -5,38 +5,14 @@
 //! schedule.
 //!
 //! # Not here
-//! What must hold meanwhile: `invariants`. What users do: [`users`].
+//! What a fault does: `scenario::fault`. What must hold meanwhile: `invariants`. What users do: [`users`].
 
-mod fault;
 pub mod users;
-
-use std::time::Duration;
 
 use crate::engine::{Faults, Survivors};
 use crate::random::Stream;
+use crate::scenario::{Fault, Scenario};
 use crate::world::{Network, SECOND, Time};
-
-pub use fault::Fault;
-
-/// All that was drawn for a run.
-#[derive(Clone, Debug)]
-pub struct Chaos {
-    /// How long things go wrong.
-    pub lasts: Time,
-    /// What the network is like meanwhile.
-    pub network: Network,
-    /// How likely each mishap of an engine is meanwhile.
-    pub engines: Faults,
-    /// By how much each host's boot clock is too fast, in millionths: within the lease's ρ.
-    pub rates_ppm: Vec<i32>,
-    /// For how long a control node answers before it is given a seat: in most runs so short that three vote
-    /// when things begin to go wrong.
-    pub growth_wait: Duration,
-    /// The mean time between two commands; `None` without users.
-    pub users_every: Option<Time>,
-    /// What happens when, in order.
-    pub faults: Vec<(Time, Fault)>,
-}
 
 /// The lease's ρ, in millionths.
 const RHO_PPM: u64 = 10_000;
@@ -44,78 +20,68 @@ const RHO_PPM: u64 = 10_000;
 /// Draws the faults of one class.
 type Class = fn(&mut Draw);
 
-impl Chaos {
-    /// What the seed says, for so many hosts.
-    pub fn draw(seed: u64, hosts: usize) -> Self {
-        let mut swarm = Stream::new(seed, "swarm", 0);
-        let lasts = swarm.between(20, 120) * SECOND;
-        let mut chaos = Self {
-            lasts,
-            network: Network::default(),
-            engines: Faults::default(),
-            rates_ppm: vec![0; hosts],
-            growth_wait: draw_growth(seed),
-            users_every: None,
-            faults: Vec::new(),
-        };
-        // One draw a class, whatever comes of it.
-        let [
-            network,
-            users,
-            clocks,
-            cuts,
-            isolation,
-            crashes,
-            loops,
-            pauses,
-            all,
-            walls,
-            engines,
-            power,
-            coups,
-        ] = std::array::from_fn(|_| swarm.permille(500));
-        if network {
-            chaos.network = draw_network(seed);
+/// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
+/// one draw decides whether it is there at all.
+const CLASSES: [Class; 16] = [
+    Draw::cuts,
+    Draw::isolation,
+    Draw::crashes,
+    Draw::loops,
+    Draw::pauses,
+    Draw::all,
+    Draw::walls,
+    Draw::power,
+    Draw::coups,
+    Draw::weathers,
+    Draw::clogs,
+    Draw::resets,
+    Draw::flip_flops,
+    Draw::stops,
+    Draw::slowness,
+    Draw::disks,
+];
+
+/// What the seed says, for so many hosts.
+pub fn draw(seed: u64, hosts: usize) -> Scenario {
+    let mut swarm = Stream::new(seed, "swarm", 0);
+    let lasts = swarm.between(20, 120) * SECOND;
+    let mut scenario = Scenario { lasts, growth_wait: draw_growth(seed), ..Scenario::calm(hosts, seed) };
+    let [network, users, clocks, engines] = std::array::from_fn(|_| swarm.permille(500));
+    if network {
+        scenario.network = draw_network(seed);
+    }
+    if users {
+        scenario.users_every = Some(Stream::new(seed, "users", 0).between(SECOND / 2, 10 * SECOND));
+    }
+    if clocks {
+        let mut stream = Stream::new(seed, "clock rates", 0);
+        for host in &mut scenario.hosts {
+            host.clock_ppm = within(&mut stream, RHO_PPM);
         }
-        if users {
-            chaos.users_every = Some(Stream::new(seed, "users", 0).between(SECOND / 2, 10 * SECOND));
-        }
-        if clocks {
-            let mut stream = Stream::new(seed, "clock rates", 0);
-            chaos.rates_ppm.fill_with(|| within(&mut stream, RHO_PPM));
-        }
-        let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
-        let classes: [(bool, Class); 9] = [
-            (cuts, Draw::cuts),
-            (isolation, Draw::isolation),
-            (crashes, Draw::crashes),
-            (loops, Draw::loops),
-            (pauses, Draw::pauses),
-            (all, Draw::all),
-            (walls, Draw::walls),
-            (power, Draw::power),
-            (coups, Draw::coups),
-        ];
-        for (_, class) in classes.into_iter().filter(|(drawn, _)| *drawn) {
+    }
+    let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
+    if engines {
+        scenario.engines = draw_engines(seed);
+        draw.engines();
+    }
+    for class in CLASSES {
+        if swarm.permille(400) {
             class(&mut draw);
         }
-        if engines {
-            chaos.engines = draw_engines(seed);
-            draw.engines();
-        }
-        chaos.faults = draw.faults;
-        chaos.faults.sort_by_key(|(at, _)| *at);
-        chaos
     }
+    scenario.faults = draw.faults;
+    scenario.faults.sort_by_key(|(at, _)| *at);
+    scenario
 }
 
 fn within(stream: &mut Stream, bound: u64) -> i32 {
     i32::try_from(stream.below(2 * bound + 1)).unwrap_or(0) - i32::try_from(bound).unwrap_or(0)
 }
 
-fn draw_growth(seed: u64) -> Duration {
+/// In most runs so short that three vote when things begin to go wrong.
+fn draw_growth(seed: u64) -> Time {
     let soon = Stream::new(seed, "growth of the voters", 0).permille(800);
-    Duration::from_secs(if soon { 1 } else { 30 })
+    if soon { SECOND } else { 30 * SECOND }
 }
 
 fn draw_network(seed: u64) -> Network {
@@ -131,6 +97,7 @@ fn draw_network(seed: u64) -> Network {
         loss_permille: some(&mut stream, 300),
         twice_permille: some(&mut stream, 500),
         late_permille: some(&mut stream, 50),
+        bytes_per_second: 0,
     }
 }
 
@@ -179,17 +146,23 @@ impl Draw {
         usize::try_from(stream.below(self.hosts)).expect("there are fewer hosts than numbers")
     }
 
-    /// Parts that do not hear each other, or hear in one direction only.
+    fn hosts(&self, stream: &mut Stream, most: u64) -> Vec<usize> {
+        let size = stream.between(1, most);
+        let mut hosts: Vec<usize> = (0..size).map(|_| self.host(stream)).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Parts that do not hear each other, or hear in one direction only; now and then one node sees both.
     fn cuts(&mut self) {
         let mut stream = self.stream("cuts");
         for _ in 0..stream.between(1, 5) {
-            let (at, time) = (stream.below(self.lasts), stream.between(SECOND / 2, 60 * SECOND));
-            let (size, one_way) = (stream.between(1, self.hosts.div_ceil(2)), stream.permille(300));
-            let mut side: Vec<usize> = (0..size).map(|_| self.host(&mut stream)).collect();
-            side.sort_unstable();
-            side.dedup();
-            self.add(at, Fault::Cut { side: side.clone(), one_way });
-            self.add(at + time, Fault::Mend { side });
+            let (at, lasts) = (stream.below(self.lasts), stream.between(SECOND / 2, 60 * SECOND));
+            let nodes = self.hosts(&mut stream, self.hosts.div_ceil(2));
+            let one_way = stream.permille(300);
+            let bridge = if stream.permille(150) { vec![self.host(&mut stream)] } else { Vec::new() };
+            self.add(at, Fault::Cut { nodes, one_way, bridge, lasts: Some(lasts) });
         }
     }
 
@@ -197,8 +170,8 @@ impl Draw {
     fn isolation(&mut self) {
         let mut stream = self.stream("isolation");
         for _ in 0..stream.between(1, 3) {
-            let (at, time) = (stream.below(self.lasts), stream.between(SECOND, 40 * SECOND));
-            self.add(at, Fault::IsolateHolder { time });
+            let (at, lasts) = (stream.below(self.lasts), stream.between(SECOND, 40 * SECOND));
+            self.add(at, Fault::IsolateLeader { lasts });
         }
     }
 
@@ -207,30 +180,28 @@ impl Draw {
     fn coups(&mut self) {
         let mut stream = self.stream("coups");
         for _ in 0..stream.between(1, 4) {
-            let (at, time) = (stream.below(self.lasts), stream.between(4 * SECOND, 12 * SECOND));
+            let (at, lasts) = (stream.below(self.lasts), stream.between(4 * SECOND, 12 * SECOND));
             let (after, down) = (stream.below(2 * SECOND), stream.between(10_000, SECOND));
-            self.add(at, Fault::Coup { time, after, down });
+            self.add(at, Fault::Coup { lasts, after, down });
         }
     }
 
     fn crashes(&mut self) {
         let mut stream = self.stream("crashes");
         for _ in 0..stream.between(1, 8) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
-            let down = stream.between(1, 40_000) * 1_000;
-            self.add(at, Fault::Kill { host });
-            self.add(at + down, Fault::Start { host });
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(1, 40_000) * 1_000;
+            self.add(at, Fault::Kill { node, lasts: Some(lasts) });
         }
     }
 
     /// An agent that dies again and again.
     fn loops(&mut self) {
         let mut stream = self.stream("crash loops");
-        let (mut at, host) = (stream.below(self.lasts), self.host(&mut stream));
+        let (mut at, node) = (stream.below(self.lasts), self.host(&mut stream));
         for _ in 0..stream.between(3, 10) {
             let (up, down) = (stream.between(1_000, 5 * SECOND), stream.between(1_000, 3 * SECOND));
-            self.add(at, Fault::Kill { host });
-            self.add(at + down, Fault::Start { host });
+            self.add(at, Fault::Kill { node, lasts: Some(down) });
             at += up + down;
         }
     }
@@ -238,57 +209,127 @@ impl Draw {
     fn pauses(&mut self) {
         let mut stream = self.stream("pauses");
         for _ in 0..stream.between(1, 10) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
-            let time = 1_000 << stream.below(15);
-            self.add(at, Fault::Pause { host, time });
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = 1_000 << stream.below(15);
+            self.add(at, Fault::Pause { node, lasts });
         }
     }
 
     /// All agents restart at once.
     fn all(&mut self) {
         let mut stream = self.stream("all agents");
-        let (at, down) = (stream.below(self.lasts), stream.between(1_000, 10 * SECOND));
-        for host in 0..usize::try_from(self.hosts).expect("hosts were counted") {
-            self.add(at, Fault::Kill { host });
-            self.add(at + down + stream.below(SECOND), Fault::Start { host });
-        }
+        let (at, lasts) = (stream.below(self.lasts), stream.between(1_000, 10 * SECOND));
+        self.add(at, Fault::KillAll { lasts, apart: stream.below(SECOND) });
     }
 
     fn walls(&mut self) {
         let mut stream = self.stream("wall steps");
         for _ in 0..stream.between(1, 10) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
             // Up to ten years, either way.
-            let by_ms = (1_i64 << stream.between(10, 38)) * if stream.permille(500) { 1 } else { -1 };
-            self.add(at, Fault::WallStep { host, by_ms });
+            let by = (1_i64 << stream.between(20, 48)) * if stream.permille(500) { 1 } else { -1 };
+            self.add(at, Fault::WallStep { node, by });
         }
     }
 
     fn power(&mut self) {
         let mut stream = self.stream("power");
         for _ in 0..stream.between(1, 3) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
-            self.add(at, Fault::PowerOff { host });
-            self.add(at + stream.between(2 * SECOND, 40 * SECOND), Fault::Start { host });
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = Some(stream.between(2 * SECOND, 40 * SECOND));
+            self.add(at, Fault::PowerOff { node, lasts });
+        }
+    }
+
+    /// One node, or one link, has a network of its own: 80 % loss, or a slow modem, or long detours.
+    fn weathers(&mut self) {
+        let mut stream = self.stream("weathers");
+        for _ in 0..stream.between(1, 3) {
+            let (at, lasts) = (stream.below(self.lasts), stream.between(5 * SECOND, 90 * SECOND));
+            let nodes = vec![self.host(&mut stream)];
+            let towards = if stream.permille(500) { vec![self.host(&mut stream)] } else { Vec::new() };
+            let network = match stream.below(3) {
+                0 => Network { loss_permille: 800, ..Network::default() },
+                1 => Network { least: 600_000, most: 650_000, bytes_per_second: 8_000, ..Network::default() },
+                _ => Network { late_permille: 500, twice_permille: 500, ..Network::default() },
+            };
+            self.add(at, Fault::Weather { nodes, towards, network, lasts: Some(lasts) });
+        }
+    }
+
+    fn clogs(&mut self) {
+        let mut stream = self.stream("clogs");
+        for _ in 0..stream.between(1, 8) {
+            let (at, lasts) = (stream.below(self.lasts), stream.between(1_000, 5 * SECOND));
+            let nodes = self.hosts(&mut stream, self.hosts);
+            self.add(at, Fault::Clog { nodes, lasts });
+        }
+    }
+
+    fn resets(&mut self) {
+        let mut stream = self.stream("resets");
+        for _ in 0..stream.between(1, 20) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            self.add(at, Fault::Reset { node });
+        }
+    }
+
+    /// A node that is heard and not heard by turns, in one direction or in both.
+    fn flip_flops(&mut self) {
+        let mut stream = self.stream("flip-flops");
+        let (mut at, node) = (stream.below(self.lasts), self.host(&mut stream));
+        let (half, one_way) = (stream.between(SECOND, 20 * SECOND), stream.permille(500));
+        for _ in 0..stream.between(2, 6) {
+            self.add(at, Fault::Cut { nodes: vec![node], one_way, bridge: Vec::new(), lasts: Some(half) });
+            at += 2 * half;
+        }
+    }
+
+    fn stops(&mut self) {
+        let mut stream = self.stream("stops");
+        for _ in 0..stream.between(1, 4) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            self.add(at, Fault::Stop { node, lasts: Some(stream.between(10_000, 30 * SECOND)) });
+        }
+    }
+
+    fn slowness(&mut self) {
+        let mut stream = self.stream("slowness");
+        for _ in 0..stream.between(1, 3) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let (each, lasts) = (stream.between(100, 20_000), stream.between(SECOND, 60 * SECOND));
+            self.add(at, Fault::Slow { node, each, lasts: Some(lasts) });
+        }
+    }
+
+    /// Disks that take their time, or fail.
+    fn disks(&mut self) {
+        let mut stream = self.stream("disks");
+        for _ in 0..stream.between(1, 6) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(1_000, 30 * SECOND);
+            let (fails, written) = (stream.permille(400), stream.permille(500));
+            let fails = fails.then_some(Fault::DiskFails { node, lasts, written });
+            self.add(at, fails.unwrap_or(Fault::DiskStalls { node, lasts }));
         }
     }
 
     fn engines(&mut self) {
         let mut stream = self.stream("engines");
         for _ in 0..stream.between(0, 4) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
-            let time = stream.between(SECOND / 10, 40 * SECOND);
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(SECOND / 10, 40 * SECOND);
             let fault = match stream.below(4) {
-                0 => Fault::EngineHangs { host, time },
-                1 => Fault::EngineRestarts { host, time, survivors: Survivors::Running },
-                2 => Fault::EngineRestarts { host, time, survivors: Survivors::Ended },
-                _ => Fault::EngineRestarts { host, time, survivors: Survivors::None },
+                0 => Fault::EngineHangs { node, lasts },
+                1 => Fault::EngineRestarts { node, lasts, survivors: Survivors::Running },
+                2 => Fault::EngineRestarts { node, lasts, survivors: Survivors::Ended },
+                _ => Fault::EngineRestarts { node, lasts, survivors: Survivors::None },
             };
             self.add(at, fault);
         }
         for _ in 0..stream.between(0, 6) {
-            let (at, host) = (stream.below(self.lasts), self.host(&mut stream));
-            self.add(at, Fault::ByHand { host, removed: stream.permille(500) });
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            self.add(at, Fault::ByHand { node, removed: stream.permille(500) });
         }
     }
 }

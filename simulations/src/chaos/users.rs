@@ -25,12 +25,12 @@ pub struct Users {
 }
 
 impl Users {
-    /// Users of a world, who know of one service.
-    pub fn new(seed: u64, service: ServiceId) -> Self {
+    /// Users of a world, who know of these services.
+    pub fn new(seed: u64, services: BTreeSet<ServiceId>) -> Self {
         Self {
             stream: Stream::new(seed, "what users do", 0),
             count: 0,
-            services: BTreeSet::from([service]),
+            services,
             away: BTreeSet::new(),
             waiting: BTreeMap::new(),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sleep_core::{Instant, Now};
 use sleep_wire::engine::{EngineError, EngineReport};
 use sleep_wire::spec::Runtime;
@@ -47,42 +48,64 @@ impl Default for Paces {
 }
 
 /// How likely each mishap is, in thousandths. None by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Faults {
     /// A call is not answered in time; half of these are carried out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub call_hangs: u16,
     /// No registry has the image, this time.
+    #[serde(skip_serializing_if = "is_zero")]
     pub no_image: u16,
     /// A container is created, and the answer is an error.
+    #[serde(skip_serializing_if = "is_zero")]
     pub create_lies: u16,
     /// A container does not start.
+    #[serde(skip_serializing_if = "is_zero")]
     pub start_fails: u16,
     /// A container starts, and the answer is an error.
+    #[serde(skip_serializing_if = "is_zero")]
     pub start_lies: u16,
     /// A stop is answered with an error; half of these are carried out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub stop_fails: u16,
     /// A removal is answered with an error; half of these are carried out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub remove_fails: u16,
     /// The event of an end is lost.
+    #[serde(skip_serializing_if = "is_zero")]
     pub event_lost: u16,
     /// The event of an end comes again, up to 30 s later.
+    #[serde(skip_serializing_if = "is_zero")]
     pub event_twice: u16,
     /// A list leaves things out: never the same one more than twice in a row.
+    #[serde(skip_serializing_if = "is_zero")]
     pub list_partial: u16,
     /// A container ends as soon as it is started.
+    #[serde(skip_serializing_if = "is_zero")]
     pub exits_at_once: u16,
     /// A container ends by itself within a minute.
+    #[serde(skip_serializing_if = "is_zero")]
     pub exits_soon: u16,
     /// The kernel ends a container for its memory within a minute.
+    #[serde(skip_serializing_if = "is_zero")]
     pub out_of_memory: u16,
     /// A container's first process cannot hear a signal.
+    #[serde(skip_serializing_if = "is_zero")]
     pub deaf: u16,
     /// A container's first process hears the signal and goes on.
+    #[serde(skip_serializing_if = "is_zero")]
     pub stubborn: u16,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(value: &u16) -> bool {
+    *value == 0
+}
+
 /// What of an engine's containers is left when it has restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Survivors {
     /// All run on.
     Running,
@@ -126,6 +149,11 @@ impl Engine {
     pub fn hang(&mut self, now: Now, time: Duration) {
         self.hung_until = self.hung_until.max(now.instant + time);
         self.push(now.instant, Moment::Look(self.life));
+    }
+
+    /// When it answers again, if it does not.
+    pub fn well_at(&self) -> Instant {
+        self.blocked_until()
     }
 
     /// The engine restarts, and its socket is gone for a while. Whatever was under way comes to nothing.

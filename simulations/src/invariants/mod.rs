@@ -14,6 +14,7 @@ pub mod control_plane_is_harmless;
 pub mod epochs_rise;
 pub mod fenced;
 pub mod hands_off;
+pub mod known_on_disk;
 pub mod merge_is_a_semilattice;
 pub mod one_holder;
 pub mod plan_is_a_function;
@@ -98,6 +99,7 @@ impl Default for Checks {
                 Box::<causal_wins::CausalWins>::default(),
                 Box::<plan_is_a_function::PlanIsAFunction>::default(),
                 Box::<retired_by_name::RetiredByName>::default(),
+                Box::<known_on_disk::KnownOnDisk>::default(),
                 Box::<hands_off::HandsOff>::default(),
                 Box::<control_plane_is_harmless::Harmless>::default(),
                 Box::<bounded::Bounded>::default(),

@@ -1,17 +1,22 @@
 //! What lies between hosts: delays, losses, cuts, doors.
 
+use serde::{Deserialize, Serialize};
 use sleep_core::io::{Input, Ticket};
 use sleep_wire::NodeId;
 
 use super::{Due, SECOND, Time, World};
 use crate::random::Stream;
+use crate::span;
 
 /// What the network between two hosts is like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Network {
     /// The least time that a frame takes, in microseconds.
+    #[serde(with = "span")]
     pub least: Time,
     /// The most.
+    #[serde(with = "span")]
     pub most: Time,
     /// How many datagrams of a thousand are lost; streams repeat what is lost, and take longer.
     pub loss_permille: u32,
@@ -19,11 +24,35 @@ pub struct Network {
     pub twice_permille: u32,
     /// How many frames of a thousand take up to two seconds.
     pub late_permille: u32,
+    /// How many bytes a second it carries in one direction; 0 if that is no matter.
+    pub bytes_per_second: u64,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Self { least: 200, most: 2_000, loss_permille: 0, twice_permille: 0, late_permille: 0 }
+        Self {
+            least: 200,
+            most: 2_000,
+            loss_permille: 0,
+            twice_permille: 0,
+            late_permille: 0,
+            bytes_per_second: 0,
+        }
+    }
+}
+
+/// A network that is another between some hosts for a while.
+pub(super) struct Weather {
+    number: u64,
+    nodes: Vec<usize>,
+    towards: Vec<usize>,
+    network: Network,
+}
+
+impl Weather {
+    fn is_between(&self, one: usize, other: usize) -> bool {
+        let to = |host| self.towards.is_empty() || self.towards.contains(&host);
+        (self.nodes.contains(&one) && to(other)) || (self.nodes.contains(&other) && to(one))
     }
 }
 
@@ -33,20 +62,42 @@ pub(super) struct Link {
     losses: Stream,
     repeats: Stream,
     tails: Stream,
+    /// When all that was sent over it is gone.
+    idle_at: Time,
+    /// Until when nothing arrives.
+    clogged_until: Time,
+    /// How often it was reset: what was sent over a stream before that does not arrive.
+    resets: u64,
 }
+
+/// Since when a direction carries nothing, and how many faults say so.
+pub(super) struct Cut {
+    since: Time,
+    cuts: u32,
+}
+
+/// Datagrams that would wait longer than this for a slow link are dropped.
+const BUFFER: Time = 2 * SECOND;
 
 /// After so long without an answer a connection is given up.
 const IDLE: Time = 10 * SECOND;
 
 impl World {
-    /// Nothing goes from one host to another any more.
+    /// Nothing goes from one host to another any more, until it is mended as often as it was cut.
     pub fn cut(&mut self, from: usize, to: usize) {
-        self.cut.entry((from, to)).or_insert(self.now);
+        let now = self.now;
+        self.cut.entry((from, to)).or_insert(Cut { since: now, cuts: 0 }).cuts += 1;
     }
 
     /// What goes from one host to another arrives again. A connection that was cut for long is made anew.
     pub fn mend(&mut self, from: usize, to: usize) {
-        let Some(since) = self.cut.remove(&(from, to)) else { return };
+        let Some(cut) = self.cut.get_mut(&(from, to)) else { return };
+        cut.cuts -= 1;
+        if cut.cuts > 0 {
+            return;
+        }
+        let since = cut.since;
+        self.cut.remove(&(from, to));
         if self.now - since >= IDLE {
             let pair = (from.min(to), from.max(to));
             self.connected.retain(|(one, _, other, _)| (*one, *other) != pair);
@@ -55,10 +106,93 @@ impl World {
 
     /// Everything goes everywhere again.
     pub fn heal(&mut self) {
+        for cut in self.cut.values_mut() {
+            cut.cuts = 1;
+        }
         let cuts: Vec<_> = self.cut.keys().copied().collect();
         for (from, to) in cuts {
             self.mend(from, to);
         }
+        self.weathers.clear();
+    }
+
+    /// The network between some hosts and others (all, if none is named) is another. The number of it.
+    pub fn rain(&mut self, nodes: Vec<usize>, towards: Vec<usize>, network: Network) -> u64 {
+        self.order += 1;
+        self.weathers.push(Weather { number: self.order, nodes, towards, network });
+        self.order
+    }
+
+    /// One of these is over.
+    pub fn clear(&mut self, weather: u64) {
+        self.weathers.retain(|known| known.number != weather);
+    }
+
+    /// What some hosts send, and what is sent to them, arrives in a while and all at once.
+    pub fn clog(&mut self, nodes: &[usize], lasts: Time) {
+        let until = self.now + lasts;
+        for (one, other) in (0..self.hosts.len()).flat_map(|one| nodes.iter().map(move |other| (one, *other)))
+        {
+            for (from, to) in [(one, other), (other, one)] {
+                let link = self.link(from, to);
+                link.clogged_until = link.clogged_until.max(until);
+            }
+        }
+    }
+
+    /// Every connection of a host breaks, with what is on its way.
+    pub fn reset(&mut self, host: usize) {
+        let broken: Vec<_> = self
+            .connected
+            .iter()
+            .copied()
+            .filter(|(one, _, other, _)| *one == host || *other == host)
+            .collect();
+        for pair in broken {
+            self.connected.remove(&pair);
+            let (one, one_life, other, other_life) = pair;
+            self.link(one, other).resets += 1;
+            self.link(other, one).resets += 1;
+            for (at, life, peer) in [(one, one_life, other), (other, other_life, one)] {
+                let peer = self.hosts[peer].id;
+                self.at(self.now, at, Due::Disconnected { peer, life });
+            }
+        }
+    }
+
+    /// What comes for an agent that is paused waits; but not for long: whoever sent it hears nothing of it,
+    /// and gives the connection up.
+    pub(super) fn wait(&mut self, host: usize, due: Due) {
+        let pause = self.paused[host];
+        if let Due::Frame { from, life, .. } = &due
+            && self.is_asleep(host)
+        {
+            let (me, from) = (self.hosts[host].id, *from);
+            if let Some(place) = self.places.get(&from).copied() {
+                let (one, other) = (host.min(place), host.max(place));
+                let before = self.connected.len();
+                self.connected.retain(|pair| (pair.0, pair.2) != (one, other));
+                if self.connected.len() < before {
+                    let their_life = self.hosts[place].life;
+                    self.at(self.now, place, Due::Disconnected { peer: me, life: their_life });
+                    self.at(pause.until, host, Due::Disconnected { peer: from, life: *life });
+                }
+            }
+            return;
+        }
+        self.at(pause.until, host, due);
+    }
+
+    /// Whether an agent has been paused for so long that every connection to it was given up.
+    fn is_asleep(&self, host: usize) -> bool {
+        let pause = self.paused[host];
+        pause.until > self.now && self.now - pause.since >= IDLE
+    }
+
+    /// What the network is like between two hosts now.
+    fn network_between(&self, one: usize, other: usize) -> Network {
+        let weather = self.weathers.iter().rev().find(|weather| weather.is_between(one, other));
+        weather.map_or(self.network, |weather| weather.network)
     }
 
     fn is_cut(&self, from: usize, to: usize) -> bool {
@@ -78,11 +212,14 @@ impl World {
             losses: stream("losses"),
             repeats: stream("repeats"),
             tails: stream("tails"),
+            idle_at: 0,
+            clogged_until: 0,
+            resets: 0,
         })
     }
 
     pub(super) fn delay(&mut self, from: usize, to: usize) -> Time {
-        let network = self.network;
+        let network = self.network_between(from, to);
         let link = self.link(from, to);
         let delay = link.delays.between(network.least, network.most);
         if network.late_permille > 0 && link.tails.permille(network.late_permille) {
@@ -96,7 +233,7 @@ impl World {
         self.sent[from] += bytes.len() as u64 + 60;
         let Some(place) = self.places.get(&to).copied() else { return };
         let (life, to_life) = (self.hosts[from].life, self.hosts[place].life);
-        let there = self.hosts[place].node.is_some() && self.hosts[place].id == to;
+        let there = self.hosts[place].node.is_some() && self.hosts[place].id == to && !self.is_asleep(place);
         if !there || self.is_cut(from, place) || self.is_expelled(self.hosts[from].id, to) {
             return;
         }
@@ -113,7 +250,7 @@ impl World {
             self.at(self.now + 2 * delay, from, Due::Connected { peer: theirs, life });
             delay += 1;
         }
-        let network = self.network;
+        let (network, now) = (self.network_between(from, place), self.now);
         let link = self.link(from, place);
         if network.loss_permille > 0 && link.losses.permille(network.loss_permille) {
             if datagram {
@@ -124,19 +261,36 @@ impl World {
         // A stream's frames are not repeated: its transport sees to that.
         let again = (datagram && network.twice_permille > 0 && link.repeats.permille(network.twice_permille))
             .then(|| link.repeats.below(60 * SECOND));
-        let from = self.hosts[from].id;
-        if let Some(again) = again {
-            let bytes = bytes.clone();
-            self.at(self.now + delay + again, place, Due::Frame { from, datagram, bytes, life: to_life });
+        let mut at = now + delay;
+        if let Some(taken) = (bytes.len() as u64 * SECOND).checked_div(network.bytes_per_second) {
+            let waits = link.idle_at.saturating_sub(now);
+            if datagram && waits > BUFFER {
+                return;
+            }
+            link.idle_at = now + waits + taken;
+            at += waits + taken;
         }
-        self.at(self.now + delay, place, Due::Frame { from, datagram, bytes, life: to_life });
+        at = at.max(link.clogged_until);
+        let resets = link.resets;
+        let from = self.hosts[from].id;
+        let frame = |bytes| Due::Frame { from, datagram, bytes, life: to_life, resets };
+        if let Some(again) = again {
+            self.at(at + again, place, frame(bytes.clone()));
+        }
+        self.at(at, place, frame(bytes));
+    }
+
+    /// Whether what was sent over a stream arrives: its connection stands yet.
+    pub(super) fn is_reset(&mut self, from: NodeId, to: usize, resets: u64) -> bool {
+        let Some(from) = self.places.get(&from).copied() else { return false };
+        self.link(from, to).resets != resets
     }
 
     pub(super) fn ask_door(&mut self, host: usize, ticket: Ticket, addresses: &[String], bytes: Vec<u8>) {
         let life = self.hosts[host].life;
         let door = addresses
             .iter()
-            .filter_map(|name| self.hosts.iter().position(|known| known.name() == *name))
+            .filter_map(|name| self.hosts.iter().position(|known| known.name() == name))
             .next();
         let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.is_cut(host, *door);
         if let Some(door) = door.filter(reachable) {

@@ -1,0 +1,104 @@
+//! A run before it is run: who there is, what they are to run, what goes wrong, and when.
+//!
+//! A seed draws one ([`crate::chaos`]), a file names one ([`file`]); both are the same thing, so that whatever
+//! a seed showed can be written down, made smaller ([`crate::shrink`]) and kept for ever.
+//!
+//! # Not here
+//! What must hold meanwhile and afterwards: `invariants`, `liveness`.
+
+mod fault;
+pub mod file;
+pub mod stories;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use fault::Fault;
+pub(crate) use fault::Then;
+
+use crate::engine::Faults;
+use crate::span;
+use crate::world::{Network, SECOND, Time};
+
+/// Everything that a run depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// What people call it.
+    pub name: String,
+    /// What it tells, in a sentence or two.
+    pub story: String,
+    /// All chance comes from it.
+    pub seed: u64,
+    /// Who there is.
+    pub hosts: Vec<HostPlan>,
+    /// What is deployed before anything goes wrong.
+    pub services: Vec<ServicePlan>,
+    /// How long things go wrong.
+    pub lasts: Time,
+    /// For how long a control node answers before it is given a seat.
+    pub growth_wait: Time,
+    /// What the network is like meanwhile.
+    pub network: Network,
+    /// How likely each mishap of an engine is meanwhile.
+    pub engines: Faults,
+    /// The mean time between two commands; `None` without users.
+    pub users_every: Option<Time>,
+    /// What happens when, in order.
+    pub faults: Vec<(Time, Fault)>,
+}
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HostPlan {
+    /// What people call it.
+    pub name: String,
+    /// By how much its boot clock is too fast, in millionths.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_ppm: i32,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ServicePlan {
+    /// What people call it.
+    pub name: String,
+    /// How many tasks it is to have.
+    pub replicas: u32,
+}
+
+impl Scenario {
+    /// A calm run: so many hosts, and the sleep app.
+    pub fn calm(hosts: usize, seed: u64) -> Self {
+        Self {
+            name: format!("seed {seed}"),
+            story: String::new(),
+            seed,
+            hosts: (0..hosts).map(HostPlan::numbered).collect(),
+            services: vec![ServicePlan { name: "sleep-app".to_owned(), replicas: 5 }],
+            lasts: 60 * SECOND,
+            growth_wait: 30 * SECOND,
+            network: Network::default(),
+            engines: Faults::default(),
+            users_every: None,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl HostPlan {
+    /// A host that nobody has named.
+    pub fn numbered(number: usize) -> Self {
+        Self { name: format!("node{}", number + 1), clock_ppm: 0, labels: BTreeMap::new() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(value: &i32) -> bool {
+    *value == 0
+}

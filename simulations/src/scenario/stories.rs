@@ -1,0 +1,83 @@
+//! Scenarios that come with the program: stories that people ask about, and what seeds once showed.
+//!
+//! # Not here
+//! How a file is written: `simulations/scenarios/README.md`.
+
+use super::{Scenario, file};
+
+macro_rules! stories {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// By name: what `sleep-sim list` shows.
+const STORIES: &[(&str, &str)] = stories![
+    "a-pi-without-a-clock",
+    "bridge",
+    "cellular-site",
+    "everyone-restarts",
+    "flip-flop",
+    "found-0001",
+    "found-0009",
+    "found-0010",
+    "found-0017",
+    "found-0020",
+    "found-0029",
+    "found-0084",
+    "found-0177",
+    "found-0295",
+    "found-0597",
+    "found-1073",
+    "found-1130",
+    "found-1251",
+    "found-forgotten-start",
+    "found-forgotten-stop",
+    "found-late-slot",
+    "home-week",
+    "hung-engine",
+    "laptop-that-sleeps",
+    "leader-in-the-minority",
+    "one-way-link",
+    "split-2-1",
+    "split-3-2",
+    "stalled-disk",
+];
+
+/// A story's text.
+pub fn text(name: &str) -> Option<&'static str> {
+    STORIES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// All of them, by name.
+///
+/// # Errors
+/// One that cannot be read, which its test rules out.
+pub fn all() -> Result<Vec<(&'static str, Scenario)>, String> {
+    let read = |(name, text): &(&'static str, &'static str)| {
+        Ok((*name, file::read(text).map_err(|why| format!("{name}: {why}"))?))
+    };
+    STORIES.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_story_and_can_be_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let files = fs::read_dir(folder).expect("it is part of the source").filter_map(|entry| {
+            let path = entry.ok()?.path();
+            path.extension().is_some_and(|end| end == "toml").then_some(())?;
+            Some(path.file_stem()?.to_str()?.to_owned())
+        });
+        let known: BTreeSet<String> = STORIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(files.collect::<BTreeSet<_>>(), known);
+        assert!(all().is_ok(), "{:?}", all());
+    }
+}
