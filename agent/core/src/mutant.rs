@@ -57,6 +57,8 @@ pub enum Mutant {
     DownForEver,
     /// What an epoch asks is done before the epoch is on disk.
     ActsBeforeFence,
+    /// A task is started or stopped before what says so is on disk.
+    ActsBeforeDurable,
     /// What an outdated epoch asks is done all the same.
     ActsOnTheOutdated,
     /// A task stops because its slot names another.
@@ -83,6 +85,8 @@ pub enum Mutant {
     DuplicatesStay,
     /// A new holder does not put slots under its epoch.
     SlotsNotRewritten,
+    /// What an earlier holder wrote and a later one hears of after its roll call stays under the earlier epoch.
+    LateSlotsNotRewritten,
     /// A new holder asks nobody what there is.
     NoRollCall,
     /// A holder's records of one tenure share a stamp.
@@ -94,7 +98,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -118,6 +122,7 @@ impl Mutant {
         Self::NoRefutation,
         Self::DownForEver,
         Self::ActsBeforeFence,
+        Self::ActsBeforeDurable,
         Self::ActsOnTheOutdated,
         Self::StopsTheUnlisted,
         Self::StopsTheUnknown,
@@ -131,6 +136,7 @@ impl Mutant {
         Self::SurplusStays,
         Self::DuplicatesStay,
         Self::SlotsNotRewritten,
+        Self::LateSlotsNotRewritten,
         Self::NoRollCall,
         Self::StampsRepeat,
         Self::PlansWithoutLease,

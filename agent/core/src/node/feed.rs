@@ -14,6 +14,7 @@ use sleep_wire::{Key, NodeId, RevisionId, ServiceId, Stamp};
 use super::context::Context;
 use super::member::Member;
 use crate::crypto::Crypto;
+use crate::mutant::{Mutant, is_sown};
 use crate::reconcile::{Desired, PeerTask, SlotRecord, Template};
 use crate::state::{Entry, Fact, Place};
 use crate::time::Instant;
@@ -72,12 +73,41 @@ impl Member {
             return;
         }
         self.fed.insert(slot);
+        if let Some(write) = self.write_under_way(slot) {
+            self.unwritten.entry(write).or_default().insert(slot);
+            self.delays.remove(&slot);
+            return;
+        }
         match self.delay_over_at(cx.now.instant, cx.me, slot) {
             Some(at) => drop(self.delays.insert(slot, at)),
             None => drop(self.delays.remove(&slot)),
         }
         let desired = self.desired(cx.now.instant, cx.me, slot);
         self.reconcile.set_assignment(cx.now, slot, desired);
+    }
+
+    /// The write that has to be durable before anything is done about a slot: whoever starts or stops a task
+    /// and then forgets why has a task that nobody knows, or a slot whose task is gone.
+    fn write_under_way(&self, slot: SlotKey) -> Option<u64> {
+        if is_sown(Mutant::ActsBeforeDurable) {
+            return None;
+        }
+        let service = slot.service;
+        let (_, record) = self.slot_record(slot)?;
+        let revision = record.current.as_ref().map(|current| current.revision);
+        let revision = revision.map(|revision| DesiredKey::ServiceRevision { service, revision });
+        let keys = [DesiredKey::ServiceBirth { service }, DesiredKey::ServiceRemoval { service }];
+        let keys = keys.into_iter().chain(revision).map(Key::Desired).chain([Key::Slot(slot)]);
+        keys.filter_map(|key| self.state.write_under_way(&key)).max()
+    }
+
+    /// What slots rest on is durable: they are looked at.
+    pub(super) fn feed_written<C: Crypto>(&mut self, cx: &mut Context<'_, C>, write: u64) {
+        let later = self.unwritten.split_off(&(write + 1));
+        let written = core::mem::replace(&mut self.unwritten, later);
+        for slot in written.into_values().flatten() {
+            self.feed(cx, slot);
+        }
     }
 
     /// Nodes that are down are given up after a while, and nothing but time says so: those slots are looked

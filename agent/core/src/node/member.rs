@@ -51,6 +51,8 @@ pub(crate) struct Member {
     pub(super) fed: BTreeSet<SlotKey>,
     /// Slots of which something waits for a node that is down, and when that node is given up.
     pub(super) delays: BTreeMap<SlotKey, crate::Instant>,
+    /// Slots that are to be looked at once a write is durable.
+    pub(super) unwritten: BTreeMap<u64, BTreeSet<SlotKey>>,
     /// Who waits for this node's membership to be durable.
     pub(super) joined: Option<(Ticket, Reply)>,
     /// Counts this boot's observed records.
@@ -140,6 +142,7 @@ impl Member {
             facts: home.facts.clone(),
             fed: BTreeSet::new(),
             delays: BTreeMap::new(),
+            unwritten: BTreeMap::new(),
             joined: None,
             sequence: 0,
             waiters: BTreeMap::new(),

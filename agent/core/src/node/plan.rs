@@ -283,26 +283,25 @@ impl Member {
 
     pub(super) fn desk_slot<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
         let Desk::Open(open) = &self.desk else { return };
-        let known = open.planner.service(&slot.service).is_some();
-        if !known {
-            return self.desk_service(cx, slot.service);
-        }
         let fact = self.slot_fact(cx.now.instant, slot);
-        let fact_needs_revision = fact.as_ref().is_some_and(|fact| {
-            let Desk::Open(open) = &self.desk else { return false };
-            let known = open.planner.service(&slot.service).map(|service| &service.revisions);
-            let named = fact.tasks.iter().map(|task| task.revision);
-            let named = named.chain(fact.slot.current.iter().map(|current| current.revision));
-            known.is_some_and(|known| named.into_iter().any(|revision| !known.contains_key(&revision)))
+        let known = open.planner.service(&slot.service).map(|service| &service.revisions);
+        let is_news_of_its_service = known.is_none_or(|known| {
+            let named = fact.iter().flat_map(|fact| {
+                let tasks = fact.tasks.iter().map(|task| task.revision);
+                tasks.chain(fact.slot.current.iter().map(|current| current.revision))
+            });
+            named.into_iter().any(|revision| !known.contains_key(&revision))
         });
-        if fact_needs_revision {
-            return self.desk_service(cx, slot.service);
-        }
-        if let Desk::Open(open) = &mut self.desk {
+        if is_news_of_its_service {
+            self.desk_service(cx, slot.service);
+        } else if let Desk::Open(open) = &mut self.desk {
             open.planner.set_slot(slot, fact);
             open.dirty = true;
         }
-        self.restamp(cx, &[slot]);
+        // Whatever else it is: what an earlier holder wrote is acted upon only under this epoch.
+        if !is_sown(Mutant::LateSlotsNotRewritten) {
+            self.restamp(cx, &[slot]);
+        }
     }
 
     /// Before work moves, others try to reach a node that does not answer this one.

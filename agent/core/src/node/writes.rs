@@ -11,7 +11,7 @@ use sleep_wire::{Key, Stamp, Wire, encode};
 use super::context::{Context, Purpose};
 use super::member::{Court, Member};
 use crate::crypto::Crypto;
-use crate::io::{Event, Output, Refusal, Reply, Ticket};
+use crate::io::{Durability, Event, Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
 use crate::reconcile::{ReconcileInput, RuntimeHealth};
 use crate::state::{BODY_VERSION, Draft, StateInput, StateOutput};
@@ -23,7 +23,10 @@ impl Member {
                 self.outstanding.pop_front();
             }
             match purpose {
-                Purpose::State(token) => self.tell_state(cx, StateInput::Durable { token }),
+                Purpose::State(token) => {
+                    self.tell_state(cx, StateInput::Durable { token });
+                    self.feed_written(cx, token);
+                }
                 Purpose::Lease(token) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
                 Purpose::Fence(epoch) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
                 Purpose::Wiped => {
@@ -70,6 +73,12 @@ impl Member {
             StateOutput::Send { to, message, lane } => self.send(cx, to, lane, message),
             StateOutput::Persist { token, writes } => self.persist(cx, Purpose::State(token), writes),
             StateOutput::Acknowledged { waiter, durability } => {
+                let others = self.trust.members().any(|node| node != cx.me);
+                let durability = match durability {
+                    // Others are members, and none is reached: what they do not have is only here.
+                    Durability::Alone if others => Durability::HereOnly,
+                    told @ (Durability::Alone | Durability::Shared | Durability::HereOnly) => told,
+                };
                 if let Some((ticket, reply)) = self.waiters.remove(&waiter) {
                     cx.out.reply(ticket, with_durability(reply, durability));
                 } else {
@@ -204,7 +213,7 @@ impl Member {
         }
     }
 }
-fn with_durability(reply: Reply, safe: crate::io::Durability) -> Reply {
+fn with_durability(reply: Reply, safe: Durability) -> Reply {
     match reply {
         Reply::Done { changed, .. } => Reply::Done { changed, durability: safe },
         Reply::Token { token, id, .. } => Reply::Token { token, id, durability: safe },

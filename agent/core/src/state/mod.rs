@@ -307,6 +307,11 @@ impl State {
         self.pump(now);
     }
 
+    /// The write that makes what stands under a key durable, unless it is.
+    pub fn write_under_way(&self, key: &Key) -> Option<u64> {
+        self.disk.waits_for(self.store.get(key)?)
+    }
+
     fn wait(&mut self, now: Instant, waiter: u64, entries: Vec<Arc<Entry>>, token: Option<u64>) {
         let earlier = entries.iter().filter_map(|entry| self.disk.waits_for(entry)).max();
         if entries.is_empty() {
