@@ -1,4 +1,4 @@
-//! No assignment of an epoch below the durable one is newly acted upon.
+//! No assignment of an epoch below the durable one is newly acted upon, nor of one that is not durable yet.
 //!
 //! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the
 //! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
@@ -45,6 +45,10 @@ impl Law for Fenced {
             }
             Seen::Launch(label) => {
                 let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
+                if label.epoch > fence {
+                    let task = label.task;
+                    return Err(format!("{task:?} is started under {:?}: its fence is {fence:?}", label.epoch));
+                }
                 let then = *self.taken_up.entry((host.id, label.task.assignment)).or_insert(fence);
                 if label.epoch >= then {
                     return Ok(());

@@ -16,8 +16,12 @@ pub mod fenced;
 pub mod hands_off;
 pub mod known_on_disk;
 pub mod merge_is_a_semilattice;
+pub mod no_resurrection;
+pub mod one_attempt;
 pub mod one_holder;
 pub mod plan_is_a_function;
+pub mod plans_under_its_lease;
+pub mod plans_on_what_is_known;
 pub mod quorum_evidence;
 pub mod retired_by_name;
 pub mod same_seed_same_trace;
@@ -98,6 +102,10 @@ impl Default for Checks {
                 Box::<acked_is_durable::Acked>::default(),
                 Box::<causal_wins::CausalWins>::default(),
                 Box::<plan_is_a_function::PlanIsAFunction>::default(),
+                Box::<plans_under_its_lease::UnderItsLease>::default(),
+                Box::<plans_on_what_is_known::OnWhatIsKnown>::default(),
+                Box::<one_attempt::OneAttempt>::default(),
+                Box::<no_resurrection::NoResurrection>::default(),
                 Box::<retired_by_name::RetiredByName>::default(),
                 Box::<known_on_disk::KnownOnDisk>::default(),
                 Box::<hands_off::HandsOff>::default(),

@@ -8,6 +8,8 @@
 //! # Invariants
 //! - `drain_rule`: [`Node::poll_output`] is drained until `None` before the next [`Node::handle`].
 //! - Nothing of a boot leaves the node before the boot's number is durable.
+//! - `known_on_disk`: a slot is acted upon once its record and its service's are durable here, see `feed`.
+//! - `plans_under_its_lease`, `plans_on_what_is_known`: see `plan`.
 //! - A record is durable here before it leaves; a promise, a config and a fence before what rests on them.
 //!
 //! # Not here

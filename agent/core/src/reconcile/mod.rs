@@ -16,6 +16,7 @@
 //!   an epoch lower than one seen. What this node holds already goes on, restarts included.
 //! - `retired_by_name`: a task is stopped only for a [`StopCause`]: never because a slot names another node,
 //!   never because a record is missing.
+//! - `one_attempt`: an attempt whose start was not answered is looked for before the next is made.
 //! - `hands_off`: only what bears this cluster's and this node's label is touched, or that of a node that is
 //!   removed.
 //! - `control_plane_is_harmless`: nothing is started before its runtime was listed; what runs is adopted as
