@@ -47,7 +47,10 @@ impl Law for Fenced {
                 let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
                 if label.epoch > fence {
                     let task = label.task;
-                    return Err(format!("{task:?} is started under {:?}: its fence is {fence:?}", label.epoch));
+                    return Err(format!(
+                        "{task:?} is started under {:?}: its fence is {fence:?}",
+                        label.epoch
+                    ));
                 }
                 let then = *self.taken_up.entry((host.id, label.task.assignment)).or_insert(fence);
                 if label.epoch >= then {

@@ -34,6 +34,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-forgotten-start",
     "found-forgotten-stop",
     "found-late-slot",
+    "found-nameless",
     "home-week",
     "hung-engine",
     "laptop-that-sleeps",

@@ -19,13 +19,27 @@ pub struct Network {
     #[serde(with = "span")]
     pub most: Time,
     /// How many datagrams of a thousand are lost; streams repeat what is lost, and take longer.
+    #[serde(skip_serializing_if = "is_zero")]
     pub loss_permille: u32,
     /// How many frames of a thousand arrive twice, the second time up to a minute later.
+    #[serde(skip_serializing_if = "is_zero")]
     pub twice_permille: u32,
     /// How many frames of a thousand take up to two seconds.
+    #[serde(skip_serializing_if = "is_zero")]
     pub late_permille: u32,
     /// How many bytes a second it carries in one direction; 0 if that is no matter.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_per_second: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_nothing(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Default for Network {

@@ -150,7 +150,8 @@ impl Member {
         wanted.extend(
             record.iter().filter_map(|record| record.slot.current.as_ref()).map(|current| current.revision),
         );
-        let revisions = self.state.revisions(slot.service);
+        // A service whose birth has not come yet has no name: nothing of it is started under another.
+        let revisions = if birth.is_some() { self.state.revisions(slot.service) } else { Vec::new() };
         let templates = revisions.iter().filter(|revision| wanted.contains(&revision.id)).map(|revision| {
             Template { revision: revision.id, template: Arc::new(revision.spec.template.clone()) }
         });
