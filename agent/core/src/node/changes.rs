@@ -17,31 +17,43 @@ use crate::reconcile::ReconcileInput;
 use crate::state::StateInput;
 
 impl Member {
-    /// The membership set has changed: whoever rests on it is told.
-    pub(super) fn membership_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let members: BTreeSet<NodeId> = self.trust.members().collect();
-        let removed: BTreeSet<NodeId> = self
-            .trust
-            .standings()
-            .filter(|(_, standing)| standing.removed.is_some())
-            .map(|(node, _)| node)
-            .collect();
+    /// These were admitted, removed, or given another role: whoever rests on it is told.
+    pub(super) fn membership_changed<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        touched: &BTreeSet<NodeId>,
+    ) {
+        let (members, others): (Vec<NodeId>, Vec<NodeId>) =
+            touched.iter().partition(|node| self.trust.is_member(**node));
+        let is_removed =
+            |node: &NodeId| self.trust.standing(*node).is_some_and(|known| known.removed.is_some());
+        let removed: Vec<NodeId> = others.into_iter().filter(is_removed).collect();
         for node in &members {
             self.introduce(cx, *node);
         }
-        let gone = self.sightings.newly_removed(&removed);
+        let gone = self.sightings.newly_removed(removed);
         for peer in &gone {
             self.sightings.part(cx.now.instant, *peer);
             cx.out.event(Event::NodeGone { node: *peer });
         }
         self.part_with_the_removed(cx);
-        let added = self.sightings.newly_admitted(&members);
+        if !gone.is_empty() {
+            let removed = self.sightings.removed().clone();
+            self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
+        }
+        let added = self.sightings.newly_admitted(members);
+        debug_assert!(self.trust.members().eq(self.sightings.members()), "every member was noticed");
         self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
-        self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
-        self.tell_electorate(cx);
+        self.lives_changed();
         if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
             self.was_removed(cx);
         }
+    }
+
+    /// Who lives, or who may vote, is another: that is told once all is known of it.
+    pub(super) const fn lives_changed(&mut self) {
+        self.lives_due = true;
+        self.electorate_due = true;
     }
 
     /// Ends the connections of removed members: at once where the key may be in other hands.
@@ -64,7 +76,11 @@ impl Member {
         }
     }
 
-    pub(super) fn tell_electorate<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+    /// Tells the lease room who may vote and who is up, if that is another. Whether it was.
+    pub(super) fn tell_electorate<C: Crypto>(&mut self, cx: &mut Context<'_, C>) -> bool {
+        if !core::mem::take(&mut self.electorate_due) {
+            return false;
+        }
         let now = cx.now.instant;
         let control: BTreeSet<NodeId> = self.trust.controls().collect();
         let mut up: BTreeMap<NodeId, Duration> = BTreeMap::from([(cx.me, now.since(self.started))]);
@@ -72,6 +88,7 @@ impl Member {
         up.extend(self.sightings.answering(now, &live).map(|(node, since)| (node, now.since(since))));
         let me_control = control.contains(&cx.me) && self.leaving.is_none();
         self.lease.handle(now, LeaseInput::Electorate(Electorate { control, up, me_control }));
+        true
     }
 
     /// Records have changed: each reader looks at what concerns it.
@@ -119,7 +136,7 @@ impl Member {
             self.state.rejudge(cx.now.instant, &touched, &court);
         }
         if membership {
-            self.membership_changed(cx);
+            self.membership_changed(cx, &touched);
             for node in touched {
                 self.node_changed(cx, node);
             }
@@ -155,7 +172,7 @@ impl Member {
     /// What a node is, or what is believed of it, has changed.
     pub(super) fn node_changed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
         self.sightings.node(cx.now.instant, node, self.state.availability(node));
-        self.tell_electorate(cx);
+        self.lives_changed();
         self.desk_node(cx, node);
         let slots: Vec<SlotKey> = self.slots_that_wait_for(node);
         for slot in slots {
@@ -164,12 +181,15 @@ impl Member {
     }
 
     pub(super) fn tell_who_lives<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let live: Vec<NodeId> = self.membership.live().collect();
-        if live != self.live {
-            self.live.clone_from(&live);
-            self.tell_state(cx, StateInput::Peers { live });
-            while let Some(output) = self.state.poll_output() {
-                self.on_state(cx, output);
+        debug_assert!(self.lives_due || self.membership.live().eq(self.live.iter().copied()), "it was told");
+        if core::mem::take(&mut self.lives_due) {
+            let live: Vec<NodeId> = self.membership.live().collect();
+            if live != self.live {
+                self.live.clone_from(&live);
+                self.tell_state(cx, StateInput::Peers { live });
+                while let Some(output) = self.state.poll_output() {
+                    self.on_state(cx, output);
+                }
             }
         }
         let mut keep: Vec<NodeId> = self

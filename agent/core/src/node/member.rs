@@ -18,7 +18,7 @@ use super::sightings::Sightings;
 use super::{Home, cell, earlier};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
-use crate::io::{Input, Output, Reply, Ticket};
+use crate::io::{Alarm, Event, Input, Output, Reply, Ticket};
 use crate::lease::{Lease, LeaseInput};
 use crate::membership::{Liveness, Membership, MembershipInput};
 use crate::reconcile::{self, Peers, Reconcile, ReconcileInput, Recovered};
@@ -66,6 +66,10 @@ pub(crate) struct Member {
     pub(super) leaving: Option<Leaving>,
     /// Whom the state room was last told of.
     pub(super) live: Vec<NodeId>,
+    /// Whether that may have changed since.
+    pub(super) lives_due: bool,
+    /// Whether the lease room is to be told who is up, and who may vote.
+    pub(super) electorate_due: bool,
     /// Whom the network was last told to keep connected.
     pub(super) kept: Vec<NodeId>,
     /// When it became a member, or its agent was started.
@@ -151,6 +155,8 @@ impl Member {
             last_forwarded: 0,
             leaving: None,
             live: Vec::new(),
+            lives_due: true,
+            electorate_due: true,
             kept: Vec::new(),
             started: now.instant,
             last_call: now.instant,
@@ -194,7 +200,8 @@ impl Member {
         // What stands on the disk is no news to take_changes' readers, but each of them starts empty.
         let all: Vec<Key> = self.state.records().filter_map(super::feed::key_of).collect();
         self.state.take_changes();
-        self.membership_changed(cx);
+        let everybody = self.trust.standings().map(|(node, _)| node).collect();
+        self.membership_changed(cx, &everybody);
         self.on_changes(cx, all);
         self.publish_facts(cx);
         if self.trust.members().all(|node| node == cx.me) {
@@ -270,8 +277,16 @@ impl Member {
 
     /// Lets outputs flow from room to room until there are none, then looks at the plan.
     pub(super) fn pump<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let mut rounds = 0;
         loop {
             let mut quiet = true;
+            rounds += 1;
+            if rounds > ROUNDS {
+                cx.out.event(Event::Alarm(Alarm::Internal(
+                    "one event makes the rooms talk without end".into(),
+                )));
+                break;
+            }
             while let Some(output) = self.membership.poll_output() {
                 quiet = false;
                 self.on_membership(cx, output);
@@ -290,6 +305,7 @@ impl Member {
                 quiet = false;
                 self.on_changes(cx, changes);
             }
+            quiet &= !self.tell_electorate(cx);
             if !self.synced && self.state.has_met() {
                 quiet = false;
                 self.synced = true;
@@ -345,6 +361,9 @@ impl Member {
         self.state.slot(key).map(|view| (view.stamp, view.slot))
     }
 }
+
+/// How often outputs go from room to room after one event: a dozen times at most, if no room is mad.
+const ROUNDS: u32 = 10_000;
 
 /// A timer that fires so much late is no hiccup.
 const LAG: Duration = Duration::from_millis(50);

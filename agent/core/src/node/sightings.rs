@@ -139,13 +139,24 @@ impl Sightings {
     }
 
     /// Those of the removed that were not known to be.
-    pub(super) fn newly_removed(&mut self, removed: &BTreeSet<NodeId>) -> Vec<NodeId> {
-        let new: Vec<NodeId> = removed.difference(&self.removed).copied().collect();
+    pub(super) fn newly_removed(&mut self, removed: Vec<NodeId>) -> Vec<NodeId> {
+        let mut new = removed;
+        new.retain(|node| self.removed.insert(*node));
         for node in &new {
             self.told.remove(node);
+            self.members.remove(node);
         }
-        self.removed.clone_from(removed);
         new
+    }
+
+    /// All that were ever removed.
+    pub(super) const fn removed(&self) -> &BTreeSet<NodeId> {
+        &self.removed
+    }
+
+    /// All members, sorted.
+    pub(super) fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().copied()
     }
 
     /// A member was removed: its connection is to end soon.
@@ -175,9 +186,9 @@ impl Sightings {
     }
 
     /// Those of the members that were not known to be.
-    pub(super) fn newly_admitted(&mut self, members: &BTreeSet<NodeId>) -> Vec<NodeId> {
-        let new = members.difference(&self.members).copied().collect();
-        self.members.clone_from(members);
+    pub(super) fn newly_admitted(&mut self, members: Vec<NodeId>) -> Vec<NodeId> {
+        let mut new = members;
+        new.retain(|node| self.members.insert(*node));
         new
     }
 
