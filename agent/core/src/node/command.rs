@@ -16,7 +16,7 @@ use super::door::UNKNOWN_YET;
 use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::{Command, Refusal, Reply, Ticket};
-use crate::placement::parse_constraint;
+use crate::placement::check_constraints;
 use crate::state::commands::{revision_id, service_id};
 use crate::state::{Draft, Replay};
 use crate::trust::Pen;
@@ -263,7 +263,7 @@ impl Member {
     ) -> Result<Act, Refusal> {
         validate::name("name", &birth.name)?;
         validate::replicas(birth.replicas)?;
-        self.check_spec(&spec)?;
+        self.check_spec(&spec, &[])?;
         if birth.singleton {
             return Err(Refusal::Unsupported(String::from(
                 "singleton services need permits, which this release does not have",
@@ -304,9 +304,9 @@ impl Member {
         expected: Option<RevisionId>,
         command: CommandId,
     ) -> Result<Act, Refusal> {
-        self.check_spec(&spec)?;
         replicas.map_or(Ok(()), validate::replicas)?;
         let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
+        self.check_spec(&spec, &known.current.spec.placement.constraints)?;
         let current = known.current.id;
         if expected.is_some_and(|expected| expected != current) {
             return Err(Refusal::Stale { current });
@@ -389,15 +389,13 @@ impl Member {
         }
     }
 
-    pub(super) fn check_spec(&self, spec: &Revision) -> Result<(), Refusal> {
+    /// Whether a revision says what people may ask for, after one that had these constraints.
+    pub(super) fn check_spec(&self, spec: &Revision, before: &[String]) -> Result<(), Refusal> {
         validate::revision(spec)?;
-        for constraint in &spec.placement.constraints {
-            parse_constraint(constraint).map_err(|bad| Refusal::Invalid {
-                field: String::from("placement.constraints"),
-                problem: format!("has `{}`: {bad}", constraint.escape_debug()),
-            })?;
-        }
-        Ok(())
+        check_constraints(&spec.placement.constraints, before).map_err(|(text, bad)| Refusal::Invalid {
+            field: String::from("placement.constraints"),
+            problem: format!("has `{}`: {bad}", text.escape_debug()),
+        })
     }
 
     pub(super) fn known_member(&self, node: NodeId) -> Result<(), Refusal> {
