@@ -420,6 +420,8 @@ pub enum Refusal {
     ForeignDoor,
     /// It would leave the cluster without any control node.
     LastControl,
+    /// The node asked is the one to be removed: it leaves by itself.
+    Oneself,
     /// The local store failed; what is on it decides what happened.
     Storage(String),
     /// This release cannot do it yet.

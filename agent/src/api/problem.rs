@@ -84,6 +84,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
         Refusal::LastControl => {
             Problem::new(Code::LastControl, 409, "it would leave the cluster without a control node")
         }
+        Refusal::Oneself => {
+            Problem::new(Code::Oneself, 409, "a node is not removed through itself: it leaves")
+        }
         Refusal::Storage(message) => {
             Problem::new(Code::Storage, 500, "the agent's own store failed").detail(message)
         }

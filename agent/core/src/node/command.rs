@@ -215,8 +215,7 @@ impl Member {
     ) -> Result<Option<Act>, Refusal> {
         self.known_member(node)?;
         if node == cx.me {
-            let problem = String::from("is the node asked: `cluster leave` takes it out");
-            return Err(Refusal::Invalid { field: String::from("node"), problem });
+            return Err(Refusal::Oneself);
         }
         if self.trust.is_last_control(node) {
             return Err(Refusal::LastControl);

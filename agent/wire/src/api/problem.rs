@@ -66,6 +66,8 @@ pub enum Code {
     NoDoor,
     /// It would leave the cluster without a control node.
     LastControl,
+    /// A node is not removed through itself: it leaves.
+    Oneself,
     /// The local store failed.
     Storage,
     /// This release cannot do it.
