@@ -235,6 +235,11 @@ pub enum Command {
         /// The key.
         key: PublicKey,
     },
+    /// Take an operator's key out, for good.
+    OperatorRemove {
+        /// Whose.
+        operator: NodeId,
+    },
     /// Say whether a node takes work.
     NodeAvailability {
         /// Which node.
@@ -389,6 +394,8 @@ pub enum Refusal {
     NoSuchService(ServiceId),
     /// No such token.
     NoSuchToken(TokenId),
+    /// No such operator.
+    NoSuchOperator(NodeId),
     /// The name is taken.
     NameTaken {
         /// The name.

@@ -55,6 +55,7 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             Problem::new(Code::NoSuchService, 404, format!("no service `{}`", service(*id)))
         }
         Refusal::NoSuchToken(id) => Problem::new(Code::NoSuchToken, 404, format!("no join token `{id}`")),
+        Refusal::NoSuchOperator(id) => Problem::new(Code::NoSuchOperator, 404, format!("no operator `{id}`")),
         Refusal::NameTaken { name, .. } => {
             Problem::new(Code::NameTaken, 409, format!("a service named `{name}` exists already"))
         }

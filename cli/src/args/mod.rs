@@ -291,7 +291,8 @@ impl Command {
                 | ServiceCommand::Logs(_)
                 | ServiceCommand::History { .. } => false,
             },
-            Self::Operator(_) | Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
+            Self::Operator(command) => !matches!(command, OperatorCommand::Ls),
+            Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
             Self::Dev(_)
             | Self::Plan(_)
             | Self::Why { .. }
@@ -537,5 +538,15 @@ pub enum OperatorCommand {
         /// Where to put the key; below the configuration folder by default
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+    },
+    /// List operators
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Take the keys of operators out, for good
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "OPERATOR")]
+        operators: Vec<String>,
     },
 }

@@ -179,6 +179,7 @@ fn advice(code: Code, words: &[String]) -> Option<String> {
         Code::NoSuchService | Code::NameTaken => "sleepctl service ls",
         Code::NoSuchTask => "sleepctl ps",
         Code::NoSuchToken => "sleepctl cluster token ls",
+        Code::NoSuchOperator => "sleepctl operator ls",
         Code::Ambiguous => return None,
         Code::Stale => "sleepctl service ls -o wide",
         Code::BadToken => "sleepctl cluster token create  # on a member",

@@ -5,6 +5,7 @@ pub mod field;
 pub mod item;
 pub mod json;
 pub mod node;
+pub mod operator;
 pub mod plan;
 pub mod progress;
 pub mod service;

@@ -187,6 +187,22 @@ fn danger_wants_a_yes() {
 }
 
 #[test]
+fn an_operator_is_taken_out_for_good() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "DELETE /v1/operators/ada" => Answer::Json(json!({"changed": true, "durability": "shared"})),
+        _ => Answer::Problem(
+            404,
+            json!({"code": "no_such_operator", "status": 404, "title": "no operator `dad`",
+                   "changed": false, "candidates": ["ada"]}),
+        ),
+    });
+    let mut session = Session::with(&agent);
+    session.run("operator rm ada").run("operator rm -y ada").run("operator rm -y dad");
+    session.matches("operator-rm.txt");
+}
+
+#[test]
 fn founding_and_joining_say_what_to_paste() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),

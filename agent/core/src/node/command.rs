@@ -70,6 +70,7 @@ impl Member {
             }
             Command::TokenRevoke { token } => self.token_revoke(cx, token).map(Some),
             Command::OperatorCreate { name, key } => self.operator_create(cx, name, key),
+            Command::OperatorRemove { operator } => self.operator_remove(cx, operator),
             Command::NodeAvailability { node, availability, command } => {
                 self.node_availability(cx, node, availability, command).map(Some)
             }
@@ -137,9 +138,30 @@ impl Member {
         if self.trust.is_operator(cx.crypto.node_id(&key)) {
             return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
         }
+        // A removal is final for a key: another admission would be written and mean nothing.
+        if self.trust.was_operator(cx.crypto.node_id(&key)) {
+            let problem = String::from("was removed, which is final for a key");
+            return Err(Refusal::Invalid { field: String::from("public_key"), problem });
+        }
         let time = self.clock.tick(cx.now.instant);
         let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
         let record = encode(&pen.operator(time, name, key, cx.now.wall));
+        self.submit(cx, Vec::from([record]));
+        Ok(None)
+    }
+
+    /// Its connections are closed by every node that learns of it.
+    fn operator_remove<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        operator: NodeId,
+    ) -> Result<Option<Act>, Refusal> {
+        if !self.trust.is_operator(operator) {
+            return Err(Refusal::NoSuchOperator(operator));
+        }
+        let time = self.clock.tick(cx.now.instant);
+        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+        let record = encode(&pen.operator_removal(time, operator, cx.now.wall));
         self.submit(cx, Vec::from([record]));
         Ok(None)
     }

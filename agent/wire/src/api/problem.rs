@@ -46,6 +46,8 @@ pub enum Code {
     NoSuchTask,
     /// No such token.
     NoSuchToken,
+    /// No such operator.
+    NoSuchOperator,
     /// Several things begin like that.
     Ambiguous,
     /// The name is taken.
