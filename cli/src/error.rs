@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sleep_wire::api::{Problem, Progress};
+use sleep_wire::api::{Code, Problem, Progress};
 
 use crate::client::Host;
 
@@ -77,7 +77,9 @@ impl Error {
     /// What a script learns of it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(problem) if problem.code == sleep_wire::api::Code::Stale => 6,
+            Self::Refused(problem) if problem.code == Code::Stale => 6,
+            // Whether this program or the agent finds a value wrong is nothing to a script.
+            Self::Refused(problem) if problem.code == Code::Invalid => 2,
             Self::Refused(_)
             | Self::Failed { .. }
             | Self::Nonsense(_)

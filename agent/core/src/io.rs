@@ -235,6 +235,11 @@ pub enum Command {
         /// The key.
         key: PublicKey,
     },
+    /// Take an operator's key out, for good.
+    OperatorRemove {
+        /// Whose.
+        operator: NodeId,
+    },
     /// Say whether a node takes work.
     NodeAvailability {
         /// Which node.
@@ -389,6 +394,8 @@ pub enum Refusal {
     NoSuchService(ServiceId),
     /// No such token.
     NoSuchToken(TokenId),
+    /// No such operator.
+    NoSuchOperator(NodeId),
     /// The name is taken.
     NameTaken {
         /// The name.
@@ -420,6 +427,8 @@ pub enum Refusal {
     ForeignDoor,
     /// It would leave the cluster without any control node.
     LastControl,
+    /// The node asked is the one to be removed: it leaves by itself.
+    Oneself,
     /// The local store failed; what is on it decides what happened.
     Storage(String),
     /// This release cannot do it yet.

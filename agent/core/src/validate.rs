@@ -3,6 +3,8 @@
 //! # Not here
 //! Whether a node can run it: see `placement`. Whether the command line understood it: see `cli`.
 
+mod image;
+
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -110,8 +112,7 @@ pub fn label(key: &str, value: Option<&str>) -> Result<(), Refusal> {
 /// The first [`Refusal::Invalid`].
 pub fn revision(spec: &Revision) -> Result<(), Refusal> {
     template(&spec.template)?;
-    entries("labels", &spec.labels)?;
-    spec.labels.iter().try_for_each(|label| pair("labels", label))?;
+    labels("labels", &spec.labels)?;
     entries("placement.constraints", &spec.placement.constraints)?;
     if spec.update.max_failure_permille > 1_000 {
         return Err(invalid("update.max_failure_permille", "is above 1000"));
@@ -143,7 +144,9 @@ pub fn birth(birth: &ServiceBirth) -> Result<(), Refusal> {
 
 fn template(template: &TaskTemplate) -> Result<(), Refusal> {
     match template.runtime {
-        Runtime::Docker => image(&template.image)?,
+        Runtime::Docker => {
+            image::problem(&template.image).map_or(Ok(()), |bad| Err(invalid("template.image", &bad)))?;
+        }
         Runtime::Process if !template.image.is_empty() => {
             return Err(invalid(
                 "template.image",
@@ -159,17 +162,11 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
         ("template.entrypoint", &template.entrypoint),
         ("template.command", &template.command),
         ("template.env", &template.env),
-        ("template.labels", &template.labels),
     ] {
         entries(field, list)?;
     }
-    template.env.iter().try_for_each(|entry| pair("template.env", entry))?;
-    for label in &template.labels {
-        pair("template.labels", label)?;
-        if label.starts_with(RESERVED_LABEL) {
-            return Err(invalid("template.labels", &format!("`{label}` begins with `{RESERVED_LABEL}`")));
-        }
-    }
+    template.env.iter().try_for_each(|entry| variable(entry))?;
+    labels("template.labels", &template.labels)?;
     for (field, text) in [
         ("template.user", &template.user),
         ("template.workdir", &template.workdir),
@@ -189,28 +186,6 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
 /// What a template runs, if it says so itself.
 fn program(template: &TaskTemplate) -> Option<&String> {
     template.entrypoint.iter().chain(&template.command).next()
-}
-
-/// An image reference: present, of sane length, without blanks. Whether it exists is for the engine to say.
-fn image(image: &str) -> Result<(), Refusal> {
-    let problem = if image.is_empty() {
-        "is empty"
-    } else if image.len() > 512 {
-        "is longer than 512 bytes"
-    } else if image.bytes().any(|c| c.is_ascii_whitespace() || c.is_ascii_control() || !c.is_ascii()) {
-        "has blanks or characters that no image has"
-    } else if image.starts_with('-') || image.ends_with([':', '@', '/']) {
-        "is not an image reference"
-    } else if image.rsplit('/').any(str::is_empty) {
-        "has an empty part"
-    } else if image.split(['@', ':']).next().is_some_and(|name| name.bytes().any(|c| c.is_ascii_uppercase()))
-        && !image.contains('/')
-    {
-        "has upper-case letters in its name"
-    } else {
-        return Ok(());
-    };
-    Err(invalid("template.image", problem))
 }
 
 const SIGNALS: [&str; 15] = [
@@ -294,12 +269,50 @@ fn entry(field: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn pair(field: &str, text: &str) -> Result<(), Refusal> {
+/// The name of a `name=value`.
+fn name_of<'a>(field: &str, text: &'a str) -> Result<&'a str, Refusal> {
     match text.split_once('=') {
         Some(("", _)) => Err(invalid(field, "has an entry without a name")),
-        Some(_) => Ok(()),
+        Some((name, _)) => Ok(name),
         None => Err(invalid(field, &format!("has `{}`, which is not `name=value`", text.escape_debug()))),
     }
+}
+
+/// A variable of the environment: engines take any name, and no shell finds one with a blank in it.
+fn variable(text: &str) -> Result<(), Refusal> {
+    let name = name_of("template.env", text)?;
+    if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let problem =
+            format!("has the name `{}`, where blanks and control characters are not allowed", shown(name));
+        return Err(invalid("template.env", &problem));
+    }
+    Ok(())
+}
+
+/// Labels of a service, or of its containers: `name=value`, and none of ours.
+fn labels(field: &str, list: &[String]) -> Result<(), Refusal> {
+    entries(field, list)?;
+    for text in list {
+        let name = name_of(field, text)?;
+        if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            let problem = format!(
+                "has the name `{}`, where blanks and control characters are not allowed",
+                shown(name)
+            );
+            return Err(invalid(field, &problem));
+        }
+        if name.starts_with(RESERVED_LABEL) {
+            let problem =
+                format!("has `{}`, and what begins with `{RESERVED_LABEL}` is reserved", shown(name));
+            return Err(invalid(field, &problem));
+        }
+    }
+    Ok(())
+}
+
+/// What somebody sent, as much of it as an error may repeat.
+fn shown(text: &str) -> String {
+    format!("{}", text.chars().take(64).collect::<String>().escape_debug())
 }
 
 fn invalid(field: &str, problem: &str) -> Refusal {
@@ -346,7 +359,7 @@ mod tests {
     fn each_field_of_a_template_is_judged() {
         assert_eq!(revision(&sleep_app()), Ok(()));
         type Spoil = fn(&mut Revision);
-        let spoiled: [(&str, Spoil); 9] = [
+        let spoiled: [(&str, Spoil); 14] = [
             ("template.image", |r| r.template.image.clear()),
             ("template.image", |r| r.template.image = "x".repeat(4096)),
             ("template.image", |r| r.template.runtime = Runtime::Process),
@@ -356,6 +369,11 @@ mod tests {
             ("template.stop_signal", |r| r.template.stop_signal = "SIGNOPE".to_string()),
             ("template.resources.limit_memory", |r| r.template.resources.limit_memory = 1),
             ("template.labels", |r| r.template.labels = vec!["io.sleepd.node=x".to_string()]),
+            ("template.labels", |r| r.template.labels = vec!["a b=x".to_string()]),
+            ("labels", |r| r.labels = vec!["io.sleepd.service=x".to_string()]),
+            ("labels", |r| r.labels = vec!["team".to_string()]),
+            ("template.env", |r| r.template.env = vec!["A B=1".to_string()]),
+            ("template.env", |r| r.template.env = vec!["=1".to_string()]),
         ];
         for (field, spoil) in spoiled {
             let mut spec = sleep_app();

@@ -304,6 +304,19 @@ pub struct TokenRow {
     pub left_ms: Option<u64>,
 }
 
+/// An operator: a key that may command from afar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorRow {
+    /// Who, by the key.
+    pub id: NodeId,
+    /// What people call them.
+    pub name: String,
+    /// Through which node the key was admitted.
+    pub author: NodeId,
+    /// When, for display.
+    pub at: WallTime,
+}
+
 /// Which tasks are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskFilter {

@@ -1,8 +1,7 @@
 //! Requests that change something: each becomes one command of the core.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use sleep_core::io::{self, Command, Reply};
@@ -10,21 +9,9 @@ use sleep_wire::api::*;
 use sleep_wire::spec::Revision;
 use sleep_wire::{CommandId, PublicKey, WallTime};
 
+use super::extract::{Body, Path, Query};
 use super::openapi::Problems;
 use super::{Failure, Handle, names};
-
-/// A JSON body whose errors are problems too.
-#[derive(FromRequest)]
-#[from_request(via(Json), rejection(Failure))]
-pub(super) struct Body<T>(pub(super) T);
-
-impl From<JsonRejection> for Failure {
-    fn from(rejection: JsonRejection) -> Self {
-        Problem::new(Code::BadRequest, rejection.status().as_u16(), "the request's body cannot be read")
-            .detail(rejection.body_text())
-            .into()
-    }
-}
 
 type Answer<T> = Result<Json<T>, Failure>;
 
@@ -144,6 +131,24 @@ pub(super) async fn operator_create(
 }
 
 #[utoipa::path(
+    delete,
+    path = "/v1/operators/{operator}",
+    tag = "cluster",
+    summary = "Take an operator's key out, for good",
+    params(
+        ("operator" = String, Path, description = "A name that one operator has, an id, or its beginning"),
+    ),
+    responses((status = 200, description = "Done", body = Changed), Problems),
+)]
+pub(super) async fn operator_remove(
+    State(handle): State<Handle>,
+    Path(operator): Path<String>,
+) -> Answer<Changed> {
+    let operator = handle.ask(move |core, _| names::operator(core, &operator)).await??;
+    changed(handle.command(Command::OperatorRemove { operator }).await?)
+}
+
+#[utoipa::path(
     put,
     path = "/v1/nodes/{node}/availability",
     tag = "nodes",
@@ -219,6 +224,7 @@ pub(super) async fn node_labels(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Removing {
+    /// Whether its key is in other hands: then what it wrote after its removal is void.
     #[serde(default)]
     compromised: bool,
 }

@@ -234,6 +234,20 @@ mod tests {
         assert_eq!(ask(&shut, &[host, (header::AUTHORIZATION, &bearer)]).await, (403, problem));
     }
 
+    /// Health and metrics are for all; of what is not there no token is asked.
+    #[tokio::test]
+    async fn the_guard_stands_before_the_api_alone() {
+        let guard = Guard::new("127.0.0.1:7534".parse().expect("an address"), None).expect("a guard");
+        let door = crate::api::guarded_router(crate::api::testing::stopping(), guard);
+        for (path, status) in [("/metrics", 200), ("/v1/status", 403), ("/v1/nonsense", 404), ("/x", 404)] {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let answer = door.clone().oneshot(request).await.expect("a router answers");
+            assert_eq!(answer.status().as_u16(), status, "{path}");
+            let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            assert_eq!(kind == Some("application/problem+json"), status != 200, "{path}: {kind:?}");
+        }
+    }
+
     #[test]
     fn a_file_that_everybody_reads_or_that_holds_no_token_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");

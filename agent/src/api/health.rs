@@ -1,12 +1,13 @@
 //! `/healthz`, `/readyz`, `/metrics`: for machines that watch the agent.
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::extract::Query;
 use super::render::Words;
 use super::{Failure, Handle};
 

@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 use std::pin::Pin;
 
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use sleep_core::view::{TaskFilter, TaskRow};
 use sleep_wire::api::{Code, LogLine, Problem};
 use sleep_wire::{NodeId, encode};
 
+use super::extract::{Body as Sent, Path, Query};
 use super::openapi::Problems;
 use super::queries::subject_of;
 use super::render::Words;
@@ -58,8 +58,10 @@ pub trait LogSource: Send + Sync {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Reading {
+    /// Whether to go on with what is written later.
     #[serde(default)]
     follow: bool,
+    /// How many lines from the end of each task's output; all if absent.
     tail: Option<u32>,
 }
 
@@ -102,7 +104,7 @@ pub(super) async fn service_logs(
                             id: task.short(),
                             task_id: encode(&task),
                             node_name: words.name(node),
-                            runtime: core.runtime_of(row.service)?,
+                            runtime: core.runtime_of(row.service, row.revision)?,
                             tail: reading.tail,
                             follow: reading.follow,
                             last_lines: status.last_lines.clone(),
@@ -142,7 +144,7 @@ fn with_output(rows: Vec<TaskRow>) -> Vec<TaskRow> {
 /// Output of a task of this node, for the agent of another.
 pub(super) async fn peer_logs(
     State(handle): State<Handle>,
-    Json(request): Json<LogRequest>,
+    Sent(request): Sent<LogRequest>,
 ) -> Result<Response, Failure> {
     let me = handle.ask(|core, _| core.me()).await?;
     Ok(as_json(handle.shared.logs.lines(me, request)))

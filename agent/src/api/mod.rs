@@ -9,6 +9,7 @@
 
 mod commands;
 pub mod doors;
+mod extract;
 pub mod guard;
 mod health;
 mod logs;
@@ -18,6 +19,8 @@ mod plan;
 mod problem;
 mod queries;
 mod render;
+#[cfg(test)]
+mod testing;
 mod watch;
 mod why;
 
@@ -29,6 +32,7 @@ use axum::routing::post;
 use sleep_core::Now;
 use sleep_core::io::{Command, Refusal, Reply};
 use sleep_wire::NodeId;
+use sleep_wire::api::Problem;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 use crate::agent::Core;
@@ -119,7 +123,7 @@ impl Handle {
 
 /// Everything under `/v1`, and health.
 pub fn router(handle: Handle) -> Router {
-    openapi::router().merge(health::router()).with_state(handle)
+    whole(openapi::router().merge(health::router())).with_state(handle)
 }
 
 /// Where a peer asks for the output of a task.
@@ -127,11 +131,18 @@ pub const PEER_LOGS: &str = "/v1/peer/logs";
 
 /// What the agent of another node may ask: the output of a task that runs here.
 pub fn peer_router(handle: Handle) -> Router {
-    Router::new().route(PEER_LOGS, post(logs::peer_logs)).with_state(handle)
+    whole(Router::new().route(PEER_LOGS, post(logs::peer_logs))).with_state(handle)
 }
 
 /// The same at a door that any local user can open: health and metrics for all, `/v1` by the guard's leave.
 pub fn guarded_router(handle: Handle, guard: Guard) -> Router {
-    let guarded = openapi::router().layer(from_fn_with_state(guard, guard::guard));
-    guarded.merge(health::router()).with_state(handle)
+    let guarded = openapi::router().route_layer(from_fn_with_state(guard, guard::guard));
+    whole(guarded.merge(health::router())).with_state(handle)
+}
+
+/// What is asked for and is not there is a problem too.
+fn whole(router: Router<Handle>) -> Router<Handle> {
+    router
+        .fallback(|| async { Failure::from(Problem::not_found()) })
+        .method_not_allowed_fallback(|| async { Failure::from(Problem::wrong_method()) })
 }

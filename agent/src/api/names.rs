@@ -49,6 +49,22 @@ pub(super) fn watched_service(core: &Core, now: Now, text: &str) -> Result<Servi
     }
 }
 
+/// The operator that somebody means. Several may have one name: then it takes an id.
+pub(super) fn operator(core: &Core, text: &str) -> Result<NodeId, Failure> {
+    if core.cluster().is_none() {
+        return Err(super::problem::not_clustered().into());
+    }
+    let rows = core.operators();
+    let mut named = rows.iter().filter(|row| row.name == text);
+    if let (Some(_), Some(_)) = (named.next(), named.next()) {
+        let ids = rows.iter().filter(|row| row.name == text).map(|row| row.id.to_string()).collect();
+        let title = format!("several operators are called `{text}`");
+        return Err(Problem::new(Code::Ambiguous, 409, title).candidates(ids).into());
+    }
+    let known = rows.into_iter().map(|row| (row.name, row.id.to_string(), row.id)).collect();
+    resolve(text, known, Code::NoSuchOperator, "operator")
+}
+
 fn resolve<T: Copy>(
     text: &str,
     known: Vec<(String, String, T)>,

@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Failure, Handle, commands, logs, plan, queries, watch};
+use super::{Handle, commands, logs, plan, queries, watch};
 
 /// Where the document is.
 const PATH: &str = "/v1/openapi.json";
@@ -42,10 +42,7 @@ pub(super) struct Problems(Problem);
 pub(super) fn router() -> Router<Handle> {
     let (router, document) = described();
     let document = Json(document);
-    router
-        .route(PATH, get(move || async move { document.clone() }))
-        .fallback(|| async { Failure::from(Problem::not_found()) })
-        .method_not_allowed_fallback(|| async { Failure::from(Problem::wrong_method()) })
+    router.route(PATH, get(move || async move { document.clone() }))
 }
 
 fn described() -> (Router<Handle>, Document) {
@@ -56,7 +53,8 @@ fn described() -> (Router<Handle>, Document) {
         .routes(routes!(commands::leave))
         .routes(routes!(queries::tokens, commands::token_create))
         .routes(routes!(commands::token_revoke))
-        .routes(routes!(commands::operator_create))
+        .routes(routes!(queries::operators, commands::operator_create))
+        .routes(routes!(commands::operator_remove))
         .routes(routes!(queries::nodes))
         .routes(routes!(queries::node, commands::node_remove))
         .routes(routes!(queries::node_tasks))
@@ -83,33 +81,16 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use serde_json::Value;
-    use tokio::sync::{mpsc, watch as channel};
     use tower::ServiceExt;
 
     use super::*;
-    use crate::api::{LogRequest, LogSource, Shared};
+    use crate::api::testing::stopping;
 
     const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
-    struct NoLogs;
-
-    impl LogSource for NoLogs {
-        fn lines(&self, _: sleep_wire::NodeId, _: LogRequest) -> crate::api::Lines {
-            Box::pin(futures_util::stream::empty())
-        }
-    }
-
     /// The router of an agent that is stopping: whatever reaches a handler is answered 503, or refused by it.
     fn api() -> Router {
-        let shared = Shared {
-            addresses: Box::new(Vec::new),
-            alarms: Box::new(Vec::new),
-            journal: Box::new(|_| Vec::new()),
-            metrics: Box::new(String::new),
-            logs: std::sync::Arc::new(NoLogs),
-        };
-        let handle = Handle::new(mpsc::channel(1).0, channel::channel(0).1, shared);
-        super::super::router(handle)
+        super::super::router(stopping())
     }
 
     async fn ask(method: &str, path: &str) -> (u16, Value) {
@@ -167,6 +148,53 @@ mod tests {
             }
         }
         assert_eq!(ask("get", "/v1/nonsense").await.0, 404);
+    }
+
+    /// At every door, and whatever is wrong: the path, the method, or what is asked.
+    #[tokio::test]
+    async fn every_error_is_a_problem() {
+        for (method, path, status) in [
+            ("get", "/", 404),
+            ("get", "/nonsense", 404),
+            ("get", "/v1", 404),
+            ("get", "/v1/nodes/x/y", 404),
+            ("get", "/metrics/x", 404),
+            ("post", "/metrics", 405),
+            ("delete", "/v1/status", 405),
+            ("get", "/v1/nodes/%ff", 400),
+            ("get", "/v1/nodes/x/tasks?history=perhaps", 400),
+            ("get", "/v1/services/x/tasks?histroy=true", 400),
+            ("get", "/v1/services/x/logs?tail=-1", 400),
+            ("get", "/v1/watch?service=web", 400),
+            ("delete", "/v1/nodes/x?compromised=maybe", 400),
+            ("post", "/v1/services", 415),
+        ] {
+            let (answered, problem) = ask(method, path).await;
+            assert_eq!(
+                (answered, &problem["code"]),
+                (status, &"bad_request".into()),
+                "{method} {path}: {problem}"
+            );
+            assert!(
+                problem["title"].is_string() && problem["changed"] == false,
+                "{method} {path}: {problem}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn every_parameter_says_what_it_is() {
+        let (_, document) = described().await;
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let operations = METHODS.iter().filter_map(|method| item.get(*method));
+            for parameter in operations.filter_map(|operation| operation["parameters"].as_array()).flatten() {
+                let said = parameter["description"].as_str().unwrap_or_default();
+                assert!(!said.is_empty(), "{path}: {parameter}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen}");
     }
 
     #[tokio::test]

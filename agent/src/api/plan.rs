@@ -7,7 +7,8 @@ use sleep_core::view::{self, PlanRow, SlotRef};
 use sleep_wire::SlotName;
 use sleep_wire::api::*;
 
-use super::commands::{Body, revision};
+use super::commands::revision;
+use super::extract::Body;
 use super::openapi::Problems;
 use super::render::{Words, availability_word, changes};
 use super::{Failure, Handle, names};

@@ -55,6 +55,7 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             Problem::new(Code::NoSuchService, 404, format!("no service `{}`", service(*id)))
         }
         Refusal::NoSuchToken(id) => Problem::new(Code::NoSuchToken, 404, format!("no join token `{id}`")),
+        Refusal::NoSuchOperator(id) => Problem::new(Code::NoSuchOperator, 404, format!("no operator `{id}`")),
         Refusal::NameTaken { name, .. } => {
             Problem::new(Code::NameTaken, 409, format!("a service named `{name}` exists already"))
         }
@@ -83,6 +84,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
         ),
         Refusal::LastControl => {
             Problem::new(Code::LastControl, 409, "it would leave the cluster without a control node")
+        }
+        Refusal::Oneself => {
+            Problem::new(Code::Oneself, 409, "a node is not removed through itself: it leaves")
         }
         Refusal::Storage(message) => {
             Problem::new(Code::Storage, 500, "the agent's own store failed").detail(message)

@@ -1,13 +1,14 @@
 //! Requests that change nothing: each asks the loop once and renders what it says.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use sleep_core::Now;
 use sleep_core::view::TaskFilter;
 use sleep_wire::api::*;
 use sleep_wire::{ServiceId, SlotName};
 
+use super::extract::{Path, Query};
 use super::openapi::Problems;
 use super::render::Words;
 use super::{Failure, Handle, names};
@@ -40,6 +41,21 @@ pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView
     clustered(&handle, |core, now| {
         let words = Words::new(core, now);
         core.tokens(now).iter().map(|row| words.token(row)).collect()
+    })
+    .await
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/operators",
+    tag = "cluster",
+    summary = "List operators",
+    responses((status = 200, description = "Done", body = Vec<OperatorView>), Problems),
+)]
+pub(super) async fn operators(State(handle): State<Handle>) -> Answer<Vec<OperatorView>> {
+    clustered(&handle, |core, now| {
+        let words = Words::new(core, now);
+        core.operators().iter().map(|row| words.operator(row)).collect()
     })
     .await
 }
@@ -153,6 +169,7 @@ pub(super) async fn service(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct History {
+    /// Whether they are.
     #[serde(default)]
     history: bool,
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sleep_core::Now;
 use sleep_core::view::{
-    Life, NodeRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter, TaskLife, TaskRow,
-    TokenRow, UpdateRow,
+    Life, NodeRow, OperatorRow, ProgressRow, RefusalRow, RevisionRow, ServiceRow, SlotRow, TaskFilter,
+    TaskLife, TaskRow, TokenRow, UpdateRow,
 };
 use sleep_wire::api::*;
 use sleep_wire::node::Availability;
@@ -77,6 +77,15 @@ impl<'a> Words<'a> {
         }
     }
 
+    pub(super) fn operator(&self, row: &OperatorRow) -> OperatorView {
+        OperatorView {
+            id: row.id.to_string(),
+            name: row.name.clone(),
+            created_at: time(row.at),
+            creator: self.name(row.author),
+        }
+    }
+
     pub(super) fn node(&self, row: &NodeRow) -> NodeView {
         let facts = row.facts.as_ref();
         let addresses = facts.map(|facts| {
@@ -92,12 +101,12 @@ impl<'a> Words<'a> {
             version: facts.map(|facts| facts.release.clone()).unwrap_or_default(),
             addresses: addresses.unwrap_or_default(),
             is_self: row.is_self,
+            runtimes: facts.map(|facts| facts.runtimes.iter().map(runtime).collect()).unwrap_or_default(),
         }
     }
 
     pub(super) fn node_detail(&self, row: &NodeRow) -> NodeDetail {
         let facts = row.facts.as_ref();
-        let runtimes = facts.map(|facts| facts.runtimes.iter().map(runtime).collect());
         NodeDetail {
             node: self.node(row),
             labels: row.labels.clone(),
@@ -105,7 +114,6 @@ impl<'a> Words<'a> {
             os: facts.map(|facts| facts.os.clone()).unwrap_or_default(),
             cpu_milli: facts.map_or(0, |facts| facts.cpu_milli),
             memory: facts.map_or(0, |facts| facts.memory),
-            runtimes: runtimes.unwrap_or_default(),
             wall_clock_off_ms: self.core.wall_clock_off_ms(self.now, row.id),
             running: row.running,
         }
@@ -361,6 +369,7 @@ pub(super) fn changes(before: &Revision, after: &Revision) -> Vec<String> {
     }
     let (old, new) = (&before.template, &after.template);
     for (part, differs) in [
+        ("runtime", old.runtime != new.runtime),
         ("command", old.command != new.command || old.entrypoint != new.entrypoint),
         ("env", old.env != new.env),
         ("ports", old.ports != new.ports),

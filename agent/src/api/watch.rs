@@ -3,9 +3,10 @@
 //! An event's id says what was said, not when: whoever was cut off names the last one it had
 //! (`Last-Event-ID`), to this agent or to another, and hears of what is different since.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -13,31 +14,41 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use sleep_core::Now;
+use sleep_core::view::TaskFilter;
 use sleep_wire::api::Progress;
 use sleep_wire::{NodeId, ServiceId};
 
+use super::extract::Query;
 use super::openapi::Problems;
 use super::render::Words;
 use super::{Failure, Handle, names};
 use crate::agent::Core;
 
-/// What is watched: names or ids, separated by commas.
+/// What is watched: everything, if nothing is named.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Watching {
+    /// Names or ids of services, separated by commas.
     #[serde(default)]
     services: String,
+    /// Names or ids of nodes, separated by commas.
     #[serde(default)]
     nodes: String,
 }
 
 struct Watch {
     handle: Handle,
-    services: Vec<ServiceId>,
-    nodes: Vec<NodeId>,
+    watched: Option<Named>,
     /// The id of what was said last.
     last: String,
+}
+
+/// What is watched by name. All else is whatever there is at each moment.
+#[derive(Clone)]
+struct Named {
+    services: Vec<ServiceId>,
+    nodes: Vec<NodeId>,
 }
 
 #[utoipa::path(
@@ -59,15 +70,24 @@ pub(super) async fn watch(
     headers: HeaderMap,
     Query(watching): Query<Watching>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let (services, nodes) = handle
+    let watched = handle
         .ask(move |core, now| {
+            if core.cluster().is_none() {
+                return Err(super::problem::not_clustered().into());
+            }
             let services = list(&watching.services).map(|name| names::watched_service(core, now, name));
             let nodes = list(&watching.nodes).map(|name| names::node(core, now, name));
-            Ok::<_, Failure>((services.collect::<Result<_, _>>()?, nodes.collect::<Result<_, _>>()?))
+            let named = Named {
+                services: services.collect::<Result<_, _>>()?,
+                nodes: nodes.collect::<Result<_, _>>()?,
+            };
+            Ok::<_, Failure>(
+                Some(named).filter(|named| !named.services.is_empty() || !named.nodes.is_empty()),
+            )
         })
         .await??;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    let watch = Watch { handle, services, nodes, last };
+    let watch = Watch { handle, watched, last };
     Ok(Sse::new(stream::unfold(watch, next)).keep_alive(KeepAlive::default()))
 }
 
@@ -79,9 +99,12 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {
     loop {
         watch.handle.changes.borrow_and_update();
-        let (services, nodes) = (watch.services.clone(), watch.nodes.clone());
-        let progress =
-            watch.handle.ask(move |core, now| progress(core, now, &services, &nodes)).await.ok()?;
+        let watched = watch.watched.clone();
+        let told = watch.handle.ask(move |core, now| {
+            let Named { services, nodes } = watched.unwrap_or_else(|| everything(core, now));
+            progress(core, now, &services, &nodes)
+        });
+        let progress = told.await.ok()?;
         let text = serde_json::to_string(&progress).ok()?;
         let id = id(&text);
         if watch.last != id {
@@ -96,6 +119,17 @@ async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {
 /// What a snapshot is called: the same on every agent that sees the same.
 fn id(text: &str) -> String {
     Sha256::digest(text.as_bytes())[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every node, and every service of which anything is left.
+fn everything(core: &Core, now: Now) -> Named {
+    let standing = core.services(now).into_iter().map(|row| row.id);
+    let left = core.tasks(now, &TaskFilter::default()).into_iter().map(|row| row.service);
+    let services: BTreeSet<ServiceId> = standing.chain(left).collect();
+    Named {
+        services: services.into_iter().collect(),
+        nodes: core.nodes(now).into_iter().map(|row| row.id).collect(),
+    }
 }
 
 fn progress(core: &Core, now: Now, services: &[ServiceId], nodes: &[NodeId]) -> Progress {

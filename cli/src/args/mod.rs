@@ -1,11 +1,13 @@
 //! What was typed. What it means is for `command` to say.
 
+pub mod habit;
 pub mod parse;
 pub mod service;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use service::ServiceCommand;
@@ -85,6 +87,53 @@ impl Cli {
         let matches = Self::definition().try_get_matches()?;
         Self::from_arg_matches(&matches)
     }
+
+    /// Whether these words, after the program's name, are a command, or ask for help on one.
+    pub fn understands(words: &[String]) -> bool {
+        let line = std::iter::once("sleepctl").chain(words.iter().map(String::as_str));
+        match Self::definition().try_get_matches_from(line) {
+            Ok(_) => true,
+            Err(error) => error.kind() == ErrorKind::DisplayHelp,
+        }
+    }
+
+    /// Where the first word stands that is no option of the program itself, nor the value of one.
+    pub fn first_verb(words: &[String]) -> usize {
+        let mut program = Self::definition();
+        program.build();
+        let mut at = 0;
+        while words.get(at).is_some_and(|word| word.starts_with('-')) {
+            at += 1 + usize::from(wants_value(&program, &words[at]));
+        }
+        at.min(words.len())
+    }
+
+    /// The verbs of the command that these words begin with, as far as there is such a one.
+    pub fn verbs(words: &[String]) -> Vec<String> {
+        let mut command = Self::definition();
+        command.build();
+        let (mut verbs, mut at) = (Vec::new(), 0);
+        while let Some(word) = words.get(at) {
+            at += 1;
+            if word.starts_with('-') {
+                at += usize::from(wants_value(&command, word));
+                continue;
+            }
+            let Some(next) = command.find_subcommand(word).cloned() else { break };
+            verbs.push(next.get_name().to_owned());
+            command = next;
+        }
+        verbs
+    }
+}
+
+/// Whether an option's value is the next word.
+fn wants_value(command: &clap::Command, option: &str) -> bool {
+    let is_it = |arg: &&clap::Arg| match option.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| option.strip_prefix('-') == Some(&short.to_string())),
+    };
+    command.get_arguments().find(is_it).is_some_and(|arg| arg.get_action().takes_values())
 }
 
 /// Options that every command takes.
@@ -242,7 +291,8 @@ impl Command {
                 | ServiceCommand::Logs(_)
                 | ServiceCommand::History { .. } => false,
             },
-            Self::Operator(_) | Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
+            Self::Operator(command) => !matches!(command, OperatorCommand::Ls),
+            Self::Run(_) | Self::Scale(_) | Self::Rm(_) => true,
             Self::Dev(_)
             | Self::Plan(_)
             | Self::Why { .. }
@@ -488,5 +538,15 @@ pub enum OperatorCommand {
         /// Where to put the key; below the configuration folder by default
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+    },
+    /// List operators
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Take the keys of operators out, for good
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Names or ids
+        #[arg(required = true, value_parser = parse::name, value_name = "OPERATOR")]
+        operators: Vec<String>,
     },
 }

@@ -212,7 +212,8 @@ pub struct Create {
 #[command(after_help = "Examples:
   sleepctl service update --image nginx:1.27 web
   sleepctl service update --replicas 7 sleep-app
-  sleepctl service update --env-rm DEBUG --env MODE=fast web")]
+  sleepctl service update --env-rm DEBUG --env MODE=fast web
+  sleepctl service update --runtime process --args 'sleep infinity' sleep-app")]
 pub struct Update {
     /// Name or id
     #[arg(value_parser = parse::name)]
@@ -220,6 +221,9 @@ pub struct Update {
     /// The image
     #[arg(long)]
     pub image: Option<String>,
+    /// What runs its tasks; `docker` needs --image, `process` takes the command alone
+    #[arg(long, value_enum, value_name = "RUNTIME")]
+    pub runtime: Option<RuntimeArg>,
     /// The command, as one line of words
     #[arg(long, value_name = "COMMAND", value_parser = parse::words)]
     pub args: Option<parse::Words>,

@@ -50,6 +50,7 @@ fn completed(arg: Arg) -> Arg {
         "service" | "services" => {
             arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/services"], "")))
         }
+        "operators" => arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/operators"], ""))),
         "scales" => arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/services"], "="))),
         "subject" => {
             arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/services", "/v1/nodes"], "")))

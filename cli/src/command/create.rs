@@ -44,11 +44,11 @@ fn request(args: Create) -> Result<ServiceCreate, Error> {
     let Some(name) = name.or_else(|| name_of(&image)) else {
         return Err(Error::Usage(format!("`{image}` makes no name: give one with --name")));
     };
-    let (runtime, image) = match runtime {
-        RuntimeArg::Docker => (Runtime::Docker, image),
+    let image = match runtime {
+        RuntimeArg::Docker => image,
         RuntimeArg::Process => {
             command.insert(0, image);
-            (Runtime::Process, String::new())
+            String::new()
         }
     };
     let (mode, replicas) = match (mode, template.replicas) {
@@ -62,7 +62,7 @@ fn request(args: Create) -> Result<ServiceCreate, Error> {
     };
     let mut spec = Spec {
         template: TaskTemplate {
-            runtime,
+            runtime: runtime.into(),
             image,
             entrypoint: entrypoint.unwrap_or_default(),
             command,
@@ -75,6 +75,15 @@ fn request(args: Create) -> Result<ServiceCreate, Error> {
     };
     apply(template, &mut spec);
     Ok(ServiceCreate { name, mode, singleton: false, replicas, spec })
+}
+
+impl From<RuntimeArg> for Runtime {
+    fn from(runtime: RuntimeArg) -> Self {
+        match runtime {
+            RuntimeArg::Docker => Self::Docker,
+            RuntimeArg::Process => Self::Process,
+        }
+    }
 }
 
 /// What an image, or a program, is called: the last part of its path, without tag and digest.

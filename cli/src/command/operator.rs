@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use hyper::Method;
-use sleep_wire::api::{Changed, OperatorCreate};
+use sleep_wire::api::{Changed, OperatorCreate, OperatorView};
 
 use super::Context;
 use crate::args::OperatorCommand;
-use crate::client::default_key;
+use crate::client::{default_key, path};
 use crate::error::Error;
 use crate::key;
 use crate::output::json;
@@ -19,7 +19,27 @@ use crate::output::json;
 pub(super) async fn run(context: Context<'_>, command: OperatorCommand) -> Result<(), Error> {
     match command {
         OperatorCommand::Create { name, key } => create(&context, name, key).await,
+        OperatorCommand::Ls => {
+            let operators: Vec<OperatorView> = context.client.get("/v1/operators").await?;
+            context.output.list(&operators)
+        }
+        OperatorCommand::Rm { operators } => remove(&context, &operators).await,
     }
+}
+
+async fn remove(context: &Context<'_>, operators: &[String]) -> Result<(), Error> {
+    if !context.global.yes {
+        let names = operators.join(", ");
+        context.output.confirm(&format!("{names}: a key that is taken out is never admitted again."))?;
+    }
+    for operator in operators {
+        let path = path(&["operators", operator]);
+        let changed: Changed = context.client.tell(Method::DELETE, &path, &()).await?;
+        context.durable(changed.durability);
+        let named = json::Named { id: operator.clone(), name: operator.clone() };
+        context.output.done(&named, operator, operator, &format!("{operator}: removed"))?;
+    }
+    Ok(())
 }
 
 async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> Result<(), Error> {
@@ -47,7 +67,8 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
     context.durable(changed.durability);
     let hosts = context.status.addresses.first().cloned().unwrap_or_else(|| context.status.name.clone());
     let words = format!(
-        "{name} may command this cluster from anywhere with the key in {}\n\nFor example:\n\n  sleepctl -H quic://{hosts} node ls",
+        "{name} may command this cluster from anywhere with the key in {}\n\n\
+         For example:\n\n  sleepctl -H quic://{hosts} node ls",
         path.display()
     );
     context.output.done(

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use sleep_wire::api::{Proposal, ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
-use sleep_wire::spec::Mode;
+use sleep_wire::spec::{Mode, Runtime};
 
 use super::wait::Want;
 use super::{Context, create, plan, service};
@@ -34,7 +34,13 @@ pub(super) async fn run(context: Context<'_>, args: Update) -> Result<(), Error>
 }
 
 fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {
-    let Update { service: _, image, args, env_rm, label_rm, constraint_rm, publish_rm, template } = args;
+    let Update { service: _, image, runtime, args, env_rm, label_rm, constraint_rm, publish_rm, template } =
+        args;
+    if let Some(runtime) = runtime.map(Runtime::from).filter(|runtime| *runtime != spec.template.runtime) {
+        spec.template.runtime = runtime;
+        // Plain processes have no image; for the other way round one must be given.
+        spec.template.image.clear();
+    }
     if let Some(image) = image {
         spec.template.image = image;
     }

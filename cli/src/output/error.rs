@@ -6,9 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use clap::error::ErrorKind;
 use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
 
-use super::{progress, time};
+use super::{field, progress, time};
+use crate::args::Cli;
+use crate::args::habit::{self, Instead};
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -32,6 +35,24 @@ pub fn render(error: &Error, changes: bool, words: &[String]) -> String {
         write!(text, "\n\n{BOLD}hint:{BOLD:#} {hint}").expect("a string takes what is written to it");
     }
     text
+}
+
+/// What clap says of what was typed, and what to type instead: as in another program's words, if those are
+/// known, or how to ask for help.
+pub fn usage(error: &clap::Error, words: &[String]) -> String {
+    let said = error.render().ansi().to_string();
+    let said = said.split("\n\nFor more information").next().unwrap_or_default();
+    let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+    let (text, hint) = match habit::instead(words).filter(|_| is_unknown) {
+        Some(Instead { line, why }) => {
+            // The nearest of our words is not what was meant.
+            let what = said.lines().next().unwrap_or_default();
+            let hint = if line.is_empty() { help(words) } else { format!("sleepctl {}", joined(&line)) };
+            (if why.is_empty() { what.to_owned() } else { format!("{what}\n{why}") }, hint)
+        }
+        None => (said.to_owned(), help(words)),
+    };
+    format!("{text}\n\n{BOLD}hint:{BOLD:#} {hint}")
 }
 
 struct Said {
@@ -128,7 +149,7 @@ fn key(path: &Path, problem: &str) -> Said {
 }
 
 fn refused(problem: &Problem, changes: bool, words: &[String]) -> Said {
-    let mut said = Said::new(&problem.title);
+    let mut said = Said::new(field::typed(problem));
     if !problem.detail.is_empty() {
         said.more.push(problem.detail.clone());
     }
@@ -158,11 +179,13 @@ fn advice(code: Code, words: &[String]) -> Option<String> {
         Code::NoSuchService | Code::NameTaken => "sleepctl service ls",
         Code::NoSuchTask => "sleepctl ps",
         Code::NoSuchToken => "sleepctl cluster token ls",
+        Code::NoSuchOperator => "sleepctl operator ls",
         Code::Ambiguous => return None,
         Code::Stale => "sleepctl service ls -o wide",
         Code::BadToken => "sleepctl cluster token create  # on a member",
         Code::Refused | Code::NoDoor => "sleepctl cluster status  # on a member: it tells where it listens",
         Code::LastControl => "sleepctl node promote NODE",
+        Code::Oneself => "sleepctl cluster leave",
         Code::Storage | Code::Internal => "journalctl -u sleepd -n 50",
         Code::Unsupported | Code::Unknown => "sleepctl version",
         Code::Forbidden => "sleepctl operator create NAME  # on a member",
@@ -268,14 +291,13 @@ pub fn refusals_by_node<'a>(refusals: impl Iterator<Item = &'a Refusal>) -> Vec<
 
 /// How to ask for help on what was typed.
 fn help(words: &[String]) -> String {
-    let verbs = words.iter().take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).take(2);
-    let verbs: Vec<&str> = verbs.map(String::as_str).collect();
-    let verbs = match verbs.as_slice() {
-        [noun @ ("cluster" | "node" | "service" | "operator"), verb] => format!("{noun} {verb} "),
-        [first, ..] => format!("{first} "),
-        [] => String::new(),
-    };
-    format!("sleepctl {verbs}--help")
+    let verbs = Cli::verbs(words);
+    ["sleepctl"]
+        .into_iter()
+        .chain(verbs.iter().map(String::as_str))
+        .chain(["--help"])
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Words as one line that a shell splits the same way.
@@ -315,6 +337,8 @@ mod tests {
         assert_eq!(joined(&typed), r"-H 'a b' 'it'\''s' ''");
         assert_eq!(help(&words("service scale web=x")), "sleepctl service scale --help");
         assert_eq!(help(&words("scale web=x")), "sleepctl scale --help");
-        assert_eq!(help(&words("-H x ls")), "sleepctl --help");
+        assert_eq!(help(&words("-H x -q node drain")), "sleepctl node drain --help");
+        assert_eq!(help(&words("cluster token create now")), "sleepctl cluster token create --help");
+        assert_eq!(help(&words("nod ls")), "sleepctl --help");
     }
 }

@@ -100,25 +100,16 @@ pub struct Versions {
 
 impl From<&NodeView> for Node {
     fn from(view: &NodeView) -> Self {
-        let NodeView { id, name, status, availability, role, leader, version, addresses, is_self: _ } =
-            view.clone();
+        let NodeView { id, name, status, availability, role, leader, version, addresses, .. } = view.clone();
         Self { id, name, status, availability, role, leader, version, addresses }
     }
 }
 
 impl From<NodeDetail> for NodeInspect {
     fn from(detail: NodeDetail) -> Self {
-        let NodeDetail {
-            node,
-            labels,
-            architecture,
-            os,
-            cpu_milli,
-            memory,
-            runtimes,
-            wall_clock_off_ms,
-            running,
-        } = detail;
+        let NodeDetail { node, labels, architecture, os, cpu_milli, memory, wall_clock_off_ms, running } =
+            detail;
+        let runtimes = node.runtimes.clone();
         let node = Node::from(&node);
         Self { node, labels, architecture, os, cpu_milli, memory, runtimes, wall_clock_off_ms, running }
     }

@@ -1,9 +1,11 @@
 //! The only place that prints. Standard output is data, standard error everything else.
 
 pub mod error;
+pub mod field;
 pub mod item;
 pub mod json;
 pub mod node;
+pub mod operator;
 pub mod plan;
 pub mod progress;
 pub mod service;
@@ -16,6 +18,7 @@ pub mod words;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use clap::error::ErrorKind as Kind;
 use serde::Serialize;
 
 use crate::args::{Color, Format, Global};
@@ -156,7 +159,7 @@ impl Output {
 
     /// What went wrong, and what to type next.
     pub fn error(&self, error: &Error, changes: bool) {
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words = typed();
         let text = error::render(error, changes, &words);
         if !text.is_empty() {
             aside(&text);
@@ -194,8 +197,15 @@ impl Output {
 
 /// Says what clap says: help and versions are data, all else is not.
 pub fn usage(error: &clap::Error) -> u8 {
-    // A closed pipe is nothing to complain about, and there is nowhere else to complain.
-    drop(error.print());
+    match error.kind() {
+        Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed pipe is nothing to complain about, and there is nowhere else to complain.
+            drop(error.print());
+        }
+        _ => {
+            aside(&error::usage(error, &typed()));
+        }
+    }
     u8::from(error.use_stderr()) * 2
 }
 
@@ -203,6 +213,11 @@ pub fn usage(error: &clap::Error) -> u8 {
 pub fn no_runtime(error: &io::Error) -> u8 {
     aside(&format!("error: this program cannot run here: {error}"));
     1
+}
+
+/// What was typed after the program's name.
+fn typed() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 fn aside(text: &str) {

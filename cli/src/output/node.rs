@@ -1,7 +1,7 @@
 //! Nodes as rows.
 
 use comfy_table::Color;
-use sleep_wire::api::{NodeStatus, NodeView};
+use sleep_wire::api::{NodeStatus, NodeView, RuntimeView};
 use sleep_wire::node::Availability;
 use sleep_wire::trust::Role;
 
@@ -12,8 +12,9 @@ impl Item for NodeView {
     type Json = json::Node;
 
     fn heads(wide: bool) -> &'static [&'static str] {
-        const HEADS: [&str; 7] = ["ID", "NAME", "STATUS", "AVAILABILITY", "ROLE", "VERSION", "ADDRESSES"];
-        &HEADS[..if wide { 7 } else { 6 }]
+        const HEADS: [&str; 8] =
+            ["ID", "NAME", "STATUS", "AVAILABILITY", "ROLE", "VERSION", "ADDRESSES", "RUNTIMES"];
+        &HEADS[..if wide { 8 } else { 6 }]
     }
 
     fn cells(&self, look: &Look) -> Vec<Cell> {
@@ -28,6 +29,8 @@ impl Item for NodeView {
         ];
         if look.wide {
             cells.push(Cell::text(self.addresses.join(" ")));
+            let runtimes: Vec<String> = self.runtimes.iter().map(runtime).collect();
+            cells.push(Cell::text(runtimes.join(", ")));
         }
         cells
     }
@@ -43,6 +46,13 @@ impl Item for NodeView {
     fn json(&self) -> json::Node {
         self.into()
     }
+}
+
+/// What runs tasks, its version if it has one, and whether it is ill.
+fn runtime(runtime: &RuntimeView) -> String {
+    let RuntimeView { runtime, version, ill } = runtime;
+    let version = if version.is_empty() { String::new() } else { format!(" {version}") };
+    format!("{runtime}{version}{}", if ill.is_empty() { "" } else { " (ill)" })
 }
 
 fn colour(status: NodeStatus) -> Color {

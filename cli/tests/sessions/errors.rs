@@ -64,6 +64,54 @@ fn what_is_no_command_is_exit_code_2() {
     transcript::matches(&text, "usage.txt");
 }
 
+/// Whoever knows Docker types its words, and is told ours.
+#[test]
+fn docker_s_words_get_the_line_to_type_here() {
+    let nowhere = Path::new("/nonexistent/sleepd.sock");
+    let lines = [
+        "swarm init --advertise-addr eth0",
+        "-H pi-1 swarm join --token t pi-2",
+        "node update --availability drain pi-1",
+        "service create --mount type=bind,source=/a,target=/b nginx",
+        "service create --name web -v /a:/b nginx",
+        "service update --env-add A=1 web",
+        "service rollback web",
+        "service ps --filter desired-state=running web",
+        "ps -a",
+        "stack deploy -c compose.yaml blog",
+    ];
+    let text: String = lines.map(|line| said(nowhere, line)).concat();
+    transcript::matches(&text, "docker.txt");
+}
+
+/// A value that the agent refuses is told by the flag that was typed, and is as wrong as one that this program
+/// refuses.
+#[test]
+fn a_value_that_the_agent_refuses_is_a_usage_error() {
+    let cases = [
+        ("--env A\u{a0}B=1", "`template.env` has the name `A\\u{a0}B`, where blanks are not allowed"),
+        ("--constraint a==b==c", "`placement.constraints` has `a==b==c`: its value has a second operator"),
+        (
+            "--label io.sleepd.x=y",
+            "`labels` has `io.sleepd.x`, and what begins with `io.sleepd.` is reserved",
+        ),
+        ("--update-delay 1d", "`of.a.later.release` is odd"),
+    ];
+    let mut text = String::new();
+    for (flags, title) in cases {
+        let agent = Agent::start(move |asked| match asked.line.as_str() {
+            "GET /v1/status" => Answer::Json(status(1, 1)),
+            _ => fake::problem(422, "invalid", title),
+        });
+        text += &said(agent.socket(), &format!("service create {flags} nginx"));
+    }
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        _ => fake::problem(422, "invalid", "`template.image` is `Nginx`: its name has upper-case letters"),
+    });
+    transcript::matches(&(text + &said(agent.socket(), "run -n web Nginx")), "invalid.txt");
+}
+
 #[test]
 fn a_name_that_nobody_has_gets_the_line_that_was_meant() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
@@ -103,6 +151,7 @@ fn refusals_say_whether_anything_changed_and_what_to_type() {
         (422, "invalid", "`name` has a character that is not allowed"),
         (422, "bad_token", "the join token has expired"),
         (502, "no_door", "no member of the cluster could be reached"),
+        (409, "oneself", "a node is not removed through itself: it leaves"),
         (409, "last_control", "it would leave the cluster without a control node"),
         (500, "storage", "the agent's own store failed"),
         (501, "unsupported", "this release cannot do that"),
@@ -135,6 +184,22 @@ fn danger_wants_a_yes() {
         agent.changes(),
         [r#"POST /v1/cluster/leave {"force":false}"#, r#"POST /v1/cluster/leave {"force":true}"#]
     );
+}
+
+#[test]
+fn an_operator_is_taken_out_for_good() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(3, 3)),
+        "DELETE /v1/operators/ada" => Answer::Json(json!({"changed": true, "durability": "shared"})),
+        _ => Answer::Problem(
+            404,
+            json!({"code": "no_such_operator", "status": 404, "title": "no operator `dad`",
+                   "changed": false, "candidates": ["ada"]}),
+        ),
+    });
+    let mut session = Session::with(&agent);
+    session.run("operator rm ada").run("operator rm -y ada").run("operator rm -y dad");
+    session.matches("operator-rm.txt");
 }
 
 #[test]

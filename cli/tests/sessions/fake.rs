@@ -195,6 +195,10 @@ pub(crate) fn node(number: u32, status: &str, availability: &str, role: &str, le
         "id": format!("n{number}{}", String::from(letter).repeat(24)), "name": format!("pi-{number}"),
         "status": status, "availability": availability, "role": role, "leader": leader, "version": "0.1.0",
         "addresses": [format!("192.168.1.1{number}:7533")], "self": number == 1,
+        "runtimes": [
+            {"runtime": "docker", "version": "28.1", "ill": if status == "ill" { "no answer" } else { "" }},
+            {"runtime": "process", "version": "", "ill": ""},
+        ],
     })
 }
 

@@ -11,7 +11,7 @@ fn cluster() -> Agent {
         "GET /v1/nodes" => Answer::Json(json!([
             node(1, "ready", "active", "control", false),
             node(2, "ready", "drained", "control", true),
-            node(3, "down", "active", "worker", false),
+            node(3, "ill", "active", "worker", false),
         ])),
         "GET /v1/nodes/pi-1" => Answer::Json(detail()),
         "GET /v1/services" => Answer::Json(json!([
@@ -33,6 +33,7 @@ fn cluster() -> Agent {
         }
         "GET /v1/services/web/history" => Answer::Json(revisions()),
         "GET /v1/tokens" => Answer::Json(tokens()),
+        "GET /v1/operators" => Answer::Json(operators()),
         "GET /v1/why/web.2" => Answer::Json(why()),
         "GET /v1/services/loop/tasks?history=true" => Answer::Json(crash_loop()),
         "POST /v1/plan" => Answer::Json(planned()),
@@ -45,7 +46,6 @@ fn detail() -> Value {
         "node": node(1, "ready", "active", "control", true), "labels": {"disk": "ssd"},
         "architecture": "aarch64",
         "os": "linux", "cpu_milli": 4000, "memory": 1 << 30,
-        "runtimes": [{"runtime": "docker", "version": "28.1", "ill": ""}],
         "wall_clock_off_ms": -12, "running": 4,
     })
 }
@@ -98,6 +98,14 @@ fn tokens() -> Value {
         token("k1", json!(3_000_000), false),
         token("k2", json!(0), false),
         token("k3", Value::Null, true)
+    ])
+}
+
+fn operators() -> Value {
+    let at = (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(601)).to_string();
+    json!([
+        {"id": "o1aaaaaaaaaaaaaaaaaaaaaaaa", "name": "ada", "created_at": at, "creator": "pi-1"},
+        {"id": "o2bbbbbbbbbbbbbbbbbbbbbbbb", "name": "eve", "created_at": at, "creator": "pi-2"},
     ])
 }
 
@@ -219,7 +227,15 @@ fn tables_of_tasks() {
 fn what_an_agent_says_of_its_cluster() {
     let agent = cluster();
     let mut session = Session::with(&agent);
-    for line in ["cluster status", "cluster info -q", "cluster token ls", "version", "version -o json"] {
+    for line in [
+        "cluster status",
+        "cluster info -q",
+        "cluster token ls",
+        "operator ls",
+        "operator ls -o name",
+        "version",
+        "version -o json",
+    ] {
         session.run(line);
     }
     session.matches("cluster.txt");

@@ -16,7 +16,7 @@ use super::door::UNKNOWN_YET;
 use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::{Command, Refusal, Reply, Ticket};
-use crate::placement::parse_constraint;
+use crate::placement::check_constraints;
 use crate::state::commands::{revision_id, service_id};
 use crate::state::{Draft, Replay};
 use crate::trust::Pen;
@@ -70,6 +70,7 @@ impl Member {
             }
             Command::TokenRevoke { token } => self.token_revoke(cx, token).map(Some),
             Command::OperatorCreate { name, key } => self.operator_create(cx, name, key),
+            Command::OperatorRemove { operator } => self.operator_remove(cx, operator),
             Command::NodeAvailability { node, availability, command } => {
                 self.node_availability(cx, node, availability, command).map(Some)
             }
@@ -137,9 +138,30 @@ impl Member {
         if self.trust.is_operator(cx.crypto.node_id(&key)) {
             return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
         }
+        // A removal is final for a key: another admission would be written and mean nothing.
+        if self.trust.was_operator(cx.crypto.node_id(&key)) {
+            let problem = String::from("was removed, which is final for a key");
+            return Err(Refusal::Invalid { field: String::from("public_key"), problem });
+        }
         let time = self.clock.tick(cx.now.instant);
         let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
         let record = encode(&pen.operator(time, name, key, cx.now.wall));
+        self.submit(cx, Vec::from([record]));
+        Ok(None)
+    }
+
+    /// Its connections are closed by every node that learns of it.
+    fn operator_remove<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        operator: NodeId,
+    ) -> Result<Option<Act>, Refusal> {
+        if !self.trust.is_operator(operator) {
+            return Err(Refusal::NoSuchOperator(operator));
+        }
+        let time = self.clock.tick(cx.now.instant);
+        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+        let record = encode(&pen.operator_removal(time, operator, cx.now.wall));
         self.submit(cx, Vec::from([record]));
         Ok(None)
     }
@@ -215,8 +237,7 @@ impl Member {
     ) -> Result<Option<Act>, Refusal> {
         self.known_member(node)?;
         if node == cx.me {
-            let problem = String::from("is the node asked: `cluster leave` takes it out");
-            return Err(Refusal::Invalid { field: String::from("node"), problem });
+            return Err(Refusal::Oneself);
         }
         if self.trust.is_last_control(node) {
             return Err(Refusal::LastControl);
@@ -263,7 +284,7 @@ impl Member {
     ) -> Result<Act, Refusal> {
         validate::name("name", &birth.name)?;
         validate::replicas(birth.replicas)?;
-        self.check_spec(&spec)?;
+        self.check_spec(&spec, &[])?;
         if birth.singleton {
             return Err(Refusal::Unsupported(String::from(
                 "singleton services need permits, which this release does not have",
@@ -304,9 +325,9 @@ impl Member {
         expected: Option<RevisionId>,
         command: CommandId,
     ) -> Result<Act, Refusal> {
-        self.check_spec(&spec)?;
         replicas.map_or(Ok(()), validate::replicas)?;
         let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
+        self.check_spec(&spec, &known.current.spec.placement.constraints)?;
         let current = known.current.id;
         if expected.is_some_and(|expected| expected != current) {
             return Err(Refusal::Stale { current });
@@ -389,15 +410,13 @@ impl Member {
         }
     }
 
-    pub(super) fn check_spec(&self, spec: &Revision) -> Result<(), Refusal> {
+    /// Whether a revision says what people may ask for, after one that had these constraints.
+    pub(super) fn check_spec(&self, spec: &Revision, before: &[String]) -> Result<(), Refusal> {
         validate::revision(spec)?;
-        for constraint in &spec.placement.constraints {
-            parse_constraint(constraint).map_err(|bad| Refusal::Invalid {
-                field: String::from("placement.constraints"),
-                problem: format!("has `{}`: {bad}", constraint.escape_debug()),
-            })?;
-        }
-        Ok(())
+        check_constraints(&spec.placement.constraints, before).map_err(|(text, bad)| Refusal::Invalid {
+            field: String::from("placement.constraints"),
+            problem: format!("has `{}`: {bad}", text.escape_debug()),
+        })
     }
 
     pub(super) fn known_member(&self, node: NodeId) -> Result<(), Refusal> {

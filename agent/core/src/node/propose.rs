@@ -87,16 +87,17 @@ impl Member {
             Proposal::Create { name, replicas, spec, .. } => {
                 validate::name("name", name)?;
                 validate::replicas(*replicas)?;
-                self.check_spec(spec)?;
+                self.check_spec(spec, &[])?;
                 match self.state.service_named(name) {
                     Some(service) => Err(Refusal::NameTaken { name: name.clone(), service }),
                     None => Ok(()),
                 }
             }
             Proposal::Update { service, spec, replicas, .. } => {
-                self.check_spec(spec)?;
+                let known = known(*service)?;
+                self.check_spec(spec, &known.current.spec.placement.constraints)?;
                 replicas.map_or(Ok(()), validate::replicas)?;
-                if known(*service)?.birth.mode == Mode::Global && replicas.is_some() {
+                if known.birth.mode == Mode::Global && replicas.is_some() {
                     return Err(no_replicas());
                 }
                 Ok(())

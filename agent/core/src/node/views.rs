@@ -11,7 +11,7 @@ use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::spec::Runtime;
 use sleep_wire::task::TaskState;
 use sleep_wire::trust::Role;
-use sleep_wire::{NodeId, ServiceId, Stamp};
+use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
 
 use super::Node;
 use super::member::Member;
@@ -23,8 +23,8 @@ use crate::placement::{Planner, Progress};
 use crate::state::{self, TaskView};
 use crate::time::{Instant, Now};
 use crate::view::{
-    Life, NodeRow, ProgressRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter, TaskRow, TokenRow,
-    WhyRow,
+    Life, NodeRow, OperatorRow, ProgressRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
+    TaskRow, TokenRow, WhyRow,
 };
 
 impl<C: Crypto> Node<C> {
@@ -118,11 +118,13 @@ impl<C: Crypto> Node<C> {
             .collect()
     }
 
-    /// What runs a service's tasks.
-    pub fn runtime_of(&self, service: ServiceId) -> Option<Runtime> {
+    /// What runs a service's tasks of a revision; if nobody knows that revision, those of its current one.
+    pub fn runtime_of(&self, service: ServiceId, revision: RevisionId) -> Option<Runtime> {
         let member = self.member()?;
-        let standing = member.state.service(service).map(|service| service.current.spec.template.runtime);
-        standing.or_else(|| member.birth(service).map(|birth| birth.spec.template.runtime))
+        let known = member.state.revisions(service);
+        let told = known.iter().find(|view| view.id == revision).map(|view| view.spec.template.runtime);
+        let current = || Some(member.state.service(service)?.current.spec.template.runtime);
+        told.or_else(current).or_else(|| Some(member.birth(service)?.spec.template.runtime))
     }
 
     /// Tasks, by service, slot and age.
@@ -200,6 +202,21 @@ impl<C: Crypto> Node<C> {
             token: token.clone(),
         };
         member.state.join_tokens().map(row).collect()
+    }
+
+    /// Every operator whose key may be used, by name.
+    pub fn operators(&self) -> Vec<OperatorRow> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let mut rows: BTreeMap<NodeId, OperatorRow> = BTreeMap::new();
+        for (id, author, admission) in member.state.operators() {
+            if member.trust.is_operator(id) {
+                let row = OperatorRow { id, name: admission.name.clone(), author, at: admission.at };
+                rows.entry(id).or_insert(row);
+            }
+        }
+        let mut rows: Vec<OperatorRow> = rows.into_values().collect();
+        rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        rows
     }
 
     /// The sum of all records: equal on two nodes iff they have the same.

@@ -1,6 +1,7 @@
 //! `node.labels.zone==a` and the like: read once, judged often.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
@@ -41,6 +42,8 @@ pub enum BadConstraint {
     NotAnId(String),
     /// Not a role.
     NotARole(String),
+    /// There is an operator in the value too: `a==b==c`, `a===b`.
+    SecondOperator(String),
 }
 
 impl fmt::Display for BadConstraint {
@@ -52,6 +55,9 @@ impl fmt::Display for BadConstraint {
             Self::NoValue => write!(f, "no value to compare with"),
             Self::NotAnId(value) => write!(f, "`{value}` is not a node's id"),
             Self::NotARole(value) => write!(f, "`{value}` is not a role: control, worker"),
+            Self::SecondOperator(value) => {
+                write!(f, "its value `{value}` has a second operator in it: one constraint compares once")
+            }
         }
     }
 }
@@ -61,6 +67,9 @@ impl core::error::Error for BadConstraint {}
 /// Reads a constraint: `KEY==VALUE` or `KEY!=VALUE`, where KEY is `node.id`, `node.name` (or
 /// `node.hostname`), `node.role`, `node.platform.os`, `node.platform.arch` or `node.labels.NAME`. Spaces
 /// around both are ignored.
+///
+/// Of several operators the first counts, and the others are part of the value: so it was understood when
+/// revisions were written that still stand. Nobody may write such a one anew: see [`check_constraints`].
 ///
 /// # Errors
 /// [`BadConstraint`] if it is none.
@@ -76,6 +85,37 @@ pub fn parse_constraint(text: &str) -> Result<Constraint, BadConstraint> {
         return Err(BadConstraint::NoValue);
     }
     Ok(Constraint { subject: subject(key, value)?, equal })
+}
+
+/// Whether somebody may ask for these. What stood in the revision before may stay, whatever it is.
+///
+/// # Errors
+/// The first that is no constraint, or that another one contradicts, and why.
+pub fn check_constraints<'a>(texts: &'a [String], before: &[String]) -> Result<(), (&'a str, String)> {
+    let mut read: Vec<(&str, Constraint)> = Vec::with_capacity(texts.len());
+    for text in texts {
+        if before.contains(text) {
+            read.extend(parse_constraint(text).ok().map(|constraint| (text.as_str(), constraint)));
+            continue;
+        }
+        if let Some(value) = second_operator(text) {
+            let bad = BadConstraint::SecondOperator(value.to_string());
+            return Err((text, bad.to_string()));
+        }
+        let constraint = parse_constraint(text).map_err(|bad| (text.as_str(), bad.to_string()))?;
+        if let Some((other, _)) = read.iter().find(|(_, other)| other.contradicts(&constraint)) {
+            return Err((text, alloc::format!("no node satisfies it and `{other}` too")));
+        }
+        read.push((text, constraint));
+    }
+    Ok(())
+}
+
+/// The value of a constraint, if there is an operator in it too, or the rest of one.
+fn second_operator(text: &str) -> Option<&str> {
+    let at = ["==", "!="].iter().filter_map(|operator| text.find(operator)).min()?;
+    let value = text[at + 2..].trim();
+    (value.starts_with('=') || value.contains("==") || value.contains("!=")).then_some(value)
 }
 
 fn subject(key: &str, value: &str) -> Result<Subject, BadConstraint> {
@@ -100,7 +140,27 @@ fn subject(key: &str, value: &str) -> Result<Subject, BadConstraint> {
     }
 }
 
+impl Subject {
+    /// Whether both compare the same property of a node.
+    fn is_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Label(name, _), Self::Label(other, _)) => name == other,
+            (Self::Architecture(one), Self::Architecture(other)) => machine(one) != machine(other),
+            _ => core::mem::discriminant(self) == core::mem::discriminant(other),
+        }
+    }
+}
+
 impl Constraint {
+    /// Whether no node can satisfy both: nothing has two values, and none equals what it differs from.
+    fn contradicts(&self, other: &Self) -> bool {
+        match (self.equal, other.equal) {
+            (true, true) => self.subject != other.subject && self.subject.is_of(&other.subject),
+            (true, false) | (false, true) => self.subject == other.subject,
+            (false, false) => false,
+        }
+    }
+
     /// Whether a node satisfies it. A label that a node does not have equals nothing.
     pub fn holds(&self, node: &NodeFact) -> bool {
         let equal = match &self.subject {
@@ -127,8 +187,6 @@ fn machine(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
     use crate::placement::testing::node;
 
@@ -182,6 +240,39 @@ mod tests {
         ] {
             let constraint = parse_constraint(&text).expect("a constraint");
             assert_eq!(constraint.holds(&host), holds, "{text}");
+        }
+    }
+    fn checked(texts: &[&str], before: &[&str]) -> Option<String> {
+        let owned =
+            |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_string()).collect() };
+        check_constraints(&owned(texts), &owned(before)).err().map(|(text, _)| text.to_string())
+    }
+
+    #[test]
+    fn one_constraint_compares_once_and_none_contradicts_another() {
+        for bad in ["node.labels.a==b==c", "node.labels.a==b!=c", "node.labels.a===b", "node.role!==worker"] {
+            assert_eq!(checked(&[bad], &[]).as_deref(), Some(bad));
+            // As it was understood when it was written, it may stand as long as nobody changes it.
+            assert!(parse_constraint(bad).is_ok() || bad.contains("node.role"), "{bad}");
+        }
+        assert_eq!(checked(&["node.labels.a==b==c"], &["node.labels.a==b==c"]), None);
+        let twice = |one, other| checked(&[one, other], &[]);
+        assert_eq!(twice("node.labels.a==b", "node.labels.a!=b").as_deref(), Some("node.labels.a!=b"));
+        assert_eq!(twice("node.labels.a==b", "node.labels.a==c").as_deref(), Some("node.labels.a==c"));
+        assert_eq!(twice("node.role==manager", "node.role!=control").as_deref(), Some("node.role!=control"));
+        assert_eq!(
+            twice("node.platform.arch==amd64", "node.platform.arch==arm64").as_deref(),
+            Some("node.platform.arch==arm64")
+        );
+        for (one, other) in [
+            ("node.labels.a==b", "node.labels.c==d"),
+            ("node.labels.a!=b", "node.labels.a!=c"),
+            ("node.labels.a==b", "node.labels.a!=c"),
+            ("node.labels.a==b", "node.labels.a==b"),
+            ("node.platform.arch==amd64", "node.platform.arch==x86_64"),
+            ("node.name==a", "node.platform.os==linux"),
+        ] {
+            assert_eq!(twice(one, other), None, "{one} {other}");
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use constraint::{BadConstraint, Constraint, parse_constraint};
+pub use constraint::{BadConstraint, Constraint, check_constraints, parse_constraint};
 pub use explain::{Answer, Fitness};
 pub use facts::{Facts, Liveness, NodeFact, ServiceFact, SlotFact, TaskFact};
 pub use lint::{LintError, lint};

@@ -9,7 +9,7 @@ use sleep_wire::key::{DesiredKey, IslandKey, MembershipKey, ObservedKey, SlotKey
 use sleep_wire::node::{Availability, NodeFacts, NodeImages, NodeIntent};
 use sleep_wire::slot::Slot;
 use sleep_wire::task::TaskStatus;
-use sleep_wire::trust::JoinToken;
+use sleep_wire::trust::{JoinToken, OperatorAdmission};
 use sleep_wire::{Key, NodeId, ServiceId, SlotName, Stamp, TokenId};
 
 use super::State;
@@ -54,6 +54,17 @@ impl State {
         let first = MembershipKey::Admission { node: NodeId([0; 16]), entry: [0; 8] };
         let last = MembershipKey::OperatorRemoval { operator: NodeId([255; 16]), entry: [255; 8] };
         self.entries(Key::Membership(first)..=Key::Membership(last)).map(|(_, entry)| entry)
+    }
+
+    /// Operators' admissions, whether or not they count: whose, by whom, and what they say.
+    pub fn operators(&self) -> impl Iterator<Item = (NodeId, NodeId, &OperatorAdmission)> {
+        let of = |id| Key::Membership(MembershipKey::Operator { operator: NodeId([id; 16]), entry: [id; 8] });
+        self.entries(of(0)..=of(255)).filter_map(|(key, entry)| match (key, entry.fact()) {
+            (Key::Membership(MembershipKey::Operator { operator, .. }), Fact::Operator(fact)) => {
+                Some((*operator, entry.author(), fact))
+            }
+            _sealed => None,
+        })
     }
 
     /// Every record, those of unknown families last.

@@ -142,6 +142,11 @@ impl Trust {
         self.ledger.operator_at(operator, ledger::LAST)
     }
 
+    /// Whether a key was an operator's, and was removed.
+    pub fn was_operator(&self, operator: NodeId) -> bool {
+        !self.is_operator(operator) && self.ledger.is_known(operator) && self.standing(operator).is_none()
+    }
+
     /// The key of a node or operator, removed ones too.
     pub fn key_of(&self, node: NodeId) -> Option<PublicKey> {
         self.keys.get(&node).copied()

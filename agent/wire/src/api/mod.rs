@@ -9,6 +9,8 @@
 //! | `GET /v1/tokens` | | [`TokenView`]s |
 //! | `POST /v1/tokens` | [`TokenCreate`] | [`TokenCreated`] |
 //! | `DELETE /v1/tokens/{token}` | | [`Changed`] |
+//! | `GET /v1/operators` | | [`OperatorView`]s |
+//! | `DELETE /v1/operators/{operator}` | | [`Changed`] |
 //! | `POST /v1/operators` | [`OperatorCreate`] | [`Changed`] |
 //! | `GET /v1/nodes`, `GET /v1/nodes/{node}` | | [`NodeView`]s, [`NodeDetail`] |
 //! | `GET /v1/nodes/{node}/tasks` | | [`TaskView`]s |
@@ -29,7 +31,7 @@
 //! | `GET /v1/watch?services=&nodes=` | | server-sent [`Progress`] events, resumed by `Last-Event-ID` |
 //! | `GET /v1/openapi.json` | | all of this, as OpenAPI |
 //!
-//! `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
+//! Of [`Progress`] all is told if nothing is named. `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
 //! carry `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are [`Problem`]s.
 
 use alloc::string::String;

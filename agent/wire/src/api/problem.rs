@@ -46,6 +46,8 @@ pub enum Code {
     NoSuchTask,
     /// No such token.
     NoSuchToken,
+    /// No such operator.
+    NoSuchOperator,
     /// Several things begin like that.
     Ambiguous,
     /// The name is taken.
@@ -66,6 +68,8 @@ pub enum Code {
     NoDoor,
     /// It would leave the cluster without a control node.
     LastControl,
+    /// A node is not removed through itself: it leaves.
+    Oneself,
     /// The local store failed.
     Storage,
     /// This release cannot do it.

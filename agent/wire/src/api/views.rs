@@ -138,6 +138,20 @@ object! {
     }
 }
 
+object! {
+    /// An operator: a key that may command from afar.
+    pub struct OperatorView {
+        /// Its id, derived from the key.
+        pub id: String,
+        /// What people call its owner; several may be called so.
+        pub name: String,
+        /// When it was admitted.
+        pub created_at: String,
+        /// Through which node.
+        pub creator: String,
+    }
+}
+
 /// What is known of a node's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -176,6 +190,8 @@ object! {
         /// Whether it is the node asked.
         #[serde(rename = "self")]
         pub is_self: bool,
+        /// What can run tasks there.
+        pub runtimes: Vec<RuntimeView>,
     }
 }
 
@@ -194,8 +210,6 @@ object! {
         pub cpu_milli: u64,
         /// In bytes.
         pub memory: u64,
-        /// What can run tasks there.
-        pub runtimes: Vec<RuntimeView>,
         /// How far its wall clock is off cluster time as others see it, in milliseconds; absent if unknown.
         pub wall_clock_off_ms: Option<i64>,
         /// How many tasks run there.
@@ -317,9 +331,9 @@ object! {
 object! {
     /// How far the cluster is from what was asked for: for those who wait.
     pub struct Progress {
-        /// The services asked about, each by id; a removed one stays until its last task is gone.
+        /// The services asked about, or all; each by id; a removed one stays until its last task is gone.
         pub services: Vec<ServiceProgress>,
-        /// The nodes asked about.
+        /// The nodes asked about, or all.
         pub nodes: Vec<NodeProgress>,
         /// Whether all of it is as it should be.
         pub converged: bool,
