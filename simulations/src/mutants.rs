@@ -44,11 +44,12 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         | Mutant::RemovedServiceGoesOn
         | Mutant::DrainIgnored
         | Mutant::SurplusStays
-        | Mutant::DuplicatesStay
-        | Mutant::SlotsNotRewritten
-        | Mutant::LateSlotsNotRewritten
-        | Mutant::NoRollCall => &["liveness"],
-        Mutant::AckBeforeDurable | Mutant::AckBeforeConfirmed => &["acked_is_durable"],
+        | Mutant::DuplicatesStay => &["liveness"],
+        Mutant::SlotsNotRewritten | Mutant::LateSlotsNotRewritten => &["plans_on_what_is_known", "liveness"],
+        Mutant::NoRollCall => &["plans_on_what_is_known"],
+        Mutant::AckBeforeDurable | Mutant::AckBeforeConfirmed | Mutant::AcksOfEarlierLives => {
+            &["acked_is_durable"]
+        }
         // What was written last loses: a slot, a scale, or the next command.
         Mutant::ClockFollowsNobody | Mutant::ClockForgets => &["causal_wins", "liveness"],
         Mutant::ActsBeforeFence | Mutant::ActsOnTheOutdated => &["fenced"],
@@ -56,9 +57,10 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::StopsTheUnlisted
         | Mutant::StopsTheUnknown
         | Mutant::StopsWhatItFinds
-        | Mutant::MissedOnceIsDead
-        | Mutant::UnknownIsFailed => &["retired_by_name"],
-        Mutant::StampsRepeat | Mutant::PlansWithoutLease => &["fenced", "liveness"],
+        | Mutant::MissedOnceIsDead => &["retired_by_name"],
+        Mutant::UnknownIsFailed => &["one_attempt", "retired_by_name"],
+        Mutant::StampsRepeat => &["fenced", "liveness"],
+        Mutant::PlansWithoutLease => &["plans_under_its_lease"],
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use sleep_core::Now;
-use sleep_core::io::{Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
+use sleep_core::io::{Alarm, Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 use sleep_wire::engine::{EngineAction, EngineReport};
@@ -13,7 +13,7 @@ use crate::crypto::Mint;
 use crate::disk::Synced;
 use crate::engine::Engine;
 use crate::host::{Host, SimNode};
-use crate::invariants::{Checks, Violation};
+use crate::invariants::{Checks, Violation, bounded};
 use crate::random::Stream;
 use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
@@ -527,7 +527,15 @@ impl World {
                     self.at(at, host, Due::Wake { life });
                 }
             }
-            Output::Event(event) => self.events.push((self.now, host, event)),
+            Output::Event(event) => {
+                if let Told::Alarm(Alarm::Internal(how)) = &event
+                    && self.broken.is_none()
+                {
+                    let how = how.clone();
+                    self.broken = Some(Violation { law: bounded::NAME, at: self.now, host, how });
+                }
+                self.events.push((self.now, host, event));
+            }
             Output::Restart => {
                 self.kill(host);
                 self.start(host);

@@ -47,6 +47,8 @@ pub enum Mutant {
     AckBeforeDurable,
     /// A command is said to be elsewhere too before anybody else has confirmed it.
     AckBeforeConfirmed,
+    /// A confirmation that was meant for this node's earlier life counts in this one.
+    AcksOfEarlierLives,
     /// The clock does not follow the stamps that it sees.
     ClockFollowsNobody,
     /// After a restart the clock begins anew.
@@ -98,7 +100,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -117,6 +119,7 @@ impl Mutant {
         Self::NoComparison,
         Self::AckBeforeDurable,
         Self::AckBeforeConfirmed,
+        Self::AcksOfEarlierLives,
         Self::ClockFollowsNobody,
         Self::ClockForgets,
         Self::NoRefutation,

@@ -6,6 +6,9 @@
 use super::{Law, Verdict};
 use crate::world::{Time, World};
 
+/// The law's name: the world itself says so when the core notices.
+pub const NAME: &str = "bounded";
+
 /// The most that may happen at one host at one moment: answers of a large cluster may fall together.
 const MOST: u32 = 20_000;
 
@@ -18,7 +21,7 @@ pub struct Bounded {
 
 impl Law for Bounded {
     fn name(&self) -> &'static str {
-        "bounded"
+        NAME
     }
 
     fn after(&mut self, world: &World, host: usize) -> Verdict {

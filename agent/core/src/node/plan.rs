@@ -102,11 +102,11 @@ impl Member {
         self.desk = Desk::RollCall(RollCall { epoch, waiting, until });
     }
 
-    /// A node answers only now: if the roll is being called, it is asked too.
+    /// A node answers only now, which may have been believed dead: if the roll is being called, it is asked too,
+    /// and waited for as long as the others are.
     pub(super) fn call_latecomer<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
-        if let Desk::RollCall(RollCall { epoch, waiting, .. }) = &self.desk
-            && waiting.contains(&node)
-        {
+        if let Desk::RollCall(RollCall { epoch, waiting, .. }) = &mut self.desk {
+            waiting.insert(node);
             let call = Message::RollCall(RollCallMessage::Call { epoch: *epoch });
             self.send(cx, node, Lane::Urgent, call);
         }

@@ -59,6 +59,11 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
+    /// The next question has this number, and those after it greater ones.
+    pub(crate) const fn count_from(&mut self, first: u64) {
+        self.next_ack = first;
+    }
+
     /// Somebody waits until these records are safe. They rest on the write `token`, or are durable already.
     pub(crate) fn wait(&mut self, now: Instant, waiter: u64, entries: Vec<Arc<Entry>>, token: Option<u64>) {
         let first_ack = self.next_ack;

@@ -218,6 +218,12 @@ impl State {
         }
     }
 
+    /// Tells this agent's questions from those of its earlier lives: a late answer to one of those confirms
+    /// nothing now.
+    pub fn begin_boot(&mut self, boot: u32) {
+        self.acks.count_from(u64::from(boot) << 32);
+    }
+
     /// Takes over what the local store holds. What cannot be read is kept aside: see [`State::aside`].
     /// Nothing is judged yet, as the judge rests on [`State::membership_records`]: see
     /// [`State::rejudge_all`].
