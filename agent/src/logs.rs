@@ -47,11 +47,9 @@ impl TaskLogs {
         self.change(|known| drop(known.peers.insert(node, (key, addresses))));
     }
 
-    /// It is a member no more. Returns its key, if it was one.
-    pub(crate) fn expel(&self, node: NodeId) -> Option<PublicKey> {
-        let mut gone = None;
-        self.change(|known| gone = known.peers.remove(&node).map(|(key, _)| key));
-        gone
+    /// It is a member no more.
+    pub(crate) fn expel(&self, node: NodeId) {
+        self.change(|known| drop(known.peers.remove(&node)));
     }
 
     /// Whether a key is a member's: then it may ask for output, and for nothing else.

@@ -37,6 +37,8 @@ enum Due {
     Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64, resets: u64 },
     /// A connection stands.
     Connected { peer: NodeId, life: u64 },
+    /// A peer closed its door for good, and says why.
+    Dismissed { peer: NodeId, farewell: Vec<u8>, life: u64 },
     /// A connection is gone.
     Disconnected { peer: NodeId, life: u64 },
     /// The oldest write reaches the disk.
@@ -63,6 +65,7 @@ impl Due {
             Self::Frame { .. }
             | Self::Connected { .. }
             | Self::Disconnected { .. }
+            | Self::Dismissed { .. }
             | Self::Sync { .. }
             | Self::Report { .. }
             | Self::Knock { .. }
@@ -146,7 +149,7 @@ pub struct World {
     /// Pairs of agents, by host and life, between whom a connection stands.
     connected: BTreeSet<(usize, u64, usize, u64)>,
     /// Whom each host's agents have expelled: no connection between them carries anything.
-    expelled: BTreeSet<(NodeId, NodeId)>,
+    expelled: BTreeMap<(NodeId, NodeId), Vec<u8>>,
     /// Directions in which nothing arrives.
     cut: BTreeMap<(usize, usize), network::Cut>,
     /// Networks that are others for a while, newest last.
@@ -189,7 +192,7 @@ impl World {
             places: BTreeMap::new(),
             links: BTreeMap::new(),
             connected: BTreeSet::new(),
-            expelled: BTreeSet::new(),
+            expelled: BTreeMap::new(),
             cut: BTreeMap::new(),
             weathers: Vec::new(),
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
@@ -377,6 +380,11 @@ impl World {
                     self.input(host, Input::Connected { peer });
                 }
             }
+            Due::Dismissed { peer, farewell, life } => {
+                if alive(life) {
+                    self.input(host, Input::Dismissed { peer, farewell });
+                }
+            }
             Due::Disconnected { peer, life } => {
                 if alive(life) {
                     self.input(host, Input::Disconnected { peer });
@@ -544,8 +552,8 @@ impl World {
                 self.hosts[host].reset(&self.mint);
                 self.places.insert(self.hosts[host].id, host);
             }
-            Output::Expel { peer } => {
-                self.expelled.insert((self.hosts[host].id, peer));
+            Output::Expel { peer, farewell, .. } => {
+                self.expelled.insert((self.hosts[host].id, peer), farewell);
             }
             Output::Introduce { .. } | Output::Operator { .. } | Output::KeepConnected { .. } => {}
         }

@@ -73,3 +73,37 @@ fn one_that_only_votes_leaves_within_two_seconds() {
         assert_eq!(world.broken, None);
     }
 }
+
+/// Whoever was removed while away learns of it when it comes back: from peers that take nothing else of it.
+#[test]
+fn one_that_was_removed_while_its_agent_was_down_ends_what_it_ran() {
+    for seed in 0..10 {
+        let mut world = settled(4, seed);
+        let holder = story::holder(&mut world, 10 * SECOND).expect("somebody leads");
+        let (gone, other) = ((holder + 1) % 4, (holder + 2) % 4);
+        let service = story::create(&mut world, other, "web", 8).expect("a calm world");
+        story::running(&mut world, 30 * SECOND, service, 8).expect("a calm world");
+        let node = world.hosts[gone].id;
+        world.kill(gone);
+        let dead = world.now + 15 * SECOND;
+        world.until(dead, |_| false);
+        let command = sleep_wire::CommandId(world.draw());
+        let remove = Command::NodeRemove { node, compromised: false, command };
+        let ticket = world.command(other, remove);
+        story::answer(&mut world, ticket, "node rm").expect("it is down");
+        // Long enough for every door to be closed on it.
+        let closed = world.now + 10 * SECOND;
+        world.until(closed, |_| false);
+        assert!(world.hosts[gone].engine.running().count() > 0, "its containers went on without it");
+        world.start(gone);
+        let end = world.now + 60 * SECOND;
+        let ended = world.until(end, |world| {
+            let agent = world.hosts[gone].node.as_ref();
+            world.hosts[gone].engine.running().count() == 0
+                && agent.is_some_and(|node| node.cluster().is_none())
+        });
+        assert!(ended, "seed {seed}: {} tasks run on", world.hosts[gone].engine.running().count());
+        assert_eq!(world.broken, None);
+        story::running(&mut world, SECOND, service, 8).expect("eight run, and no more");
+    }
+}

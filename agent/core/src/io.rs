@@ -50,6 +50,13 @@ pub enum Input {
         /// To whom.
         peer: NodeId,
     },
+    /// A peer will have nothing to do with this node any more, and says why.
+    Dismissed {
+        /// By whom.
+        peer: NodeId,
+        /// What it was told to say: see [`Output::Expel`].
+        farewell: Vec<u8>,
+    },
     /// A newcomer asks at this node's door.
     JoinAsked {
         /// Whom to answer.
@@ -122,6 +129,11 @@ pub enum Output {
     Expel {
         /// Whose.
         peer: NodeId,
+        /// Its key.
+        key: PublicKey,
+        /// What it is told when it comes again: a [`Batch`](sleep_wire::record::Batch), short enough to close
+        /// a connection with.
+        farewell: Vec<u8>,
     },
     /// An operator's key may use the API, or no longer.
     Operator {

@@ -59,9 +59,19 @@ fn judge(shared: &Arc<Shared>, connection: Connection) {
         None => refuse(Code::Unwanted),
         Some((Purpose::Cluster, key)) => {
             // In a statement of its own: adding takes the lock again.
-            let member = shared.book().member(&key);
+            let (member, farewell) = {
+                let book = shared.book();
+                (book.member(&key), book.farewell(&key))
+            };
             match member {
-                None => refuse(Code::NotAMember),
+                None => match farewell {
+                    None => refuse(Code::NotAMember),
+                    // It was away when it was removed, and would not learn of it from anybody else.
+                    Some(farewell) => {
+                        count(&shared.tally.keys_refused);
+                        connection.close(Code::Expelled.var(), &farewell);
+                    }
+                },
                 Some(peer) => {
                     if shared.add_link((peer, key), peer, connection.clone(), None) {
                         connection.set_receive_window(CONNECTION_WINDOW.into());

@@ -107,7 +107,7 @@ impl ApiClient {
         let config = transport::client(&identity, &limits, Purpose::Api, expected)?;
         let opened = race(std::slice::from_ref(&endpoint), &addresses, &config, true, &limits)
             .await
-            .map_err(|tried| NetError::NoAnswer { tried })?;
+            .map_err(|failed| NetError::NoAnswer { tried: failed.tried })?;
         let (_, agent) =
             proven(&opened.connection).ok_or_else(|| NetError::Key("none was shown".to_owned()))?;
         let first = opened.receive.map(|receive| ApiStream { receive, send: opened.send });

@@ -96,6 +96,8 @@ pub(crate) struct Book {
     limits: Limits,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     members: BTreeMap<PublicKey, NodeId>,
+    /// What keys are told that were members'.
+    farewells: BTreeMap<PublicKey, Bytes>,
     /// Who is to be kept connected, known or not yet.
     kept: BTreeSet<NodeId>,
     operators: BTreeSet<PublicKey>,
@@ -164,6 +166,7 @@ impl Book {
             limits,
             peers: BTreeMap::new(),
             members: BTreeMap::new(),
+            farewells: BTreeMap::new(),
             kept: BTreeSet::new(),
             operators: BTreeSet::new(),
             visits: Vec::new(),
@@ -203,7 +206,8 @@ impl Book {
     }
 
     /// A key is no longer a member's. The connections are the caller's to close.
-    pub(crate) fn expel(&mut self, id: NodeId) -> Vec<Arc<Link>> {
+    pub(crate) fn expel(&mut self, id: NodeId, key: PublicKey, farewell: Bytes) -> Vec<Arc<Link>> {
+        self.farewells.insert(key, farewell);
         let Some(peer) = self.peers.remove(&id) else { return Vec::new() };
         self.members.remove(&peer.key);
         self.changed.remove(&id);
@@ -249,6 +253,11 @@ impl Book {
     /// The member whose key this is.
     pub(crate) fn member(&self, key: &PublicKey) -> Option<NodeId> {
         self.members.get(key).copied()
+    }
+
+    /// What a key is told that was a member's.
+    pub(crate) fn farewell(&self, key: &PublicKey) -> Option<Bytes> {
+        self.farewells.get(key).cloned()
     }
 
     /// A connection stands.

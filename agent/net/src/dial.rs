@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use sleep_wire::NodeId;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::book::Plan;
 use crate::counters::count;
 use crate::error::Code;
+use crate::event::NetEvent;
 use crate::limits::Limits;
 use crate::shared::Shared;
 use crate::socket::{canonical, reaches};
@@ -35,6 +37,19 @@ pub(crate) struct Opened {
 
 /// What was tried, and what came of it.
 pub(crate) type Tried = Vec<(SocketAddr, String)>;
+
+/// Nobody was reached.
+pub(crate) struct Failed {
+    pub(crate) tried: Tried,
+    /// What a peer said that will have nothing to do with this key any more.
+    pub(crate) farewell: Option<Bytes>,
+}
+
+/// What came of one address.
+struct Problem {
+    words: String,
+    farewell: Option<Bytes>,
+}
 
 /// Dials a peer until it is connected, or nobody wants it any more.
 pub(crate) async fn run(shared: Arc<Shared>, peer: NodeId) {
@@ -82,8 +97,12 @@ async fn try_once(shared: &Arc<Shared>, peer: NodeId, plan: Plan) -> bool {
             let me = shared.identity.node;
             shared.add_link((peer, plan.key), me, opened.connection, Some(opened.send))
         }
-        Err(tried) => {
+        Err(Failed { tried, farewell }) => {
             tracing::debug!(%peer, ?tried, "no address answers");
+            if let Some(farewell) = farewell {
+                // One that is lost is said again at the next dial.
+                shared.outbox.visitor(NetEvent::Dismissed { peer, farewell });
+            }
             false
         }
     }
@@ -97,9 +116,9 @@ pub(crate) async fn race(
     config: &ClientConfig,
     both_ways: bool,
     limits: &Limits,
-) -> Result<Opened, Tried> {
+) -> Result<Opened, Failed> {
     let mut next = attempts(endpoints, addresses);
-    let mut tried: Tried = Vec::new();
+    let mut failed = Failed { tried: Vec::new(), farewell: None };
     let mut running = JoinSet::new();
     loop {
         if let Some((endpoint, address)) = next.pop_front() {
@@ -109,9 +128,12 @@ pub(crate) async fn race(
         tokio::select! {
             joined = running.join_next() => match joined {
                 Some(Ok((_, Ok(opened)))) => return Ok(opened),
-                Some(Ok((address, Err(problem)))) => tried.push((canonical(address), problem)),
+                Some(Ok((address, Err(problem)))) => {
+                    failed.tried.push((canonical(address), problem.words));
+                    failed.farewell = failed.farewell.or(problem.farewell);
+                }
                 Some(Err(broken)) => tracing::error!(%broken, "a dial broke"),
-                None => return Err(tried),
+                None => return Err(failed),
             },
             () = sleep(limits.stagger), if !next.is_empty() => {}
         }
@@ -133,8 +155,10 @@ async fn attempt(
     config: ClientConfig,
     both_ways: bool,
     within: Duration,
-) -> Result<Opened, String> {
-    let connecting = endpoint.connect_with(config, address, NAME).map_err(|error| error.to_string())?;
+) -> Result<Opened, Problem> {
+    let no_more = |words: String| Problem { words, farewell: None };
+    let connecting =
+        endpoint.connect_with(config, address, NAME).map_err(|error| no_more(error.to_string()))?;
     let opened = async {
         let connection = connecting.await?;
         // The other side allows streams only when it has judged the key.
@@ -147,9 +171,16 @@ async fn attempt(
         Ok(Opened { connection, send, receive })
     };
     match timeout(within, opened).await {
-        Ok(opened) => opened.map_err(|error| problem(&error)),
-        Err(_) => Err("no answer".to_owned()),
+        Ok(opened) => opened.map_err(|error| Problem { words: problem(&error), farewell: farewell(&error) }),
+        Err(_) => Err(no_more("no answer".to_owned())),
     }
+}
+
+/// What a peer says that removed this key.
+fn farewell(error: &ConnectionError) -> Option<Bytes> {
+    let ConnectionError::ApplicationClosed(close) = error else { return None };
+    let says = Code::of(error) == Some(Code::Expelled) && !close.reason.is_empty();
+    says.then(|| close.reason.clone())
 }
 
 /// What went wrong with a connection, in words.

@@ -80,8 +80,8 @@ pub(crate) async fn ask(shared: &Arc<Shared>, hosts: &[String], frame: Bytes) ->
     loop {
         let opened = match race(&shared.endpoints, &addresses, &config, true, &shared.limits).await {
             Ok(opened) => opened,
-            Err(tried) => {
-                failed.extend(tried);
+            Err(nobody) => {
+                failed.extend(nobody.tried);
                 return Err(NetError::NoAnswer { tried: failed });
             }
         };

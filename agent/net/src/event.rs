@@ -46,6 +46,13 @@ pub enum NetEvent {
         /// To whom.
         peer: NodeId,
     },
+    /// A peer closed its door on this key, and says why.
+    Dismissed {
+        /// Who.
+        peer: NodeId,
+        /// As it was told to say by [`crate::Net::expel`].
+        farewell: Bytes,
+    },
     /// A peer's address changed, and its connection went on.
     Moved {
         /// Who.

@@ -135,9 +135,9 @@ impl Net {
     }
 
     /// A member's key is one no longer: its connections are closed at once, nothing that is still waiting
-    /// of it is handed out, and new connections are refused.
-    pub fn expel(&self, peer: NodeId) {
-        let links = self.shared.book().expel(peer);
+    /// of it is handed out, and new connections are closed with a farewell of at most 1,000 bytes.
+    pub fn expel(&self, peer: NodeId, key: PublicKey, farewell: Bytes) {
+        let links = self.shared.book().expel(peer, key, farewell);
         for link in links {
             link.close(Code::Expelled);
         }

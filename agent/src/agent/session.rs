@@ -260,11 +260,10 @@ impl Session {
                 self.net.operator(key, true);
                 self.net.introduce(peer, key, addresses);
             }
-            Output::Expel { peer } => {
-                if let Some(key) = self.ways.logs.expel(peer) {
-                    self.net.operator(key, false);
-                }
-                self.net.expel(peer);
+            Output::Expel { peer, key, farewell } => {
+                self.ways.logs.expel(peer);
+                self.net.operator(key, false);
+                self.net.expel(peer, key, Bytes::from(farewell));
             }
             Output::Operator { key, allowed } => self.net.operator(key, allowed),
             Output::KeepConnected { peers } => self.net.keep_connected(&peers),
@@ -313,6 +312,9 @@ impl Session {
             NetEvent::Message { from, bytes } => self.input(Input::Message { from, bytes: bytes.to_vec() }),
             NetEvent::Connected { peer, .. } => self.input(Input::Connected { peer }),
             NetEvent::Disconnected { peer } => self.input(Input::Disconnected { peer }),
+            NetEvent::Dismissed { peer, farewell } => {
+                self.input(Input::Dismissed { peer, farewell: farewell.to_vec() });
+            }
             NetEvent::Moved { peer, address } => debug!(%peer, %address, "a peer's address changed"),
             NetEvent::JoinAsked { key, bytes, answer } => {
                 let ticket = self.ticket();

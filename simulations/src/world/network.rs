@@ -215,7 +215,7 @@ impl World {
 
     /// Whether one of two agents has closed its door on the other.
     pub(super) fn is_expelled(&self, one: NodeId, other: NodeId) -> bool {
-        self.expelled.contains(&(one, other)) || self.expelled.contains(&(other, one))
+        self.expelled.contains_key(&(one, other)) || self.expelled.contains_key(&(other, one))
     }
 
     fn link(&mut self, from: usize, to: usize) -> &mut Link {
@@ -248,8 +248,11 @@ impl World {
         let Some(place) = self.places.get(&to).copied() else { return };
         let (life, to_life) = (self.hosts[from].life, self.hosts[place].life);
         let there = self.hosts[place].node.is_some() && self.hosts[place].id == to && !self.is_asleep(place);
-        if !there || self.is_cut(from, place) || self.is_expelled(self.hosts[from].id, to) {
+        if !there || self.is_cut(from, place) {
             return;
+        }
+        if self.is_expelled(self.hosts[from].id, to) {
+            return self.dismiss(from, place, to);
         }
         let mut delay = self.delay(from, place);
         let pair = if from < place { (from, life, place, to_life) } else { (place, to_life, from, life) };
@@ -298,6 +301,18 @@ impl World {
     pub(super) fn is_reset(&mut self, from: NodeId, to: usize, resets: u64) -> bool {
         let Some(from) = self.places.get(&from).copied() else { return false };
         self.link(from, to).resets != resets
+    }
+
+    /// Who comes to a door that was closed on it is told why, if it has a way to hear it.
+    fn dismiss(&mut self, from: usize, place: usize, peer: NodeId) {
+        let me = self.hosts[from].id;
+        if let Some(farewell) = self.expelled.get(&(peer, me)).cloned()
+            && !self.is_cut(place, from)
+        {
+            let life = self.hosts[from].life;
+            let after = self.delay(from, place) + self.delay(place, from);
+            self.at(self.now + after, from, Due::Dismissed { peer, farewell, life });
+        }
     }
 
     pub(super) fn ask_door(&mut self, host: usize, ticket: Ticket, addresses: &[String], bytes: Vec<u8>) {

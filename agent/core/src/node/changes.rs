@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
-use sleep_wire::{Key, NodeId, Record, ServiceId, Stamp};
+use sleep_wire::record::Batch;
+use sleep_wire::{Key, NodeId, Record, ServiceId, Stamp, decode, encode};
 
 use super::context::Context;
 use super::member::{Court, Member};
@@ -15,6 +16,9 @@ use crate::lease::{Electorate, Evidence, LeaseInput};
 use crate::membership::MembershipInput;
 use crate::reconcile::ReconcileInput;
 use crate::state::StateInput;
+
+/// The most bytes of records in a farewell: it closes a connection, in one packet.
+const FAREWELL: usize = 900;
 
 impl Member {
     /// These were admitted, removed, or given another role: whoever rests on it is told.
@@ -46,7 +50,11 @@ impl Member {
         self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
         self.lives_changed();
         if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
-            self.was_removed(cx);
+            let keys = self.trust.removals(cx.me).into_iter().map(Key::Membership);
+            self.removed_by = keys.filter_map(|key| self.state.write_under_way(&key)).min();
+            if self.removed_by.is_none() {
+                self.was_removed(cx);
+            }
         }
     }
 
@@ -61,8 +69,35 @@ impl Member {
         let removed = |node| self.trust.standing(node).and_then(|standing| standing.removed);
         let stolen = |node| removed(node).is_some_and(|removed| removed.compromised);
         for peer in self.sightings.parted(cx.now.instant, stolen) {
-            cx.out.push(Output::Expel { peer });
+            let Some(key) = self.trust.key_of(peer) else { continue };
+            cx.out.push(Output::Expel { peer, key, farewell: encode(&self.farewell(peer)) });
         }
+    }
+
+    /// What a removed member is told that was away: the record of its removal, and as much of what proves its
+    /// author a member as there is room for.
+    fn farewell(&self, node: NodeId) -> Batch {
+        let record = |key: &Key| self.state.record(key);
+        let removals = self.trust.removals(node);
+        let removal = removals.iter().find_map(|key| record(&Key::Membership(*key)));
+        let proof = removal.map(|entry| self.trust.door_chain(&[entry.record().author])).unwrap_or_default();
+        let mut left = FAREWELL;
+        let entries = removal.into_iter().chain(proof.iter().filter_map(record));
+        let short = entries.map(|entry| entry.bytes().to_vec()).take_while(|bytes| {
+            let fits = bytes.len() <= left;
+            left = left.saturating_sub(bytes.len());
+            fits
+        });
+        Batch { records: short.collect() }
+    }
+
+    /// A peer closes its door on this node, and says why: what it says is a record like any other.
+    pub(super) fn on_dismissal<C: Crypto>(&mut self, cx: &mut Context<'_, C>, peer: NodeId, farewell: &[u8]) {
+        let Ok(batch) = decode::<Batch>(farewell) else {
+            return cx.out.event(Event::BadFrame { from: peer });
+        };
+        let court = Court { trust: &self.trust, crypto: cx.crypto };
+        self.state.receive_records(cx.now.instant, peer, &batch.records, &court, cx.crypto);
     }
 
     pub(super) fn introduce<C: Crypto>(&mut self, cx: &mut Context<'_, C>, peer: NodeId) {

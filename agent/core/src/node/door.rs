@@ -70,6 +70,7 @@ pub(super) fn alone<C: Crypto>(cx: &mut Context<'_, C>, home: &mut Home, input: 
         | Input::Message { .. }
         | Input::Connected { .. }
         | Input::Disconnected { .. }
+        | Input::Dismissed { .. }
         | Input::JoinAnswered { .. }
         | Input::Tick
         | Input::Durable { .. }

@@ -108,6 +108,10 @@ impl Member {
         for slot in written.into_values().flatten() {
             self.feed(cx, slot);
         }
+        if self.removed_by.is_some_and(|removal| removal <= write) {
+            self.removed_by = None;
+            self.was_removed(cx);
+        }
     }
 
     /// Nodes that are down are given up after a while, and nothing but time says so: those slots are looked

@@ -73,6 +73,8 @@ pub(crate) struct Member {
     pub(super) electorate_due: bool,
     /// Whom the network was last told to keep connected.
     pub(super) kept: Vec<NodeId>,
+    /// The write that makes this node's own removal durable: what it runs is ended then.
+    pub(super) removed_by: Option<u64>,
     /// When it became a member, or its agent was started.
     pub(super) started: crate::Instant,
     /// When this node was last asked to do anything.
@@ -162,6 +164,7 @@ impl Member {
             lives_due: true,
             electorate_due: true,
             kept: Vec::new(),
+            removed_by: None,
             started: now.instant,
             last_call: now.instant,
             synced: !matches!(beginning, Beginning::Again { .. }),
@@ -236,6 +239,7 @@ impl Member {
             }
             // A connection that ends says little; probes say more.
             Input::Disconnected { .. } => {}
+            Input::Dismissed { peer, farewell } => self.on_dismissal(cx, peer, &farewell),
             Input::JoinAsked { ticket, key, bytes } => self.on_join_asked(cx, ticket, key, &bytes),
             Input::JoinAnswered { .. } => {}
             Input::Tick => self.tick(cx),

@@ -78,11 +78,13 @@ impl Desk {
         }
     }
 
-    /// Whether others could not reach a node either.
+    /// Whether others could not reach a node either. Who does not plan does not ask others: what it tells
+    /// people of a node that it believes dead is that.
     pub(super) fn is_confirmed(&self, node: NodeId) -> bool {
         match self {
             Self::Open(open) => open.confirmed.contains(&node),
-            Self::Closed | Self::RollCall(_) => false,
+            Self::RollCall(_) => false,
+            Self::Closed => true,
         }
     }
 }

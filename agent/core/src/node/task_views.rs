@@ -47,7 +47,9 @@ impl Member {
         let slots = self.slot_rows(now, &service, rows, planner, progress.desired);
         let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
         let unsettled = slots.iter().filter(|slot| !slot.settled).count();
-        let quiet = progress.stopping == 0 && progress.leaving == 0;
+        // Tasks that are to leave, or to be replaced, and whose service no other node takes: nothing goes on there.
+        let kept = progress.stuck as usize;
+        let quiet = progress.stopping == 0 && progress.leaving <= progress.stuck;
         // What some node would take is not stuck: the holder has not planned yet.
         let homeless = progress.pending as usize == pending;
         // Slots beyond the scale that nobody has emptied yet: the planner has not looked since.
@@ -57,7 +59,7 @@ impl Member {
             ending: progress.stopping,
             waiting_for: progress.away.clone(),
             converged,
-            stuck: !converged && pending > 0 && homeless && pending == unsettled && quiet,
+            stuck: !converged && pending + kept > 0 && homeless && unsettled <= pending + kept && quiet,
             service,
             slots,
         })

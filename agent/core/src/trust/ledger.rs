@@ -288,6 +288,11 @@ impl Ledger {
             .map(|held| &held.entry)
     }
 
+    /// The keys of the records that removed a node, in order.
+    pub(super) fn removed_by(&self, node: NodeId) -> Vec<MembershipKey> {
+        self.removals(node, LAST).map(|entry| entry.key).collect()
+    }
+
     fn removals(&self, node: NodeId, before: Moment) -> impl Iterator<Item = &Entry> {
         self.counting(node, before).filter(|entry| matches!(entry.fact, Fact::Removal { .. }))
     }

@@ -157,6 +157,11 @@ impl Trust {
         self.ledger.uses(token)
     }
 
+    /// The keys of the records by which a node was removed, in order.
+    pub fn removals(&self, node: NodeId) -> Vec<MembershipKey> {
+        self.ledger.removed_by(node)
+    }
+
     /// The keys of the records that show to a stranger that these nodes are members, in an order in which
     /// each can be judged: the least that has to be sent.
     pub fn door_chain(&self, nodes: &[NodeId]) -> Vec<Key> {

@@ -107,10 +107,16 @@ async fn an_expelled_peer_is_cut_at_once_and_refused_after() {
         b.net.message(a.id, 1, frame(n, 100));
     }
     assert_eq!(number(&a.frame().await), 0);
-    a.net.expel(b.id);
+    a.net.expel(b.id, b.key, Bytes::from_static(b"removed"));
     // Ninety-nine frames may have arrived: none of them is handed out.
     assert!(matches!(a.next().await, NetEvent::Disconnected { peer } if peer == b.id));
     assert!(matches!(b.next().await, NetEvent::Disconnected { peer } if peer == a.id));
+    // Its next dial is answered with the farewell.
+    let told = b.next().await;
+    assert!(
+        matches!(&told, NetEvent::Dismissed { peer, farewell } if *peer == a.id && farewell == "removed"),
+        "{told:?}"
+    );
     eventually(|| a.net.counters().keys_refused > 0 && b.net.counters().dials_failed > 0).await;
     assert_eq!(a.net.connected(), []);
 }

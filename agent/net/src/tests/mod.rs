@@ -84,6 +84,7 @@ impl Host {
                 | NetEvent::Disconnected { .. }
                 | NetEvent::Moved { .. }
                 | NetEvent::JoinAsked { .. }
+                | NetEvent::Dismissed { .. }
                 | NetEvent::ApiStream { .. } => {}
             }
         }
