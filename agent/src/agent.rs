@@ -97,6 +97,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let metrics = recorder.handle();
     // A second agent in one process, as in tests, shares the first one's recorder.
     drop(metrics::set_global_recorder(recorder));
+    api::describe();
     let (addresses, listening) = watch::channel(Vec::<String>::new());
     let shared = Shared {
         addresses: Box::new(move || listening.borrow().clone()),

@@ -1,6 +1,6 @@
 //! What agents answer to questions: why, what if, and what tasks wrote.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn what_has_no_node_is_listed_with_the_reasons() -> Result<()> {
     let reason = "constraint `node.labels.disk==ssd` does not hold";
     for subject in ["far", "far.2"] {
         let why = agents.ctl(2).run(&format!("why {subject}"))?.stdout;
-        assert!(why.contains("is pending: no node can take it"), "{why}");
+        assert!(why.contains("pending: it starts once a node can take it"), "{why}");
         for node in ["node1", "node2", "node3"] {
             let line = why.lines().find(|line| line.trim_start().starts_with(node));
             assert!(line.is_some_and(|line| line.ends_with(reason)), "{node}: {why}");
@@ -140,6 +140,73 @@ fn a_plan_changes_nothing_and_comes_true() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_was_stopped_has_no_error_and_what_is_well_is_told_as_a_whole() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let create = "service create --name web --replicas 3 --runtime process -- sleep infinity";
+    agents.ctl(1).run(create)?;
+    let why = agents.ctl(1).run("why web")?.stdout;
+    let lines: Vec<&str> = why.lines().collect();
+    assert_eq!(lines[0], "web: 3 of 3 tasks as they should be");
+    assert!(lines.len() == 4 && lines[1].starts_with("  ✓ web.1  running on node"), "{why}");
+    agents.ctl(1).run("node drain node2")?;
+    let stopped = until("one was stopped", SOON, || {
+        let tasks = agents.ctl(1).tasks("web").ok()?;
+        tasks.into_iter().find(|task| task.state == "stopped")
+    })?;
+    assert_eq!((stopped.node.as_str(), stopped.error.as_str()), ("node2", ""));
+    let one: Vec<Value> = agents.ctl(2).list("service ps web.1")?;
+    assert!(one.iter().all(|task| task["name"] == "web.1") && !one.is_empty(), "{one:?}");
+    Ok(())
+}
+
+/// An attempt that waits says when it starts; nothing in the list goes stale.
+#[test]
+fn an_attempt_that_waits_says_when_it_starts() -> Result<()> {
+    let agents = Agents::formed(1)?;
+    let create = "service create --detach --name crash --restart-delay 50s --runtime process -- false";
+    agents.ctl(1).run(create)?;
+    let waits = until("the second attempt waits", SOON, || {
+        let (_, body) = get(&agents.socket(1), "/v1/services/crash/tasks").ok()?;
+        let tasks: Value = serde_json::from_str(&body).ok()?;
+        tasks[0]["next_attempt_at"].is_string().then(|| tasks[0].clone())
+    })?;
+    assert_eq!((&waits["state"], &waits["error"]), (&"assigned".into(), &"attempt 2".into()));
+    let listed = agents.ctl(1).run("service ps crash")?.stdout;
+    assert!(listed.contains("attempt 2 in ") && listed.contains(" s"), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn metrics_tell_of_the_cluster_and_of_the_agent() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    agents.ctl(1).run("service create --name web --replicas 2 --runtime process -- sleep infinity")?;
+    let (head, text) = get(&agents.socket(1), "/metrics")?;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    for line in [
+        "sleepd_nodes{status=\"ready\"} 3",
+        "sleepd_nodes{status=\"down\"} 0",
+        "sleepd_services 1",
+        "sleepd_tasks{state=\"running\"} 2",
+        "sleepd_tasks{state=\"pending\"} 0",
+        "sleepd_tasks_desired 2",
+        "sleepd_leader_known 1",
+        "swarm_manager_nodes{state=\"ready\"} 3",
+        "swarm_manager_tasks_total{state=\"running\"} 2",
+        "sleepd_records_refused_total 0",
+        "# HELP process_resident_memory_bytes Memory that this agent holds",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    let leaders = (1..=3).filter(|number| {
+        get(&agents.socket(*number), "/metrics").is_ok_and(|(_, text)| text.contains("\nsleepd_leader 1\n"))
+    });
+    assert_eq!(leaders.count(), 1);
+    let (head, body) = get(&agents.socket(1), "/metrics/none")?;
+    assert!(head.starts_with("HTTP/1.1 404 ") && body.contains("\"code\":\"bad_request\""), "{head}{body}");
+    Ok(())
+}
+
 /// Events name what they say: whoever heard it from one agent is told by another only what is new.
 #[test]
 fn a_watch_is_resumed_at_another_agent() -> Result<()> {
@@ -151,6 +218,10 @@ fn a_watch_is_resumed_at_another_agent() -> Result<()> {
         (one == other && seen["services"][0]["desired"] == 1).then_some(one)
     })?;
     assert_eq!(same.len(), 24);
+    // Without names all is told: services, and nodes.
+    let (_, all) = event(&mut begin(&agents.socket(3), "/v1/watch", "")?)?;
+    let count = |what: &str| all[what].as_array().map_or(0, Vec::len);
+    assert_eq!((count("services"), count("nodes")), (1, 3), "{all}");
     let mut resumed = watch(&agents.socket(2), &same)?;
     agents.ctl(3).run("service scale web=2 --detach")?;
     let (next, seen) = event(&mut resumed)?;
@@ -160,11 +231,27 @@ fn a_watch_is_resumed_at_another_agent() -> Result<()> {
 
 /// Begins a watch: the agent has answered, and its events follow.
 fn watch(socket: &Path, heard: &str) -> Result<BufReader<UnixStream>> {
+    begin(socket, "/v1/watch?services=web", heard)
+}
+
+/// What is answered to a plain request: the head's first line, and the body.
+fn get(socket: &Path, path: &str) -> Result<(String, String)> {
+    let trouble = |error: std::io::Error| Error::new(error.to_string());
+    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
+    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: sleepd\r\nConnection: close\r\n\r\n").map_err(trouble)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(trouble)?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
+    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
+}
+
+fn begin(socket: &Path, path: &str, heard: &str) -> Result<BufReader<UnixStream>> {
     let trouble = |error: std::io::Error| Error::new(error.to_string());
     let mut stream = UnixStream::connect(socket).map_err(trouble)?;
     stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
     let resume = if heard.is_empty() { String::new() } else { format!("Last-Event-ID: {heard}\r\n") };
-    write!(stream, "GET /v1/watch?services=web HTTP/1.1\r\nHost: sleepd\r\n{resume}\r\n").map_err(trouble)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: sleepd\r\n{resume}\r\n").map_err(trouble)?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while line.trim_end() != "" || line.is_empty() {

@@ -16,6 +16,8 @@ use sleep_wire::task::{TaskId, TaskState, TaskStatus};
 use sleep_wire::trust::{JoinToken, Role};
 use sleep_wire::{ClusterId, Epoch, NodeId, RevisionId, ServiceId, SlotName, TokenId, WallTime};
 
+use crate::reconcile::NextAttempt;
+
 /// What a node is, and what it sees of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusRow {
@@ -166,6 +168,8 @@ pub struct TaskRow {
     pub life: TaskLife,
     /// What its node says of it.
     pub status: Option<TaskStatus>,
+    /// The attempt that it waits for, and when that starts, for display.
+    pub next: Option<(NextAttempt, WallTime)>,
     /// Whether it is over and only remembered.
     pub history: bool,
     /// Published ports, as Docker writes them.

@@ -2,17 +2,20 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
 use super::extract::Query;
 use super::render::Words;
-use super::{Failure, Handle};
+use super::{Failure, Handle, metrics};
 
 pub(super) fn router() -> Router<Handle> {
-    Router::new().route("/healthz", get(healthy)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+    Router::new()
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::metrics))
 }
 
 /// The loop answers.
@@ -51,9 +54,4 @@ async fn ready(State(handle): State<Handle>, Query(query): Query<Verbose>) -> Re
     }
     text += if all { "ready\n" } else { "not ready\n" };
     Ok((status, text).into_response())
-}
-
-async fn metrics(State(handle): State<Handle>) -> Response {
-    let text = (handle.shared.metrics)();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sleep_core::view::{TaskFilter, TaskRow};
 use sleep_wire::api::{Code, LogLine, Problem};
+use sleep_wire::task::{TaskState, TaskStatus};
 use sleep_wire::{NodeId, encode};
 
 use super::extract::{Body as Sent, Path, Query};
@@ -72,7 +73,7 @@ pub(super) struct Reading {
     tag = "services",
     summary = "Read what tasks wrote, one JSON a line",
     params(
-        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("service" = String, Path, description = "A service, `service.slot`, or a task's id"),
         Reading,
     ),
     responses(
@@ -92,6 +93,7 @@ pub(super) async fn service_logs(
             let filter = TaskFilter { service: Some(service), node: None, history: true };
             let mut rows = core.tasks(now, &filter);
             rows.retain(|row| slot.is_none_or(|slot| row.slot == slot));
+            let untold = never_begun(&words, &rows);
             let rows = with_output(rows).into_iter();
             let requests: Vec<(NodeId, LogRequest)> = rows
                 .filter_map(|row| {
@@ -112,23 +114,41 @@ pub(super) async fn service_logs(
                     ))
                 })
                 .collect();
+            if requests.is_empty() {
+                return Err(Problem::new(Code::NoSuchTask, 404, "no task of it has run yet")
+                    .detail(untold)
+                    .into());
+            }
             Ok::<_, Failure>(requests)
         })
         .await??;
-    if requests.is_empty() {
-        return Err(Problem::new(Code::NoSuchTask, 404, "no task of it has run yet").into());
-    }
     let source = handle.shared.logs.clone();
     let lines = stream::select_all(requests.into_iter().map(|(node, request)| source.lines(node, request)));
     Ok(as_json(lines))
+}
+
+/// Whether a task has come so far that it may have written something.
+fn has_begun(status: &TaskStatus) -> bool {
+    !status.container.is_empty() && (status.started_at.is_some() || status.exit.is_some())
+}
+
+/// Why a task that could not be started has written nothing, if that is so of one.
+fn never_begun(words: &Words<'_>, rows: &[TaskRow]) -> String {
+    let failed = rows.iter().filter_map(|row| {
+        let status = row.status.as_ref().filter(|status| status.state == TaskState::Failed)?;
+        (!has_begun(status) && !status.message.is_empty()).then_some((row, status))
+    });
+    let newest = failed.max_by_key(|(_, status)| status.since);
+    newest.map_or_else(String::new, |(row, status)| {
+        format!("{} could not be started: {}", words.task_name(row), status.message)
+    })
 }
 
 /// Of each slot, the tasks that are there and have begun; where none has, the last attempt before: what fails
 /// again and again is between two attempts most of the time.
 fn with_output(rows: Vec<TaskRow>) -> Vec<TaskRow> {
     let mut chosen: Vec<TaskRow> = Vec::new();
-    let begun =
-        rows.into_iter().filter(|row| row.status.as_ref().is_some_and(|status| !status.container.is_empty()));
+    let begun = rows.into_iter().filter(|row| row.status.as_ref().is_some_and(has_begun));
     let (past, present): (Vec<_>, Vec<_>) = begun.partition(|row| row.history);
     chosen.extend(present);
     let mut past = past;

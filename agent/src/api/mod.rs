@@ -13,6 +13,7 @@ mod extract;
 pub mod guard;
 mod health;
 mod logs;
+mod metrics;
 mod names;
 mod openapi;
 mod plan;
@@ -40,6 +41,7 @@ use crate::told::Sighting;
 
 pub use guard::{Guard, TokenError};
 pub use logs::{Lines, LogRequest, LogSource};
+pub(crate) use metrics::describe;
 pub use problem::Failure;
 pub(crate) use render::time;
 

@@ -180,7 +180,7 @@ pub(super) struct History {
     tag = "services",
     summary = "List a service's tasks",
     params(
-        ("service" = String, Path, description = "A name, an id, or the beginning of an id"),
+        ("service" = String, Path, description = "A service, `service.slot`, or a task's id"),
         History,
     ),
     responses((status = 200, description = "Done", body = Vec<TaskView>), Problems),
@@ -192,9 +192,11 @@ pub(super) async fn service_tasks(
 ) -> Answer<Vec<TaskView>> {
     let tasks = handle
         .ask(move |core, now| {
-            let service = Some(names::service(core, now, &service)?);
-            let filter = TaskFilter { service, node: None, history: query.history };
-            Ok::<_, Failure>(Words::new(core, now).tasks(&filter))
+            let (service, slot) = subject_of(core, now, &service)?;
+            let filter = TaskFilter { service: Some(service), node: None, history: query.history };
+            let mut tasks = Words::new(core, now).tasks(&filter);
+            tasks.retain(|task| slot.is_none_or(|slot| task.slot == slot.to_string()));
+            Ok::<_, Failure>(tasks)
         })
         .await??;
     Ok(Json(tasks))
@@ -244,7 +246,11 @@ pub(super) async fn why(State(handle): State<Handle>, Path(subject): Path<String
                 return Ok(words.why_node(node, &journal));
             }
             let (service, slot) = subject_of(core, now, &subject)?;
-            words.why(service, slot, &journal).ok_or_else(|| no_such("task", &subject, Code::NoSuchTask))
+            let why = match slot {
+                Some(slot) => words.why_task(service, slot, &journal),
+                None => words.why_service(service),
+            };
+            why.ok_or_else(|| no_such("task", &subject, Code::NoSuchTask))
         })
         .await??;
     Ok(Json(why))

@@ -11,6 +11,7 @@ use sleep_core::view::{
 use sleep_wire::api::*;
 use sleep_wire::node::Availability;
 use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
+use sleep_wire::task::TaskState;
 use sleep_wire::{NodeId, ServiceId, SlotName, WallTime};
 
 use super::names;
@@ -202,7 +203,8 @@ impl<'a> Words<'a> {
             desired: if row.wanted { "running" } else { "stopped" }.to_owned(),
             state: state(row.life),
             since: status.map(|status| time(status.since)),
-            error: status.map_or_else(|| why.to_owned(), |status| status.message.clone()),
+            error: trouble(row).unwrap_or_else(|| why.to_owned()),
+            next_attempt_at: row.next.map(|(_, at)| time(at)),
             started_at: status.and_then(|status| status.started_at).map(time),
             exit_code: status.and_then(|status| status.exit).map(|exit| exit.code),
             container: status.map(|status| status.container.clone()).unwrap_or_default(),
@@ -241,7 +243,8 @@ impl<'a> Words<'a> {
             name: self.task_name(&row.task),
             node: row.task.node.map(|node| self.name(node)).unwrap_or_default(),
             state: state(row.task.life),
-            message: row.task.status.as_ref().map(|status| status.message.clone()).unwrap_or_default(),
+            message: trouble(&row.task).unwrap_or_default(),
+            next_attempt_at: row.task.next.map(|(_, at)| time(at)),
             refusals: self.refusals(&row.refusals),
             settled: row.settled,
         }
@@ -347,9 +350,28 @@ fn port(port: &Port) -> String {
     }
 }
 
-fn update(row: &UpdateRow) -> String {
+pub(super) fn update(row: &UpdateRow) -> String {
     let so_far = format!("{} of {} updated", row.done, row.total);
     row.paused.as_ref().map_or_else(|| so_far.clone(), |why| format!("paused, {so_far}: {why}"))
+}
+
+/// What is wrong with a task, or which attempt it waits for, if its node has said anything. Why it was
+/// stopped is nothing wrong with it.
+fn trouble(row: &TaskRow) -> Option<String> {
+    let status = row.status.as_ref()?;
+    let attempt = row.next.map(|(next, _)| match next.restart {
+        Some((restart, of)) => format!("attempt {} (restart {restart} of {of})", next.number),
+        None => format!("attempt {}", next.number),
+    });
+    Some(match status.state {
+        TaskState::Stopping | TaskState::Stopped => String::new(),
+        TaskState::Assigned
+        | TaskState::Preparing
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Complete
+        | TaskState::Failed => attempt.unwrap_or_else(|| status.message.clone()),
+    })
 }
 
 pub(super) fn state(life: TaskLife) -> String {

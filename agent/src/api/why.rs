@@ -1,12 +1,16 @@
 //! Why something is as it is, in words.
 
-use sleep_core::view::{TaskLife, TaskRow, WhyRow};
+use std::collections::BTreeMap;
+
+use sleep_core::view::{ProgressRow, ServiceRow, SlotRow, TaskLife, TaskRow, WhyRow};
 use sleep_wire::api::*;
 use sleep_wire::slot::{Assigned, Cause, Choice};
 use sleep_wire::task::{TaskState, TaskStatus};
 use sleep_wire::{NodeId, ServiceId, SlotName, Stamp, WallTime};
 
-use super::render::{Words, availability_word, node_status, runtime_name, state, status_word, time};
+use super::render::{
+    Words, availability_word, node_status, runtime_name, state, status_word, time, update as update_words,
+};
 use crate::told::{Seen, Sighting};
 
 /// What this agent saw of a node's life.
@@ -17,6 +21,9 @@ const LED_TO_MS: i64 = 120_000;
 
 /// The most lines of a node's story.
 const MAX_STORY: usize = 20;
+
+/// The most slots of a service that are told one by one.
+const MAX_SLOTS: usize = 50;
 
 impl Words<'_> {
     /// Why a node is as it is: its life as the node asked saw it, since its agent began.
@@ -48,25 +55,14 @@ impl Words<'_> {
             summary,
             at: recent.last().map(|last| time(last.at)).unwrap_or_default(),
             story: recent.iter().map(line).collect(),
+            slots: Vec::new(),
             refusals: Vec::new(),
             last_lines: Vec::new(),
         }
     }
 
-    /// Why a task is where it is; of a service, the first slot that is not as it should be, else its first.
-    pub(super) fn why(
-        &self,
-        service: ServiceId,
-        slot: Option<SlotName>,
-        journal: Journal<'_>,
-    ) -> Option<Why> {
-        let slot = if let Some(slot) = slot {
-            slot
-        } else {
-            let progress = self.core.progress(self.now, service)?;
-            let odd = progress.slots.iter().find(|slot| !slot.settled);
-            odd.or(progress.slots.first())?.slot
-        };
+    /// Why a task is where it is.
+    pub(super) fn why_task(&self, service: ServiceId, slot: SlotName, journal: Journal<'_>) -> Option<Why> {
         let row = self.core.why(self.now, service, slot)?;
         let failed = last_failure(&row);
         Some(Why {
@@ -74,33 +70,114 @@ impl Words<'_> {
             summary: self.summary(&row),
             at: row.task.status.as_ref().map(|status| time(status.since)).unwrap_or_default(),
             story: self.story(&row, journal),
+            slots: Vec::new(),
             refusals: self.refusals(&row.refusals),
             last_lines: failed.map(|failed| failed.last_lines.clone()).unwrap_or_default(),
         })
     }
 
+    /// How a service stands as a whole: each slot, those first that are not as they should be, and what the
+    /// nodes answer to those that are pending.
+    pub(super) fn why_service(&self, service: ServiceId) -> Option<Why> {
+        let progress = self.core.progress(self.now, service)?;
+        let (well, odd): (Vec<&SlotRow>, Vec<&SlotRow>) =
+            progress.slots.iter().partition(|slot| slot.settled);
+        let mut last_lines = Vec::new();
+        let mut slots = Vec::new();
+        for slot in odd.iter().chain(&well).take(MAX_SLOTS) {
+            // Only what is not as it should be has a past to ask about.
+            let row = (!slot.settled && slot.task.node.is_some())
+                .then(|| self.core.why(self.now, service, slot.slot))
+                .flatten();
+            if let Some(failed) = row.as_ref().and_then(last_failure).filter(|_| last_lines.is_empty()) {
+                last_lines.clone_from(&failed.last_lines);
+            }
+            let summary = match (&row, slot.task.node) {
+                (Some(row), _) => self.standing(row),
+                (None, None) => self.pending(slot.refusals.len()),
+                (None, Some(node)) => format!("{} on {}", state(slot.task.life), self.name(node)),
+            };
+            slots.push(WhySlot { name: self.task_name(&slot.task), summary, settled: slot.settled });
+        }
+        let refusals = odd.iter().flat_map(|slot| self.refusals(&slot.refusals));
+        let mut unlike: Vec<Refusal> = Vec::new();
+        for refusal in refusals {
+            if !unlike.contains(&refusal) {
+                unlike.push(refusal);
+            }
+        }
+        Some(Why {
+            subject: progress.service.name.clone(),
+            summary: self.service_summary(&progress),
+            at: String::new(),
+            story: Vec::new(),
+            slots,
+            refusals: unlike,
+            last_lines,
+        })
+    }
+
+    /// `web: 2 of 3 tasks are as they should be; 1 is pending`.
+    fn service_summary(&self, progress: &ProgressRow) -> String {
+        let ServiceRow { name, desired, removed, update, .. } = &progress.service;
+        let tasks = |count: u32| if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") };
+        let ending = match progress.ending {
+            0 => String::new(),
+            count => format!("; {} to end", tasks(count)),
+        };
+        if *removed {
+            return format!("{name} is removed{ending}");
+        }
+        let mut odd: BTreeMap<String, u32> = BTreeMap::new();
+        for slot in progress.slots.iter().filter(|slot| !slot.settled) {
+            *odd.entry(state(slot.task.life)).or_default() += 1;
+        }
+        let well = progress.slots.iter().filter(|slot| slot.settled).count();
+        let odd: Vec<String> = odd.into_iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let missing = if odd.is_empty() { String::new() } else { format!("; {}", odd.join(", ")) };
+        let update = update.as_ref().map(|row| format!("; {}", update_words(row))).unwrap_or_default();
+        format!("{name}: {well} of {} as they should be{missing}{ending}{update}", tasks(*desired))
+    }
+
     fn summary(&self, row: &WhyRow) -> String {
         let name = self.task_name(&row.task);
+        match (row.assigned.as_ref().and_then(|assigned| before(&assigned.cause)), row.task.node) {
+            (Some(from), Some(here))
+                if from != here && row.task.life != TaskLife::Lost && last_failure(row).is_none() =>
+            {
+                let (from, here) = (self.name(from), self.name(here));
+                format!("{name} moved {from} → {here} and is {}", state(row.task.life))
+            }
+            _ => format!("{name} is {}", self.standing(row)),
+        }
+    }
+
+    /// Why a task has no node, if so many refuse it.
+    fn pending(&self, refusals: usize) -> String {
+        let nobody = refusals >= self.core.nodes(self.now).len();
+        let why =
+            if nobody { "it starts once a node can take it" } else { "the leader has not placed it yet" };
+        format!("pending: {why}")
+    }
+
+    /// How a task stands, in words that follow "is".
+    fn standing(&self, row: &WhyRow) -> String {
         let Some(node) = row.task.node else {
-            let nobody = row.refusals.len() >= self.core.nodes(self.now).len();
-            let why = if nobody { "no node can take it" } else { "the leader has not placed it yet" };
-            return format!("{name} is pending: {why}");
+            return self.pending(row.refusals.len());
         };
         let here = self.name(node);
         if row.task.life == TaskLife::Lost {
-            return format!("{name} is lost: {here} is down");
+            return format!("lost: {here} is down");
         }
         let now = state(row.task.life);
-        if let Some(failed) = last_failure(row) {
-            let attempts = row.history.iter().filter(|before| failure(before).is_some()).count()
-                + usize::from(failure(&row.task).is_some());
-            let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
-            return format!("{name} is {now} on {here}; it failed {times}{}", because(failed));
-        }
-        match row.assigned.as_ref().and_then(|assigned| before(&assigned.cause)) {
-            Some(from) if from != node => format!("{name} moved {} → {here} and is {now}", self.name(from)),
-            Some(_) | None => format!("{name} is {now} on {here}"),
-        }
+        let Some(failed) = last_failure(row) else { return format!("{now} on {here}") };
+        let attempts = row.history.iter().filter(|before| failure(before).is_some()).count()
+            + usize::from(failure(&row.task).is_some());
+        let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+        // What has neither begun nor ended was never a process.
+        let never = failed.started_at.is_none() && failed.exit.is_none();
+        let failed_so = if never { "could not be started" } else { "failed" };
+        format!("{now} on {here}; it {failed_so} {times}{}", because(failed))
     }
 
     fn story(&self, row: &WhyRow, journal: Journal<'_>) -> Vec<WhyLine> {

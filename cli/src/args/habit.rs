@@ -9,8 +9,8 @@ use super::Cli;
 struct Habit {
     /// The verbs that it begins with.
     verbs: &'static str,
-    /// A flag, with its value if it has one, that stands anywhere after them; empty for none. `*` in it is any
-    /// text.
+    /// A flag, with its value if it has one, that stands anywhere after them; empty for none. `*` in it is
+    /// any text.
     flag: &'static str,
     /// What to type: `*` is that text, `…` all other words. Empty where there is nothing to type instead.
     here: &'static str,
@@ -178,8 +178,8 @@ fn taken(flag: &str, words: &[String]) -> Option<(String, Vec<String>)> {
     None
 }
 
-/// What to do instead of what was typed, if somebody else's program understands that. Nothing is proposed that
-/// this one would not understand.
+/// What to do instead of what was typed, if somebody else's program understands that. Nothing is proposed
+/// that this one would not understand.
 pub fn instead(words: &[String]) -> Option<Instead> {
     let (before, typed) = words.split_at(Cli::first_verb(words));
     let found = HABITS.iter().find_map(|habit| Some((habit, habit.read(typed)?)));

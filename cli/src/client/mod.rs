@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod path;
+pub mod ssh;
 pub mod stream;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 pub use host::{DEFAULT_SOCKET, Host};
 pub use path::{list, path};
+use ssh::Shared;
 use stream::Connector;
 pub use stream::default_key;
 
@@ -49,8 +51,9 @@ pub struct Client {
     hosts: Vec<Host>,
     key: Option<PathBuf>,
     connector: Mutex<Arc<Connector>>,
-    /// A connection that nobody uses just now: through ssh, another one is dear.
+    /// A connection that nobody uses just now.
     idle: Mutex<Option<Sender>>,
+    ssh: Arc<Shared>,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -79,8 +82,9 @@ impl Client {
     /// [`Error::Unreachable`] if none does, [`Error::Usage`] if one is not a host.
     pub async fn connect(global: &Global) -> Result<Self, Error> {
         let (hosts, key) = (Host::all(&global.hosts())?, global.key());
-        let connector = Connector::first(&hosts, key.as_deref()).await?;
-        Ok(Self { hosts, key, connector: Mutex::new(Arc::new(connector)), idle: Mutex::new(None) })
+        let ssh = Arc::<Shared>::default();
+        let connector = Connector::first(&hosts, key.as_deref(), &ssh).await?;
+        Ok(Self { hosts, key, connector: Mutex::new(Arc::new(connector)), idle: Mutex::new(None), ssh })
     }
 
     /// Finds the first of the hosts that answers now.
@@ -89,7 +93,8 @@ impl Client {
     /// [`Error::Unreachable`] if none does.
     pub async fn reconnect(&self) -> Result<(), Error> {
         self.idle.lock().await.take();
-        *self.connector.lock().await = Arc::new(Connector::first(&self.hosts, self.key.as_deref()).await?);
+        let connector = Connector::first(&self.hosts, self.key.as_deref(), &self.ssh).await?;
+        *self.connector.lock().await = Arc::new(connector);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use sleep_net::ApiClient;
@@ -14,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Host;
+use super::ssh::Shared;
 use crate::error::Error;
 
 /// Both ways at once.
@@ -24,14 +26,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub struct Connector {
     host: Host,
     quic: Option<ApiClient>,
+    ssh: Arc<Shared>,
 }
 
 impl Connector {
     /// The first of the hosts that answers.
-    pub async fn first(hosts: &[Host], key: Option<&Path>) -> Result<Self, Error> {
+    pub async fn first(hosts: &[Host], key: Option<&Path>, ssh: &Arc<Shared>) -> Result<Self, Error> {
         let mut tried = Vec::new();
         for host in hosts {
-            match Self::to(host, key).await {
+            match Self::to(host, key, ssh).await {
                 Ok(connector) => return Ok(connector),
                 Err(error @ Error::Unreachable { .. }) => tried.push((host.clone(), error)),
                 Err(other) => return Err(other),
@@ -40,7 +43,7 @@ impl Connector {
         Err(Error::unreachable(tried))
     }
 
-    async fn to(host: &Host, key: Option<&Path>) -> Result<Self, Error> {
+    async fn to(host: &Host, key: Option<&Path>, ssh: &Arc<Shared>) -> Result<Self, Error> {
         let quic = match host {
             Host::Quic(name) => {
                 let seed = operator_seed(key)?;
@@ -54,7 +57,7 @@ impl Connector {
             }
             Host::Ssh(..) => None,
         };
-        Ok(Self { host: host.clone(), quic })
+        Ok(Self { host: host.clone(), quic, ssh: ssh.clone() })
     }
 
     /// Which host that is.
@@ -70,7 +73,7 @@ impl Connector {
                 Ok(Box::new(stream.map_err(|error| Error::socket(&self.host, &error))?))
             }
             (Host::Ssh(target, socket), _) => {
-                let through = Through::ssh(target, socket.as_deref());
+                let through = Through::ssh(&self.ssh, target, socket.as_deref());
                 Ok(Box::new(through.map_err(|error| Error::host(&self.host, &error.to_string()))?))
             }
             (Host::Quic(_), Some(client)) => {
@@ -91,13 +94,9 @@ struct Through {
 }
 
 impl Through {
-    fn ssh(target: &str, socket: Option<&Path>) -> io::Result<Self> {
+    fn ssh(shared: &Shared, target: &str, socket: Option<&Path>) -> io::Result<Self> {
         let mut command = Command::new("ssh");
-        match target.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() => command.args(["-p", port, "--", host]),
-            _ => command.args(["--", target]),
-        };
-        command.args(["sleepctl", "dial-stdio"]);
+        command.args(shared.options(target)).args(["sleepctl", "dial-stdio"]);
         if let Some(socket) = socket {
             command.arg(socket);
         }

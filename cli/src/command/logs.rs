@@ -1,17 +1,21 @@
 //! `sleepctl service logs`.
 
-use sleep_wire::api::LogLine;
+use sleep_wire::api::{LogLine, TaskView};
 
 use super::Context;
 use crate::args::Format;
 use crate::args::service::Logs;
 use crate::client::path;
 use crate::error::Error;
+use crate::output::words;
 
 pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error> {
     let tail = args.lines.map(|lines| format!("&tail={lines}")).unwrap_or_default();
     let path = format!("{}?follow={}{tail}", path(&["services", &args.subject, "logs"]), args.follow);
     let mut lines = context.client.lines(&path).await?;
+    if args.follow && context.output.is_for_people() {
+        context.output.note(&following(context, &args.subject).await?);
+    }
     loop {
         let line = tokio::select! {
             line = lines.next() => line?,
@@ -27,4 +31,12 @@ pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error>
         let text = format!("{}@{} | {at}{}", line.task, line.node, line.line);
         context.output.program_line(&text, line.stream != "stdout")?;
     }
+}
+
+/// What is followed: whoever waits for a line wants to know whose.
+async fn following(context: &Context<'_>, subject: &str) -> Result<String, Error> {
+    let tasks: Vec<TaskView> = context.client.get(&path(&["services", subject, "tasks"])).await?;
+    let begun = tasks.iter().filter(|task| !task.container.is_empty());
+    let names: Vec<String> = begun.map(|task| format!("{}@{}", task.name, task.node)).collect();
+    Ok(words::following(subject, &names))
 }

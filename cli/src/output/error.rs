@@ -17,6 +17,9 @@ use crate::error::Error;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const BOLD: Style = Style::new().bold();
 
+/// Filters that refuse for what other tasks have.
+const ROOM: [&str; 4] = ["memory", "cpu", "port", "max-per-node"];
+
 /// The most nodes whose reasons are told.
 const MAX_REASONS: usize = 12;
 
@@ -255,11 +258,13 @@ fn stuck(progress: &Progress) -> Said {
     let refusals: Vec<&Refusal> = slots.flat_map(|slot| &slot.refusals).collect();
     let said =
         refusals_by_node(refusals.iter().copied()).into_iter().fold(Said::new(what.join(", ")), Said::more);
+    // Room is what work that ends leaves behind; all else has to change first.
+    let lacks_room = |refusal: &&Refusal| ROOM.contains(&refusal.filter.as_str());
+    let once = if refusals.iter().any(lacks_room) { "there is room" } else { "a node can take it" };
     let said = left.iter().fold(said, |said, service| match progress::running(service) {
-        0 => said
-            .more(format!("none of `{}` is running; it starts by itself once there is room", service.name)),
+        0 => said.more(format!("none of `{}` is running; it starts by itself once {once}", service.name)),
         some => said.more(format!(
-            "{some}/{} of `{}` are running; the rest start by themselves once there is room",
+            "{some}/{} of `{}` are running; the rest start by themselves once {once}",
             service.desired, service.name
         )),
     });

@@ -1,12 +1,14 @@
 //! How far the work is, for people who wait: a picture on a terminal, a line a change elsewhere.
 
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, SlotProgress, TaskView};
 
-use super::Output;
 use super::node::availability;
+use super::{Moment, Output};
 
 /// The most slots of a picture.
 const MAX_SLOTS: usize = 12;
@@ -19,28 +21,40 @@ pub struct Live<'a> {
     output: &'a Output,
     picture: Option<ProgressBar>,
     last: Option<Progress>,
+    /// What the picture shows: it is drawn anew each time it turns, since times go by in it.
+    shown: Arc<Mutex<Option<Progress>>>,
 }
 
 impl<'a> Live<'a> {
     /// Shows nothing yet; nothing ever, to those who want ids alone.
     pub fn new(output: &'a Output) -> Self {
+        let shown = Arc::<Mutex<Option<Progress>>>::default();
         let picture = (output.is_watched() && !output.quiet).then(|| {
-            let style = ProgressStyle::with_template("{msg}\n{spinner} {elapsed}");
-            let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| {
-                // Without its template a spinner still turns.
-                ProgressStyle::default_spinner()
-            }));
+            let style = ProgressStyle::with_template("{picture}\n{spinner} {elapsed}");
+            // Without its template a spinner still turns.
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let drawn = shown.clone();
+            let draw = move |_: &ProgressState, to: &mut dyn Write| {
+                let progress = drawn.lock().unwrap_or_else(PoisonError::into_inner);
+                let text = progress.as_ref().map(|progress| picture(progress).join("\n"));
+                // There is nobody to tell that a line cannot be drawn.
+                let _undrawn = to.write_str(&text.unwrap_or_default());
+            };
+            let bar = ProgressBar::new_spinner().with_style(style.with_key("picture", draw));
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             bar.enable_steady_tick(TURN);
             bar
         });
-        Self { output, picture, last: None }
+        Self { output, picture, last: None, shown }
     }
 
     /// Shows this.
     pub fn update(&mut self, progress: &Progress) {
         match &self.picture {
-            Some(bar) => bar.set_message(picture(progress).join("\n")),
+            Some(bar) => {
+                *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
+                bar.tick();
+            }
             None if self.output.quiet => {}
             None => {
                 for line in news(self.last.as_ref(), progress) {
@@ -78,7 +92,10 @@ pub fn crash(task: &TaskView) -> Vec<String> {
     let told = task.exit_code.is_some() && task.error.starts_with("exited with code");
     let why = if task.error.is_empty() || told { String::new() } else { format!(": {}", task.error) };
     let node = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
-    let first = format!("{} failed{node}{exit}{why}", task.name);
+    // What has neither begun nor ended was never a process.
+    let never = task.started_at.is_none() && task.exit_code.is_none();
+    let failed = if never { "could not be started" } else { "failed" };
+    let first = format!("{} {failed}{node}{exit}{why}", task.name);
     let from = task.last_lines.len().saturating_sub(5);
     let last = task.last_lines[from..].iter().map(|line| format!("  | {}", super::tame(line, true)));
     std::iter::once(first).chain(last).collect()
@@ -186,7 +203,10 @@ fn of_slot(slot: &SlotProgress) -> String {
     let message = match (slot.message.as_str(), slot.refusals.first()) {
         ("", None) => String::new(),
         ("", Some(refusal)) => format!(": {} {}", refusal.node, refusal.reason),
-        (message, _) => format!(": {message}"),
+        (message, _) => {
+            let until = Moment::now().until(slot.next_attempt_at.as_deref());
+            format!(": {message} {until}").trim_end().to_owned()
+        }
     };
     format!("{}{node}{message}", slot.state)
 }

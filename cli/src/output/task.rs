@@ -27,7 +27,7 @@ impl Item for TaskView {
             Cell::name(&self.node),
             Cell::name(&self.desired),
             Cell::name(current.trim_end()),
-            Cell::text(trouble(self)),
+            Cell::text(trouble(self, look)),
             Cell::text(self.ports.join(", ")),
         ];
         if look.wide {
@@ -65,11 +65,16 @@ fn painted(cell: Cell, state: &str) -> Cell {
     }
 }
 
-/// What is wrong, with the exit code if that alone is known.
-fn trouble(task: &TaskView) -> String {
+/// What is wrong, with the exit code if that alone is known. How a task ended that was stopped is nothing
+/// wrong.
+fn trouble(task: &TaskView, look: &Look) -> String {
+    let was_stopped = matches!(task.state.as_str(), "stopping" | "stopped");
     match task.exit_code {
-        Some(code) if code != 0 && task.error.is_empty() => super::progress::exit(code),
-        Some(_) | None => task.error.clone(),
+        Some(code) if code != 0 && task.error.is_empty() && !was_stopped => super::progress::exit(code),
+        Some(_) | None => {
+            let text = format!("{} {}", task.error, look.now.until(task.next_attempt_at.as_deref()));
+            text.trim().to_owned()
+        }
     }
 }
 

@@ -21,6 +21,15 @@ impl Moment {
         let seconds = self.0.duration_since(since).as_secs().max(0);
         coarse(seconds.unsigned_abs())
     }
+
+    /// How long it is until something: `in 4 s`; nothing for what has no time, or is due.
+    pub fn until(self, at: Option<&str>) -> String {
+        let Some(at) = at.and_then(|text| text.parse::<Timestamp>().ok()) else { return String::new() };
+        match at.duration_since(self.0).as_millis() {
+            ..1 => String::new(),
+            ms => format!("in {} s", ms.unsigned_abs().div_ceil(1000)),
+        }
+    }
 }
 
 /// A length of time, in its largest unit.
@@ -69,5 +78,16 @@ mod tests {
         assert_eq!(age("2026-01-02T12:10:00Z"), "0s");
         assert_eq!(age("yesterday"), "");
         assert_eq!(now.age(None), "");
+    }
+
+    #[test]
+    fn what_comes_is_counted_down() {
+        let now = Moment("2026-01-02T12:00:00Z".parse().expect("a time"));
+        let until = |at| now.until(Some(at));
+        assert_eq!(until("2026-01-02T12:00:03.2Z"), "in 4 s");
+        assert_eq!(until("2026-01-02T12:00:00Z"), "");
+        assert_eq!(until("2026-01-02T11:00:00Z"), "");
+        assert_eq!(until("tomorrow"), "");
+        assert_eq!(now.until(None), "");
     }
 }

@@ -9,9 +9,14 @@ use super::{error, time};
 
 /// Why something is as it is.
 pub fn why(why: &Why) -> String {
-    let since = if why.at.is_empty() { String::new() } else { format!(" since {}", time::of_day(&why.at)) };
+    let since = if why.at.is_empty() { String::new() } else { format!(" (since {})", time::of_day(&why.at)) };
     let mut lines = vec![format!("{}{since}", why.summary)];
     lines.extend(why.story.iter().map(|line| format!("  {}  {}", time::of_day(&line.at), line.text)));
+    let width = why.slots.iter().map(|slot| slot.name.chars().count()).max().unwrap_or(0);
+    lines.extend(why.slots.iter().map(|slot| {
+        let mark = if slot.settled { "✓" } else { "·" };
+        format!("  {mark} {:width$}  {}", slot.name, slot.summary)
+    }));
     if !why.last_lines.is_empty() {
         lines.push("What the last attempt wrote last:".to_owned());
         lines.extend(why.last_lines.iter().map(|line| format!("  | {}", super::tame(line, true))));
@@ -21,4 +26,20 @@ pub fn why(why: &Why) -> String {
         lines.extend(error::refusals_by_node(why.refusals.iter()));
     }
     lines.join("\n")
+}
+
+/// The most tasks that are named as followed.
+const MAX_FOLLOWED: usize = 6;
+
+/// Whose output is followed.
+pub fn following(subject: &str, tasks: &[String]) -> String {
+    let more = tasks.len().saturating_sub(MAX_FOLLOWED);
+    let mut whose = tasks[..tasks.len() - more].join(", ");
+    if tasks.is_empty() {
+        subject.clone_into(&mut whose);
+    }
+    if more > 0 {
+        whose += &format!(" and {more} more");
+    }
+    format!("following {whose}; not what starts later. Ctrl-C ends this")
 }

@@ -84,8 +84,8 @@ fn docker_s_words_get_the_line_to_type_here() {
     transcript::matches(&text, "docker.txt");
 }
 
-/// A value that the agent refuses is told by the flag that was typed, and is as wrong as one that this program
-/// refuses.
+/// A value that the agent refuses is told by the flag that was typed, and is as wrong as one that this
+/// program refuses.
 #[test]
 fn a_value_that_the_agent_refuses_is_a_usage_error() {
     let cases = [
@@ -135,6 +135,7 @@ fn a_name_that_nobody_has_gets_the_line_that_was_meant() {
         .run("service scale sleep-ap=7")
         .run("logs sleep-ap.2")
         .run("service rm nothing")
+        .run("service rm web sleep-ap")
         .run("node inspect pi");
     session.matches("candidates.txt");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -24,7 +25,8 @@ fn an_ssh_host_is_reached_through_the_system_s_ssh() {
     let ssh = folder.path().join("ssh");
     let log = folder.path().join("log");
     let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\nwhile [ \"$1\" != sleepctl ]; do shift; done\nshift\nexec {} \"$@\"\n",
+        "#!/bin/sh\necho \"$@\" >> {}\n[ \"$1\" = -O ] && exit\n\
+         while [ \"$1\" != sleepctl ]; do shift; done\nshift\nexec {} \"$@\"\n",
         log.display(),
         env!("CARGO_BIN_EXE_sleepctl")
     );
@@ -36,9 +38,16 @@ fn an_ssh_host_is_reached_through_the_system_s_ssh() {
     let output = output.expect("sleepctl runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "n1aaaaaaaaaaaaaaaaaaaaaaaa\n");
-    // One connection for both questions: another one would be dear.
-    let expected = format!("-p 2222 -- ada@pi-1 sleepctl dial-stdio {}\n", agent.socket().display());
-    assert_eq!(fs::read_to_string(&log).expect("a log"), expected);
+    // One stream for both questions, and one connection for all streams, which ends with the command.
+    let said = fs::read_to_string(&log).expect("a log");
+    let control = said.split_whitespace().find(|word| word.starts_with("ControlPath=")).expect("a path");
+    let share = format!("-o ControlMaster=auto -o ControlPersist=60 -o {control} -p 2222 -- ada@pi-1");
+    let socket = agent.socket().display();
+    let expected =
+        format!("{share} sleepctl dial-stdio {socket}\n-O exit -o {control} -p 2222 -- ada@pi-1\n");
+    assert_eq!(said, expected);
+    let folder = control.trim_start_matches("ControlPath=").trim_end_matches("/%C");
+    assert!(!Path::new(folder).exists(), "{folder} is left behind");
 }
 
 #[test]
@@ -71,7 +80,7 @@ fn names_are_completed() {
         ])),
         _ => fake::problem(404, "bad_request", "no such path in this API"),
     });
-    let complete = |socket: &std::path::Path, words: &[&str]| {
+    let complete = |socket: &Path, words: &[&str]| {
         let mut command = sleepctl(socket, &["--", "sleepctl"]);
         let output = command.args(words).env("SLEEPCTL_COMPLETE", "fish").output().expect("sleepctl runs");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");

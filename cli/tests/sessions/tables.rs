@@ -35,6 +35,7 @@ fn cluster() -> Agent {
         "GET /v1/tokens" => Answer::Json(tokens()),
         "GET /v1/operators" => Answer::Json(operators()),
         "GET /v1/why/web.2" => Answer::Json(why()),
+        "GET /v1/why/web" => Answer::Json(why_service()),
         "GET /v1/services/loop/tasks?history=true" => Answer::Json(crash_loop()),
         "POST /v1/plan" => Answer::Json(planned()),
         _ => fake::problem(404, "bad_request", "no such path in this API"),
@@ -67,7 +68,7 @@ fn tasks() -> Value {
     failed["exit_code"] = 137.into();
     let mut stopped = task("sleep-app", 2, "pi-2", "stopped", 200);
     stopped["history"] = true.into();
-    stopped["error"] = "pi-2 drains".into();
+    (stopped["exit_code"], stopped["error"]) = (143.into(), "".into());
     let mut gone = task("sleep-app", 11, "pi-2", "stopped", 100);
     gone["history"] = true.into();
     let mut pending = task("sleep-app", 10, "", "pending", 5);
@@ -111,12 +112,29 @@ fn operators() -> Value {
 
 fn why() -> Value {
     json!({
-        "subject": "web.2", "summary": "web.2 is pending: no node can take it",
+        "subject": "web.2", "summary": "web.2 is pending: it starts once a node can take it",
         "at": "2026-01-02T14:02:10Z", "last_lines": ["cannot bind", "giving up"],
         "story": [{"at": "2026-01-02T14:02:03.100Z", "text": "running on pi-1"},
                   {"at": "2026-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
         "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
                      {"node": "nuc", "filter": "draining", "reason": "drained 12m ago"}],
+    })
+}
+
+fn why_service() -> Value {
+    let slot = |name: &str, summary: &str, settled: bool| {
+        let mut slot = json!({"name": name, "settled": settled});
+        slot["summary"] = summary.into();
+        slot
+    };
+    json!({
+        "subject": "web", "summary": "web: 1 of 3 tasks as they should be; 1 assigned, 1 pending",
+        "at": "", "story": [], "last_lines": ["cannot bind", "giving up"],
+        "slots": [slot("web.2", "assigned on nuc; it failed 3 times, exit code 2", false),
+                  slot("web.10", "pending: it starts once a node can take it", false),
+                  slot("web.1", "running on pi-1", true)],
+        "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
+                     {"node": "nuc", "filter": "draining", "reason": "drained"}],
     })
 }
 
@@ -128,7 +146,9 @@ fn crash_loop() -> Value {
     earlier["since"] = "2026-01-02T14:02:09Z".into();
     earlier["last_lines"] = json!(["another story"]);
     let mut waits = task("loop", 1, "pi-2", "assigned", 2);
-    waits["error"] = "the next attempt is in 3 s".into();
+    waits["error"] = "attempt 3 (restart 2 of 5)".into();
+    waits["next_attempt_at"] =
+        (jiff::Timestamp::now() + jiff::SignedDuration::from_millis(3_900)).to_string().into();
     json!([earlier, failed, waits, task("loop", 2, "pi-1", "running", 60)])
 }
 
@@ -173,6 +193,8 @@ fn a_crash_loop_in_a_list_tells_its_last_lines() {
     };
     let told = "loop.1 failed on pi-2 with exit code 139 (signal 11)\n  | cannot bind\n  | giving up\n";
     assert_eq!(said(&["ps", "loop"]), told);
+    let listed = sleepctl(agent.socket(), &["ps", "loop"]).output().expect("sleepctl runs").stdout;
+    assert!(String::from_utf8_lossy(&listed).contains("attempt 3 (restart 2 of 5) in 4 s"), "{listed:?}");
     assert_eq!(said(&["ps", "-q", "loop"]), "");
     assert_eq!(said(&["ps", "-o", "json", "loop"]), "");
 }
@@ -198,9 +220,16 @@ fn tables_of_nodes() {
 fn tables_of_services() {
     let agent = cluster();
     let mut session = Session::with(&agent);
-    for line in
-        ["service ls", "ls -o wide", "ls -q", "ls -o name", "ls -o json", "service history web", "why web.2"]
-    {
+    for line in [
+        "service ls",
+        "ls -o wide",
+        "ls -q",
+        "ls -o name",
+        "ls -o json",
+        "service history web",
+        "why web.2",
+        "why web",
+    ] {
         session.run(line);
     }
     session.run("service inspect web").matches("services.txt");

@@ -37,7 +37,8 @@ fn cluster() -> Agent {
         line if line.starts_with("GET /v1/watch") => {
             Answer::Events(vec![snapshot(&[progress("web", 1, &[("pi-1", "running", true)])], &[])])
         }
-        line if line.ends_with("logs?follow=false") => {
+        "GET /v1/services/web/tasks" => Answer::Json(json!([task("web", 1, "pi-1", "running", 60)])),
+        line if line.contains("/logs?follow=") => {
             let line = |stream: &str, line: &str| {
                 json!({"task": "web.1", "id": "t1", "node": "pi-1", "stream": stream, "at": "",
                        "line": line})
@@ -130,6 +131,10 @@ fn what_programs_write_goes_where_they_wrote_it() {
     let output = sleepctl(agent.socket(), &["logs", "web"]).output().expect("sleepctl runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "web.1@pi-1 | one \x1b[31mred\x1b[0m \x1b[2J\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "web.1@pi-1 | two\n");
+    let output = sleepctl(agent.socket(), &["logs", "-f", "web"]).output().expect("sleepctl runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let first = said.lines().next();
+    assert_eq!(first, Some("following web.1@pi-1; not what starts later. Ctrl-C ends this"), "{said}");
     let shown = on_terminal(agent.socket(), 80, &["logs", "web"], &[]);
     assert!(shown.contains("one \x1b[31mred\x1b[0m [2J\n"), "{shown:?}");
 }

@@ -9,7 +9,7 @@ use sleep_wire::key::DesiredKey;
 use sleep_wire::node::{Availability, NodeIntent, NodeLabel};
 use sleep_wire::spec::{Mode, Revision, RevisionBody, Scale, ServiceBirth, ServiceRemoval};
 use sleep_wire::trust::{JoinToken, Role};
-use sleep_wire::{CommandId, Key, NodeId, PublicKey, RevisionId, ServiceId, TokenId, encode};
+use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, TokenId, encode};
 
 use super::context::Context;
 use super::door::UNKNOWN_YET;
@@ -23,13 +23,13 @@ use crate::trust::Pen;
 use crate::validate;
 
 /// What a command comes to: records to write, and the answer once they are safe.
-struct Act {
-    drafts: Vec<Draft>,
-    reply: Reply,
+pub(super) struct Act {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) reply: Reply,
 }
 
 const DONE: Reply = Reply::Done { changed: true, durability: UNKNOWN_YET };
-const NOTHING: Reply = Reply::Done { changed: false, durability: UNKNOWN_YET };
+pub(super) const NOTHING: Reply = Reply::Done { changed: false, durability: UNKNOWN_YET };
 
 impl Member {
     /// Carries out a command, or refuses it.
@@ -126,44 +126,6 @@ impl Member {
         }
         let body = JoinToken { revoked: true, ..body };
         Ok(Act { drafts: Vec::from([self.draft(cx, DesiredKey::JoinToken { token }, &body)]), reply: DONE })
-    }
-
-    fn operator_create<C: Crypto>(
-        &mut self,
-        cx: &mut Context<'_, C>,
-        name: String,
-        key: PublicKey,
-    ) -> Result<Option<Act>, Refusal> {
-        validate::node_name("name", &name)?;
-        if self.trust.is_operator(cx.crypto.node_id(&key)) {
-            return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
-        }
-        // A removal is final for a key: another admission would be written and mean nothing.
-        if self.trust.was_operator(cx.crypto.node_id(&key)) {
-            let problem = String::from("was removed, which is final for a key");
-            return Err(Refusal::Invalid { field: String::from("public_key"), problem });
-        }
-        let time = self.clock.tick(cx.now.instant);
-        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
-        let record = encode(&pen.operator(time, name, key, cx.now.wall));
-        self.submit(cx, Vec::from([record]));
-        Ok(None)
-    }
-
-    /// Its connections are closed by every node that learns of it.
-    fn operator_remove<C: Crypto>(
-        &mut self,
-        cx: &mut Context<'_, C>,
-        operator: NodeId,
-    ) -> Result<Option<Act>, Refusal> {
-        if !self.trust.is_operator(operator) {
-            return Err(Refusal::NoSuchOperator(operator));
-        }
-        let time = self.clock.tick(cx.now.instant);
-        let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
-        let record = encode(&pen.operator_removal(time, operator, cx.now.wall));
-        self.submit(cx, Vec::from([record]));
-        Ok(None)
     }
 
     fn node_availability<C: Crypto>(

@@ -23,6 +23,7 @@ mod facts;
 mod feed;
 mod leave;
 mod member;
+mod operators;
 mod plan;
 mod propose;
 mod rooms;

@@ -14,6 +14,7 @@ use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
 
 use super::member::Member;
 use crate::placement::{Answer, Planner, Refused};
+use crate::reconcile::NextAttempt;
 use crate::rollout::RolloutStatus;
 use crate::state::{self, TaskView};
 use crate::time::Instant;
@@ -126,6 +127,7 @@ impl Member {
             wanted: true,
             life: TaskLife::Pending,
             status: None,
+            next: None,
             history: false,
             ports: Vec::new(),
         }
@@ -210,6 +212,7 @@ impl Member {
             wanted,
             life,
             status: told.map(|task| task.status.clone()),
+            next: told.filter(|_| !history).and_then(|task| NextAttempt::of(task.status)),
             history,
             ports: spec.map(|spec| spec.template.ports.iter().map(port).collect()).unwrap_or_default(),
         }

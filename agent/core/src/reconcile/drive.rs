@@ -1,7 +1,7 @@
 //! One step further for every task: what its orders and where it stands make of it.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -11,6 +11,7 @@ use sleep_wire::spec::{RestartPolicy, Runtime, TaskTemplate};
 use sleep_wire::task::{TaskId, TaskState};
 
 use super::accept::{Go, Orders};
+use super::again::NextAttempt;
 use super::leftover::{AGAIN, AGAIN_CAP, Leftover};
 use super::restart::{End, again_after};
 use super::task::{Attempt, Call, Step, Task};
@@ -89,7 +90,7 @@ impl Reconcile {
         let number = end.attempt.saturating_add(1);
         task.attempt = Attempt::new(now, number, place, now.instant + wait);
         if !wait.is_zero() {
-            task.attempt.message = starts_again(wait, &policy, end);
+            task.attempt.message = starts_again(wait, &policy, end).to_string();
         }
         true
     }
@@ -362,19 +363,8 @@ fn how_to_stop(template: Option<&TaskTemplate>) -> (String, u64) {
     }
 }
 
-fn starts_again(wait: Duration, policy: &RestartPolicy, end: End) -> String {
-    let mut text = alloc::format!("attempt {} in {}", end.attempt.saturating_add(1), in_words(wait));
-    if policy.max_attempts > 0 && policy.window_ms == 0 {
-        text.push_str(&alloc::format!(" (restart {} of {})", end.attempt, policy.max_attempts));
-    }
-    text
-}
-
-/// A wait, rounded, as people say it.
-pub(crate) fn in_words(wait: Duration) -> String {
-    if wait < Duration::from_secs(1) {
-        alloc::format!("{} ms", wait.as_millis())
-    } else {
-        alloc::format!("{} s", (wait + Duration::from_millis(500)).as_secs())
-    }
+fn starts_again(wait: Duration, policy: &RestartPolicy, end: End) -> NextAttempt {
+    let counts = policy.max_attempts > 0 && policy.window_ms == 0;
+    let restart = counts.then_some((end.attempt, policy.max_attempts));
+    NextAttempt::new(end.attempt.saturating_add(1), wait, restart)
 }

@@ -34,6 +34,7 @@
 
 mod accept;
 mod adopt;
+mod again;
 mod desired;
 mod drive;
 mod engine;
@@ -57,6 +58,7 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::{TaskId, TaskState};
 use sleep_wire::{ClusterId, Epoch, NodeId, Stamp};
 
+pub use again::NextAttempt;
 pub use desired::{Desired, PeerTask, SlotRecord, StopCause, Template};
 pub use engine::RuntimeHealth;
 pub use io::{Limits, Peers, ReconcileInput, ReconcileOutput, Recovered, RuntimeView, Setup, TaskView};

@@ -31,8 +31,10 @@
 //! | `GET /v1/watch?services=&nodes=` | | server-sent [`Progress`] events, resumed by `Last-Event-ID` |
 //! | `GET /v1/openapi.json` | | all of this, as OpenAPI |
 //!
-//! Of [`Progress`] all is told if nothing is named. `{node}` and `{service}` are a name, an id, or the beginning of an id that only one has. A change may
-//! carry `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are [`Problem`]s.
+//! Of [`Progress`] all is told if nothing is named. `{node}` and `{service}` are a name, an id, or the
+//! beginning of an id that only one has; where tasks are read, `{service}` may be `service.slot` too. A
+//! change may carry `Idempotency-Key`, a [`crate::CommandId`]: sent twice it is done once. Errors are
+//! [`Problem`]s.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -311,8 +311,12 @@ object! {
         pub state: String,
         /// Since when, if known.
         pub since: Option<String>,
-        /// What is wrong, or why it was stopped; empty if there is nothing to say.
+        /// What is wrong, or which attempt it waits for; empty if there is nothing to say. Why a task was
+        /// stopped is nothing wrong: see [`Why`].
         pub error: String,
+        /// When the attempt starts that it waits for, by its node's wall clock.
+        #[serde(default)]
+        pub next_attempt_at: Option<String>,
         /// When it started.
         pub started_at: Option<String>,
         /// How it ended.
@@ -377,8 +381,11 @@ object! {
         pub node: String,
         /// As in [`TaskView::state`].
         pub state: String,
-        /// What is wrong; empty if there is nothing to say.
+        /// What is wrong, or which attempt it waits for; empty if there is nothing to say.
         pub message: String,
+        /// As in [`TaskView::next_attempt_at`].
+        #[serde(default)]
+        pub next_attempt_at: Option<String>,
         /// Why each node refuses it, if it is pending.
         pub refusals: Vec<Refusal>,
         /// Whether it is as it should be.
@@ -428,11 +435,27 @@ object! {
         pub at: String,
         /// What happened, oldest first.
         pub story: Vec<WhyLine>,
-        /// What each node answers, if it is pending; what it would answer otherwise.
+        /// Of a service, each of its slots.
+        #[serde(default)]
+        pub slots: Vec<WhySlot>,
+        /// What each node answers, if it is pending; what it would answer otherwise. Of a service, what they
+        /// answer to those of its slots that are pending.
         pub refusals: Vec<Refusal>,
         /// What the last failed attempt wrote last, if no attempt has run since.
         #[serde(default)]
         pub last_lines: Vec<String>,
+    }
+}
+
+object! {
+    /// One slot of a service that somebody asks about.
+    pub struct WhySlot {
+        /// `service.slot`.
+        pub name: String,
+        /// How it stands, in one sentence.
+        pub summary: String,
+        /// Whether it is as it should be.
+        pub settled: bool,
     }
 }
 
