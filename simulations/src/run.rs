@@ -69,6 +69,7 @@ pub fn run(scenario: &Scenario) -> (Outcome, World) {
     let began = Instant::now();
     let mut tuning = Tuning::default();
     tuning.lease.growth_wait = Duration::from_micros(scenario.growth_wait);
+    tuning.lease.impatience = Duration::from_micros(scenario.impatience);
     let mut world = World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning);
     let verdict = play(&mut world, scenario);
     let outcome = Outcome {

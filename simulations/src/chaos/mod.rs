@@ -59,6 +59,10 @@ pub fn draw(seed: u64, hosts: usize) -> Scenario {
             host.clock_ppm = within(&mut stream, RHO_PPM);
         }
     }
+    // Safety must not rest on patience: it hides what else may be wrong.
+    if Stream::new(seed, "impatience", 0).permille(300) {
+        scenario.impatience = 2_500_000;
+    }
     let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
     if engines {
         scenario.engines = draw_engines(seed);

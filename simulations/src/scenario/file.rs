@@ -42,6 +42,8 @@ struct File {
     lasts: Time,
     #[serde(with = "span", default = "half_minute")]
     growth_wait: Time,
+    #[serde(with = "span", default, skip_serializing_if = "is_default")]
+    impatience: Time,
     #[serde(with = "span::optional", default, skip_serializing_if = "Option::is_none")]
     users_every: Option<Time>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -109,6 +111,7 @@ pub fn read(text: &str) -> Result<Scenario, String> {
         services: file.services,
         lasts: file.lasts,
         growth_wait: file.growth_wait,
+        impatience: file.impatience,
         network: file.network,
         engines: file.engines,
         users_every: file.users_every,
@@ -133,6 +136,7 @@ pub fn write(scenario: &Scenario) -> String {
         nodes: numbered.then_some(scenario.hosts.len()),
         lasts: scenario.lasts,
         growth_wait: scenario.growth_wait,
+        impatience: scenario.impatience,
         users_every: scenario.users_every,
         network: scenario.network,
         engines: scenario.engines,

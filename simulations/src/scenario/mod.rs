@@ -38,6 +38,8 @@ pub struct Scenario {
     pub lasts: Time,
     /// For how long a control node answers before it is given a seat.
     pub growth_wait: Time,
+    /// How much sooner than it should a node believes that nobody leads.
+    pub impatience: Time,
     /// What the network is like meanwhile.
     pub network: Network,
     /// How likely each mishap of an engine is meanwhile.
@@ -83,6 +85,7 @@ impl Scenario {
             services: vec![ServicePlan { name: "sleep-app".to_owned(), replicas: 5 }],
             lasts: 60 * SECOND,
             growth_wait: 30 * SECOND,
+            impatience: 0,
             network: Network::default(),
             engines: Faults::default(),
             users_every: None,

@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// How long a sign of life is fresh: T by the slowest clock and a gossip round.
 pub(super) fn fresh_for(times: LeaseTimes, settings: LeaseSettings) -> Duration {
-    grant(times) + settings.gossip_round
+    (grant(times) + settings.gossip_round).saturating_sub(settings.impatience)
 }
 
 impl Lease {

@@ -14,6 +14,9 @@ pub struct LeaseSettings {
     pub times: LeaseTimes,
     /// How long a control node answers before it is given a seat.
     pub growth_wait: Duration,
+    /// How much sooner than a grant can end a silent holder is taken for gone. Nought in an agent; safety must
+    /// not rest on that, and the simulator shows that it does not.
+    pub impatience: Duration,
     /// How long news of a renewal may take to reach everybody.
     pub gossip_round: Duration,
 }
@@ -23,6 +26,7 @@ impl Default for LeaseSettings {
         Self {
             times: LeaseTimes { lease_ms: 4_000, rho_ppm: 10_000, margin_ms: 100 },
             growth_wait: Duration::from_secs(30),
+            impatience: Duration::ZERO,
             gossip_round: Duration::from_millis(500),
         }
     }

@@ -23,6 +23,7 @@ pub(super) const SECOND: u64 = 1_000_000;
 pub(super) const SETTINGS: LeaseSettings = LeaseSettings {
     times: LeaseTimes { lease_ms: 4_000, rho_ppm: 10_000, margin_ms: 100 },
     growth_wait: Duration::from_secs(1),
+    impatience: Duration::ZERO,
     gossip_round: Duration::from_millis(500),
 };
 
