@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sleep_core::node::Tuning;
 use sleep_sim::liveness::Missing;
 use sleep_sim::load::Load;
-use sleep_sim::run::{Failure, Outcome, run};
+use sleep_sim::run::{Failure, Outcome, run, run_recorded};
 use sleep_sim::scenario::{HostPlan, Scenario, file, stories};
 use sleep_sim::shrink::shrink;
 use sleep_sim::sweep::{Plan, judged, nodes_of, sweep};
@@ -88,6 +88,14 @@ enum Action {
         #[arg(long)]
         twice: bool,
     },
+    /// Runs a scenario, and writes a page to look at: lanes, a story, each node's own view of every moment
+    Report {
+        #[command(flatten)]
+        which: Which,
+        /// Where to
+        #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+        output: PathBuf,
+    },
     /// Sows faults into the core, one at a time, and tells which law finds each
     #[cfg(feature = "mutants")]
     Mutants {
@@ -139,6 +147,9 @@ fn main() -> ExitCode {
         Action::Minimize { which, runs } => given(&which, |scenario| minimize(scenario, runs)),
         Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
             many(&Plan { from, to, nodes, budget, twice })
+        }
+        Action::Report { which, output } => {
+            given(&which, |scenario| reported(scenario, &again(&which, scenario), &output))
         }
         #[cfg(feature = "mutants")]
         Action::Mutants { name, seeds, output } => sown(&name, seeds, output == "json"),
@@ -263,7 +274,7 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
         }
     }
     if verbose && outcome.verdict.is_err() {
-        println!("{}", report::page(&world));
+        println!("{}", report::text::page(&world));
     }
     println!("{}", speed(&outcome));
     match &outcome.verdict {
@@ -282,6 +293,34 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The command that runs the same once more.
+fn again(which: &Which, scenario: &Scenario) -> String {
+    let seed = scenario.seed;
+    match &which.scenario {
+        None => format!("sleep-sim run --nodes {} --seed {seed} -v", scenario.hosts.len()),
+        Some(named) => {
+            let nodes = which.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+            format!("sleep-sim run --scenario {}{nodes} --seed {seed} -v", named.display())
+        }
+    }
+}
+
+fn reported(scenario: &Scenario, command: &str, output: &Path) -> ExitCode {
+    let (outcome, world, recorder) = run_recorded(scenario);
+    let page = report::page::page(scenario, command, &outcome, &world, &recorder);
+    if let Err(why) = written(output, &page) {
+        return misused(&why);
+    }
+    println!("{}", speed(&outcome));
+    ended(outcome.verdict.map(drop))
+}
+
+fn written(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))?;
+    println!("{} ({} kB)", path.display(), text.len().div_ceil(1_000));
+    Ok(())
 }
 
 fn many(plan: &Plan) -> ExitCode {
