@@ -96,6 +96,15 @@ enum Action {
         #[arg(short, long, value_name = "FILE", default_value = "report.html")]
         output: PathBuf,
     },
+    /// Runs the short scenarios and many seeds, and writes a page that shows the worst first
+    Suite {
+        /// From the first to before the last, as `1..200`
+        #[arg(long, value_parser = range)]
+        seeds: (u64, u64),
+        /// Where to
+        #[arg(short, long, value_name = "FILE", default_value = "suite.html")]
+        output: PathBuf,
+    },
     /// Sows faults into the core, one at a time, and tells which law finds each
     #[cfg(feature = "mutants")]
     Mutants {
@@ -151,6 +160,7 @@ fn main() -> ExitCode {
         Action::Report { which, output } => {
             given(&which, |scenario| reported(scenario, &again(&which, scenario), &output))
         }
+        Action::Suite { seeds, output } => suite(seeds, &output),
         #[cfg(feature = "mutants")]
         Action::Mutants { name, seeds, output } => sown(&name, seeds, output == "json"),
         Action::Form { nodes, seed } => form(nodes, seed),
@@ -315,6 +325,24 @@ fn reported(scenario: &Scenario, command: &str, output: &Path) -> ExitCode {
     }
     println!("{}", speed(&outcome));
     ended(outcome.verdict.map(drop))
+}
+
+fn suite(seeds: (u64, u64), output: &Path) -> ExitCode {
+    let rows = report::suite::suite(seeds, |row| {
+        if let Err(failure) = &row.result {
+            println!("{}: {failure}\n  {}", row.what, row.command);
+        }
+    });
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(why) => return misused(&why),
+    };
+    if let Err(why) = written(output, &report::suite::page(&rows, seeds)) {
+        return misused(&why);
+    }
+    let failures = || rows.iter().filter_map(|row| row.result.as_ref().err());
+    println!("{} runs, {} failed", rows.len(), failures().count());
+    ExitCode::from(failures().map(Failure::code).max().unwrap_or(0))
 }
 
 fn written(path: &Path, text: &str) -> Result<(), String> {

@@ -1,5 +1,5 @@
-//! What came of a run, as something to look at: one page with lanes, a story and figures or plain
-//! text.
+//! What came of a run, as something to look at: one page with lanes, a story and figures, a table of many
+//! runs, or plain text.
 //!
 //! ```text
 //! world ──▶ recorder ──▶ timeline ──▶ tale, figures, causes ──▶ page
@@ -15,6 +15,7 @@ pub mod figures;
 pub mod page;
 pub mod recorder;
 pub mod series;
+pub mod suite;
 pub mod tale;
 pub mod text;
 pub mod timeline;
