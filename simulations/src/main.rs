@@ -95,6 +95,9 @@ enum Action {
         /// Where to
         #[arg(short, long, value_name = "FILE", default_value = "report.html")]
         output: PathBuf,
+        /// Write a log for ShiViz as well
+        #[arg(long, value_name = "FILE")]
+        shiviz: Option<PathBuf>,
     },
     /// Runs the short scenarios and many seeds, and writes a page that shows the worst first
     Suite {
@@ -157,8 +160,8 @@ fn main() -> ExitCode {
         Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
             many(&Plan { from, to, nodes, budget, twice })
         }
-        Action::Report { which, output } => {
-            given(&which, |scenario| reported(scenario, &again(&which, scenario), &output))
+        Action::Report { which, output, shiviz } => {
+            given(&which, |scenario| reported(scenario, &again(&which, scenario), &output, shiviz.as_deref()))
         }
         Action::Suite { seeds, output } => suite(seeds, &output),
         #[cfg(feature = "mutants")]
@@ -317,11 +320,18 @@ fn again(which: &Which, scenario: &Scenario) -> String {
     }
 }
 
-fn reported(scenario: &Scenario, command: &str, output: &Path) -> ExitCode {
+fn reported(scenario: &Scenario, command: &str, output: &Path, shiviz: Option<&Path>) -> ExitCode {
     let (outcome, world, recorder) = run_recorded(scenario);
     let page = report::page::page(scenario, command, &outcome, &world, &recorder);
-    if let Err(why) = written(output, &page) {
-        return misused(&why);
+    let mut files = vec![(output, page)];
+    if let Some(path) = shiviz {
+        let timeline = report::timeline::Timeline::new(&world, &recorder);
+        files.push((path, report::shiviz::log(&timeline)));
+    }
+    for (path, text) in files {
+        if let Err(why) = written(path, &text) {
+            return misused(&why);
+        }
     }
     println!("{}", speed(&outcome));
     ended(outcome.verdict.map(drop))

@@ -1,8 +1,9 @@
 //! What came of a run, as something to look at: one page with lanes, a story and figures, a table of many
-//! runs, or plain text.
+//! runs, a log for ShiViz, or plain text.
 //!
 //! ```text
 //! world ──▶ recorder ──▶ timeline ──▶ tale, figures, causes ──▶ page
+//!                                └──▶ shiviz
 //! ```
 //! # Not here
 //! What must hold, and whether it did: `invariants`, `liveness`. A recorder watches and decides nothing: a
@@ -15,6 +16,7 @@ pub mod figures;
 pub mod page;
 pub mod recorder;
 pub mod series;
+pub mod shiviz;
 pub mod suite;
 pub mod tale;
 pub mod text;
