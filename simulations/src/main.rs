@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sleep_core::node::Tuning;
 use sleep_sim::liveness::Missing;
 use sleep_sim::load::Load;
-use sleep_sim::run::{Failure, Outcome, run};
+use sleep_sim::run::{Failure, Outcome, run, run_recorded};
 use sleep_sim::scenario::{HostPlan, Scenario, file, stories};
 use sleep_sim::shrink::shrink;
 use sleep_sim::sweep::{Plan, judged, nodes_of, sweep};
@@ -88,6 +88,26 @@ enum Action {
         #[arg(long)]
         twice: bool,
     },
+    /// Runs a scenario, and writes a page to look at: lanes, a story, each node's own view of every moment
+    Report {
+        #[command(flatten)]
+        which: Which,
+        /// Where to
+        #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+        output: PathBuf,
+        /// Write a log for ShiViz as well
+        #[arg(long, value_name = "FILE")]
+        shiviz: Option<PathBuf>,
+    },
+    /// Runs the short scenarios and many seeds, and writes a page that shows the worst first
+    Suite {
+        /// From the first to before the last, as `1..200`
+        #[arg(long, value_parser = range)]
+        seeds: (u64, u64),
+        /// Where to
+        #[arg(short, long, value_name = "FILE", default_value = "suite.html")]
+        output: PathBuf,
+    },
     /// Sows faults into the core, one at a time, and tells which law finds each
     #[cfg(feature = "mutants")]
     Mutants {
@@ -140,6 +160,10 @@ fn main() -> ExitCode {
         Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
             many(&Plan { from, to, nodes, budget, twice })
         }
+        Action::Report { which, output, shiviz } => {
+            given(&which, |scenario| reported(scenario, &again(&which, scenario), &output, shiviz.as_deref()))
+        }
+        Action::Suite { seeds, output } => suite(seeds, &output),
         #[cfg(feature = "mutants")]
         Action::Mutants { name, seeds, output } => sown(&name, seeds, output == "json"),
         Action::Form { nodes, seed } => form(nodes, seed),
@@ -263,7 +287,7 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
         }
     }
     if verbose && outcome.verdict.is_err() {
-        println!("{}", report::page(&world));
+        println!("{}", report::text::page(&world));
     }
     println!("{}", speed(&outcome));
     match &outcome.verdict {
@@ -282,6 +306,59 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The command that runs the same once more.
+fn again(which: &Which, scenario: &Scenario) -> String {
+    let seed = scenario.seed;
+    match &which.scenario {
+        None => format!("sleep-sim run --nodes {} --seed {seed} -v", scenario.hosts.len()),
+        Some(named) => {
+            let nodes = which.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+            format!("sleep-sim run --scenario {}{nodes} --seed {seed} -v", named.display())
+        }
+    }
+}
+
+fn reported(scenario: &Scenario, command: &str, output: &Path, shiviz: Option<&Path>) -> ExitCode {
+    let (outcome, world, recorder) = run_recorded(scenario);
+    let page = report::page::page(scenario, command, &outcome, &world, &recorder);
+    let mut files = vec![(output, page)];
+    if let Some(path) = shiviz {
+        let timeline = report::timeline::Timeline::new(&world, &recorder);
+        files.push((path, report::shiviz::log(&timeline)));
+    }
+    for (path, text) in files {
+        if let Err(why) = written(path, &text) {
+            return misused(&why);
+        }
+    }
+    println!("{}", speed(&outcome));
+    ended(outcome.verdict.map(drop))
+}
+
+fn suite(seeds: (u64, u64), output: &Path) -> ExitCode {
+    let rows = report::suite::suite(seeds, |row| {
+        if let Err(failure) = &row.result {
+            println!("{}: {failure}\n  {}", row.what, row.command);
+        }
+    });
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(why) => return misused(&why),
+    };
+    if let Err(why) = written(output, &report::suite::page(&rows, seeds)) {
+        return misused(&why);
+    }
+    let failures = || rows.iter().filter_map(|row| row.result.as_ref().err());
+    println!("{} runs, {} failed", rows.len(), failures().count());
+    ExitCode::from(failures().map(Failure::code).max().unwrap_or(0))
+}
+
+fn written(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))?;
+    println!("{} ({} kB)", path.display(), text.len().div_ceil(1_000));
+    Ok(())
 }
 
 fn many(plan: &Plan) -> ExitCode {

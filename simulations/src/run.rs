@@ -1,7 +1,9 @@
 //! One run: a cluster forms, everything goes wrong that was drawn, then nothing does.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use sleep_core::io::{Alarm, Event};
@@ -13,6 +15,7 @@ use crate::engine::Faults;
 use crate::invariants::{Checks, Violation};
 use crate::liveness::{self, Missing, Times};
 use crate::random::Stream;
+use crate::report::recorder::{Phase, Recorder};
 use crate::scenario::{Fault, Scenario, Then};
 use crate::story;
 use crate::world::{Network, SECOND, Time, World};
@@ -67,19 +70,44 @@ pub struct Outcome {
 /// Runs a scenario.
 pub fn run(scenario: &Scenario) -> (Outcome, World) {
     let began = Instant::now();
+    let mut world = world_of(scenario);
+    let verdict = play(&mut world, scenario);
+    (outcome(&world, began, verdict), world)
+}
+
+/// Runs a scenario, and records it; a panic is a failure like others.
+pub fn run_recorded(scenario: &Scenario) -> (Outcome, World, Recorder) {
+    let began = Instant::now();
+    let mut world = world_of(scenario);
+    world.record(scenario.lasts);
+    let verdict = catch_unwind(AssertUnwindSafe(|| play(&mut world, scenario)));
+    let verdict = verdict.unwrap_or_else(|panic| Err(Failure::Crash(words(panic.as_ref()))));
+    let outcome = outcome(&world, began, verdict);
+    let recorder = world.recording().unwrap_or_default();
+    (outcome, world, recorder)
+}
+
+/// What a panic said.
+pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn world_of(scenario: &Scenario) -> World {
     let mut tuning = Tuning::default();
     tuning.lease.growth_wait = Duration::from_micros(scenario.growth_wait);
     tuning.lease.impatience = Duration::from_micros(scenario.impatience);
-    let mut world = World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning);
-    let verdict = play(&mut world, scenario);
-    let outcome = Outcome {
+    World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning)
+}
+
+fn outcome(world: &World, began: Instant, verdict: Result<Times, Failure>) -> Outcome {
+    Outcome {
         trace: world.trace.digest(),
         events: world.trace.events(),
         world: world.now,
         real: began.elapsed(),
         verdict,
-    };
-    (outcome, world)
+    }
 }
 
 fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
@@ -130,6 +158,7 @@ fn begin(world: &mut World, scenario: &Scenario) -> Result<BTreeSet<ServiceId>, 
 }
 
 fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
+    world.mark(Phase::Faults);
     let began = world.now;
     let end = began + scenario.lasts;
     world.network = scenario.network;
@@ -166,6 +195,7 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
 
 /// Nothing goes wrong any more: everything is mended, every agent runs, and none is paused.
 fn calm(world: &mut World) {
+    world.mark(Phase::Calm);
     world.network = Network::default();
     world.heal();
     for host in 0..world.hosts.len() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::chaos;
 use crate::invariants::same_seed_same_trace;
-use crate::run::{Failure, Outcome, run};
+use crate::run::{Failure, Outcome, run, words};
 use crate::scenario::Scenario;
 
 /// What a sweep is to do.
@@ -96,11 +96,6 @@ pub fn judged(scenario: &Scenario, twice: bool) -> Result<Outcome, Failure> {
         same_seed_same_trace::compare(outcome.trace, again.trace, outcome.world).map_err(Failure::Safety)?;
     }
     Ok(outcome)
-}
-
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 #[cfg(test)]

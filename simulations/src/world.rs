@@ -15,10 +15,12 @@ use crate::engine::Engine;
 use crate::host::{Host, SimNode};
 use crate::invariants::{Checks, Violation, bounded};
 use crate::random::Stream;
+use crate::report::recorder::Recorder;
 use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
 mod network;
+mod recorded;
 mod seen;
 
 pub use network::Network;
@@ -34,7 +36,7 @@ pub const SECOND: Time = 1_000_000;
 #[derive(Debug)]
 enum Due {
     /// A frame arrives.
-    Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64, resets: u64 },
+    Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64, resets: u64, sent: Time },
     /// A connection stands.
     Connected { peer: NodeId, life: u64 },
     /// A peer closed its door for good, and says why.
@@ -129,6 +131,8 @@ pub struct World {
     pub network: Network,
     /// What is checked after every event, if anything is.
     pub checks: Option<Checks>,
+    /// What is recorded for a report, if anything is.
+    recorder: Option<Box<Recorder>>,
     /// The first law that was broken: nothing happens after it.
     pub broken: Option<Violation>,
     /// Which world.
@@ -179,6 +183,7 @@ impl World {
             sent: vec![0; hosts],
             network,
             checks: None,
+            recorder: None,
             broken: None,
             seed,
             seen: Vec::new(),
@@ -280,6 +285,9 @@ impl World {
             pause.since = self.now;
         }
         pause.until = pause.until.max(self.now + time);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.paused(host, pause.since, pause.until);
+        }
     }
 
     /// When every agent, disk and engine does its work again: now, if they do.
@@ -347,6 +355,7 @@ impl World {
     }
 
     fn check(&mut self, host: usize) {
+        self.recorded(host);
         let Some(mut checks) = self.checks.take() else { return };
         let seen = std::mem::take(&mut self.seen);
         if self.broken.is_none() {
@@ -358,21 +367,11 @@ impl World {
     fn happen(&mut self, host: usize, due: Due) {
         let alive = |life: u64| self.hosts[host].life == life && self.hosts[host].node.is_some();
         match due {
-            Due::Frame { from, datagram, bytes, life, resets } => {
-                let alive = alive(life);
+            Due::Frame { from, datagram, bytes, life, resets, sent } => {
                 // What is on its way when a connection is closed does not arrive.
-                let closed = self.is_expelled(from, self.hosts[host].id)
-                    || (!datagram && self.is_reset(from, host, resets));
-                if alive && !closed {
-                    self.trace.add(self.now, host, &bytes);
-                    self.input(
-                        host,
-                        if datagram {
-                            Input::Datagram { from, bytes }
-                        } else {
-                            Input::Message { from, bytes }
-                        },
-                    );
+                let alive = alive(life) && !self.is_expelled(from, self.hosts[host].id);
+                if alive && (datagram || !self.is_reset(from, host, resets)) {
+                    self.receive(host, from, datagram, sent, bytes);
                 }
             }
             Due::Connected { peer, life } => {
@@ -566,6 +565,9 @@ impl World {
     }
 
     fn arm_engine(&mut self, host: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stir(host);
+        }
         if let Some(instant) = self.hosts[host].engine.next_at() {
             let at = self.hosts[host].world_time(instant).max(self.now);
             if self.engines[host].is_none_or(|armed| at < armed) {

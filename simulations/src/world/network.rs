@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sleep_core::io::{Input, Ticket};
 use sleep_wire::NodeId;
+use sleep_wire::message::Envelope;
 
 use super::{Due, SECOND, Time, World};
 use crate::random::Stream;
@@ -101,6 +102,9 @@ impl World {
     pub fn cut(&mut self, from: usize, to: usize) {
         let now = self.now;
         self.cut.entry((from, to)).or_insert(Cut { since: now, cuts: 0 }).cuts += 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.cut(now, from, to, true);
+        }
     }
 
     /// What goes from one host to another arrives again. A connection that was cut for long is made anew.
@@ -112,6 +116,9 @@ impl World {
         }
         let since = cut.since;
         self.cut.remove(&(from, to));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.cut(self.now, from, to, false);
+        }
         if self.now - since >= IDLE {
             let pair = (from.min(to), from.max(to));
             self.connected.retain(|(one, _, other, _)| (*one, *other) != pair);
@@ -290,11 +297,24 @@ impl World {
         at = at.max(link.clogged_until);
         let resets = link.resets;
         let from = self.hosts[from].id;
-        let frame = |bytes| Due::Frame { from, datagram, bytes, life: to_life, resets };
+        let frame = |bytes| Due::Frame { from, datagram, bytes, life: to_life, resets, sent: now };
         if let Some(again) = again {
             self.at(at + again, place, frame(bytes.clone()));
         }
         self.at(at, place, frame(bytes));
+    }
+
+    /// A frame arrives at a host whose agent runs.
+    pub(super) fn receive(&mut self, host: usize, from: NodeId, datagram: bool, sent: Time, bytes: Vec<u8>) {
+        self.trace.add(self.now, host, &bytes);
+        let header = bytes.first_chunk().and_then(|header| Envelope::read(*header).ok());
+        let before = self.events.len();
+        let input = if datagram { Input::Datagram { from, bytes } } else { Input::Message { from, bytes } };
+        self.input(host, input);
+        if self.events.len() > before {
+            let kind = header.map_or(0, |envelope| envelope.kind);
+            self.heard(host, from, sent, kind, before..self.events.len());
+        }
     }
 
     /// Whether what was sent over a stream arrives: its connection stands yet.

@@ -1,0 +1,216 @@
+//! What went wrong, in words, with whom it befell and until when.
+//!
+//! # Not here
+//! What a fault does: `scenario::fault`.
+
+use super::words::{length, list};
+use crate::engine::Survivors;
+use crate::scenario::Fault;
+use crate::world::{Network, Time};
+
+/// A fault that happened, or several alike at one moment.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    /// When.
+    pub at: Time,
+    /// Until when it lasted.
+    pub until: Time,
+    /// Whom it befell.
+    pub hosts: Vec<usize>,
+    /// In a word or two.
+    pub kind: &'static str,
+    /// In a sentence without its stop.
+    pub words: String,
+    /// Whether others cease to hear whom it befell.
+    pub silences: bool,
+}
+
+/// What is said of a fault.
+struct Said {
+    hosts: Vec<usize>,
+    kind: &'static str,
+    words: String,
+    lasts: Option<Time>,
+    silences: bool,
+}
+
+/// A fault as it happened: who held the lease then, what hosts are called, when the last was over.
+pub fn happened(at: Time, fault: &Fault, holder: Option<usize>, names: &[&str], over: Time) -> Happened {
+    let Said { hosts, kind, words, lasts, silences } =
+        of_network(fault, holder, names).or_else(|| of_agents(fault, names)).unwrap_or_else(|| {
+            let (node, kind, words, lasts) = of_hosts(fault, names);
+            Said { hosts: node.into_iter().collect(), kind, words, lasts, silences: false }
+        });
+    // What is over at once is told of as a moment.
+    let until = lasts.map_or(over.max(at), |lasts| at + lasts);
+    Happened { at, until, hosts, kind, words, silences }
+}
+
+fn all(names: &[&str], hosts: &[usize]) -> String {
+    list(&hosts.iter().map(|host| names[*host]).collect::<Vec<_>>())
+}
+
+const fn are(hosts: &[usize]) -> &'static str {
+    if hosts.len() == 1 { "is" } else { "are" }
+}
+
+fn during(lasts: Option<Time>) -> String {
+    lasts.map_or_else(|| " until the faults are over".to_owned(), |lasts| format!(" for {}", length(lasts)))
+}
+
+/// What a network is like.
+fn like(network: &Network) -> String {
+    let mut how = vec![format!("{} to {}", length(network.least), length(network.most))];
+    let shares =
+        [(network.loss_permille, "lost"), (network.twice_permille, "twice"), (network.late_permille, "late")];
+    let some = shares.into_iter().filter(|(share, _)| *share > 0);
+    how.extend(some.map(|(share, what)| format!("{} % {what}", f64::from(share) / 10.0)));
+    how.join(", ")
+}
+
+fn of_network(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Said> {
+    let led = holder.map_or("nobody, for nobody led", |holder| names[holder]);
+    Some(match fault {
+        Fault::Cut { nodes, one_way, bridge, lasts } => {
+            let how = if *one_way { "not heard any more, but hear" } else { "cut off" };
+            let seen = if bridge.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    " ({} {} both sides)",
+                    all(names, bridge),
+                    if bridge.len() == 1 { "sees" } else { "see" }
+                )
+            };
+            let words = format!("{} {} {how}{}{seen}", all(names, nodes), are(nodes), during(*lasts));
+            let kind = if *one_way { "one-way cut" } else { "cut" };
+            Said { hosts: nodes.clone(), kind, words, lasts: *lasts, silences: true }
+        }
+        Fault::IsolateLeader { lasts } => Said {
+            hosts: holder.into_iter().collect(),
+            kind: "leader cut off",
+            words: format!("the leader is cut off for {}: {led}", length(*lasts)),
+            lasts: Some(*lasts),
+            silences: true,
+        },
+        Fault::Coup { lasts, after, down } => Said {
+            hosts: holder.into_iter().collect(),
+            kind: "coup",
+            words: format!(
+                "the leader is cut off for {}: {led}; {} later all others restart within {}",
+                length(*lasts),
+                length(*after),
+                length(*down)
+            ),
+            lasts: Some(*lasts),
+            silences: true,
+        },
+        Fault::Weather { nodes, towards, network, lasts } => {
+            let towards = match towards.as_slice() {
+                [] => String::new(),
+                some => format!(" towards {}", all(names, some)),
+            };
+            let (whose, how) = (all(names, nodes), like(network));
+            let words = format!("the network of {whose}{towards} is bad{}: {how}", during(*lasts));
+            Said { hosts: nodes.clone(), kind: "bad network", words, lasts: *lasts, silences: false }
+        }
+        Fault::Clog { nodes, lasts } => Said {
+            hosts: nodes.clone(),
+            kind: "clog",
+            words: format!(
+                "what {} send and are sent is held back for {}",
+                all(names, nodes),
+                length(*lasts)
+            ),
+            lasts: Some(*lasts),
+            silences: false,
+        },
+        Fault::Reset { node } => Said {
+            hosts: vec![*node],
+            kind: "reset",
+            words: format!("every connection of {} breaks", names[*node]),
+            lasts: Some(0),
+            silences: false,
+        },
+        _ => return None,
+    })
+}
+
+fn of_agents(fault: &Fault, names: &[&str]) -> Option<Said> {
+    let back = |lasts: &Option<Time>| match lasts {
+        Some(lasts) => format!(", and is back after {}", length(*lasts)),
+        None => String::new(),
+    };
+    let (hosts, kind, words, lasts) = match fault {
+        Fault::Kill { node, lasts } => {
+            (vec![*node], "kill", format!("the agent of {} dies{}", names[*node], back(lasts)), *lasts)
+        }
+        Fault::Stop { node, lasts } => {
+            (vec![*node], "stop", format!("the agent of {} is stopped{}", names[*node], back(lasts)), *lasts)
+        }
+        Fault::KillAll { lasts, apart } => {
+            let last = *lasts + *apart * names.len().saturating_sub(1) as u64;
+            let words = format!("all agents die; the last is back after {}", length(last));
+            ((0..names.len()).collect(), "all die", words, Some(last))
+        }
+        Fault::PowerOff { node, lasts } => {
+            (vec![*node], "power off", format!("{} loses its power{}", names[*node], back(lasts)), *lasts)
+        }
+        Fault::Pause { node, lasts } => {
+            (vec![*node], "pause", format!("{} sleeps for {}", names[*node], length(*lasts)), Some(*lasts))
+        }
+        _ => return None,
+    };
+    Some(Said { hosts, kind, words, lasts, silences: true })
+}
+
+fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, String, Option<Time>) {
+    match fault {
+        Fault::Slow { node, each, lasts } => {
+            let words = format!("{} takes {} over each thing{}", names[*node], length(*each), during(*lasts));
+            (Some(*node), "slow", words, *lasts)
+        }
+        Fault::WallStep { node, by } => {
+            let way = if *by < 0 { "back" } else { "on" };
+            let by = length(by.unsigned_abs());
+            let words = format!("the wall clock of {} is put {way} by {by}", names[*node]);
+            (Some(*node), "clock set", words, Some(0))
+        }
+        Fault::DiskStalls { node, lasts } => {
+            let words = format!("the disk of {} stalls for {}", names[*node], length(*lasts));
+            (Some(*node), "disk stalls", words, Some(*lasts))
+        }
+        Fault::DiskFails { node, lasts, .. } => {
+            let words = format!("the next write of {} fails", names[*node]);
+            (Some(*node), "disk fails", words, Some(*lasts))
+        }
+        Fault::EngineHangs { node, lasts } => {
+            let words = format!("the engine of {} hangs for {}", names[*node], length(*lasts));
+            (Some(*node), "engine hangs", words, Some(*lasts))
+        }
+        Fault::EngineRestarts { node, lasts, survivors } => {
+            let left = match survivors {
+                Survivors::Running => "its containers go on",
+                Survivors::Ended => "its containers end",
+                Survivors::None => "its containers are gone",
+            };
+            let words = format!("the engine of {} restarts for {}: {left}", names[*node], length(*lasts));
+            (Some(*node), "engine restarts", words, Some(*lasts))
+        }
+        Fault::ByHand { node, removed } => {
+            let what = if *removed { "removes" } else { "kills" };
+            (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))
+        }
+        Fault::Cut { .. }
+        | Fault::IsolateLeader { .. }
+        | Fault::Coup { .. }
+        | Fault::Weather { .. }
+        | Fault::Clog { .. }
+        | Fault::Reset { .. }
+        | Fault::Kill { .. }
+        | Fault::Stop { .. }
+        | Fault::KillAll { .. }
+        | Fault::PowerOff { .. }
+        | Fault::Pause { .. } => unreachable!("told of already"),
+    }
+}
