@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod crypto;
 pub mod disk;
 pub mod engine;
+pub mod experiment;
 pub mod host;
 pub mod invariants;
 pub mod liveness;

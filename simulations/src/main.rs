@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use sleep_core::node::Tuning;
+use sleep_sim::experiment::{EXPERIMENTS, Experiment, Options};
 use sleep_sim::liveness::Missing;
 use sleep_sim::load::Load;
 use sleep_sim::run::{Failure, Outcome, run, run_recorded};
@@ -121,6 +122,21 @@ enum Action {
         #[arg(short, long, default_value = "table")]
         output: String,
     },
+    /// Measures ours beside plain foca where there are published figures to beat; without a name, lists what
+    /// can be measured
+    Experiment {
+        /// Which
+        name: Option<String>,
+        /// In how many worlds [default: the experiment's]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: Option<u64>,
+        /// With how many nodes [default: the experiment's]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(2..=10_000))]
+        nodes: Option<u16>,
+        /// `table` or `json`
+        #[arg(short, long, default_value = "table")]
+        output: String,
+    },
     /// Lets a cluster form, and nothing else
     Form {
         /// How many nodes
@@ -166,6 +182,10 @@ fn main() -> ExitCode {
         Action::Suite { seeds, output } => suite(seeds, &output),
         #[cfg(feature = "mutants")]
         Action::Mutants { name, seeds, output } => sown(&name, seeds, output == "json"),
+        Action::Experiment { name, seeds, nodes, output } => {
+            let options = Options { seeds, nodes: nodes.map(usize::from) };
+            experiment(name.as_deref(), options, output == "json")
+        }
         Action::Form { nodes, seed } => form(nodes, seed),
         Action::Bench { nodes, seed, time, unchecked } => bench(nodes, seed, time, !unchecked),
     }
@@ -403,6 +423,25 @@ fn sown(name: &str, seeds: u64, json: bool) -> ExitCode {
         println!("{}", serde_json::Value::Array(rows));
     }
     if all_found { ExitCode::SUCCESS } else { ExitCode::from(4) }
+}
+
+fn experiment(name: Option<&str>, options: Options, json: bool) -> ExitCode {
+    let Some(name) = name else {
+        for Experiment { name, asks, .. } in EXPERIMENTS {
+            println!("{name:<12} {asks}");
+        }
+        return ExitCode::SUCCESS;
+    };
+    let Some(experiment) = Experiment::named(name) else {
+        return misused(&format!("there is no experiment `{name}`; `sleep-sim experiment` lists them"));
+    };
+    let report = experiment.run(options);
+    if json {
+        println!("{}", serde_json::json!(report));
+    } else {
+        println!("{report}");
+    }
+    ExitCode::SUCCESS
 }
 
 fn form(nodes: usize, seed: u64) -> ExitCode {
