@@ -93,7 +93,7 @@ pub(crate) fn describe() {
 pub(super) async fn metrics(State(handle): State<Handle>) -> Response {
     let alarms = (handle.shared.alarms)().len();
     // An agent that is stopping tells what it saw last.
-    if let Ok(seen) = handle.ask(|core, now| Seen::now(core, now)).await {
+    if let Ok(seen) = handle.ask(Seen::now).await {
         seen.tell();
         gauge!("sleepd_alarms").set(number(alarms));
         of_process();

@@ -26,11 +26,10 @@ pub(super) fn problem(text: &str) -> Option<String> {
     let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
     let tag_at = rest.rfind(':').filter(|at| !rest[*at..].contains('/'));
     let (name, tag) = tag_at.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
-    let wrong = of_name(name)
+    of_name(name)
         .or_else(|| tag.and_then(of_tag))
         .or_else(|| digest.and_then(of_digest))
-        .map(|wrong| format!("is `{}`: {wrong}", shown(text)));
-    wrong
+        .map(|wrong| format!("is `{}`: {wrong}", shown(text)))
 }
 
 fn of_name(name: &str) -> Option<&'static str> {
