@@ -56,7 +56,6 @@ impl Missing {
         Self { what: "formed", how }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "every complaint is one that there may be")]
     const fn new(what: &'static str, how: String) -> Option<Self> {
         Some(Self { what, how })
     }

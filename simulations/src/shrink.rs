@@ -1,7 +1,7 @@
 //! A failing scenario made smaller: the fewest faults, hosts and services that still fail alike.
 //!
-//! Delta debugging (Zeller and Hildebrandt 2002, `ddmin`) over the faults; then whatever else a scenario has is
-//! left out or halved, one thing at a time, as long as that helps.
+//! Delta debugging (Zeller and Hildebrandt 2002, `ddmin`) over the faults; then whatever else a scenario has
+//! is left out or halved, one thing at a time, as long as that helps.
 //!
 //! # Not here
 //! What counts as failing alike: [`kind`].

@@ -42,7 +42,6 @@ pub fn show_signed(time: i64) -> String {
 ///
 /// # Errors
 /// The serialiser's.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&show(*time))
 }
@@ -63,7 +62,6 @@ pub mod optional {
     ///
     /// # Errors
     /// The serialiser's.
-    #[expect(clippy::ref_option, reason = "serde hands out references")]
     pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, to),
@@ -90,7 +88,6 @@ pub mod signed {
     ///
     /// # Errors
     /// The serialiser's.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
     pub fn serialize<S: Serializer>(time: &i64, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&super::show_signed(*time))
     }

@@ -4,21 +4,21 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use sleep_core::Now;
-use sleep_core::io::{Alarm, Command, Event as Told, Input, Output, Refusal, Reply, Ticket};
+use sleep_core::io::{Command, Event as Told, Input, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
-use sleep_wire::engine::{EngineAction, EngineReport};
+use sleep_wire::engine::EngineReport;
 
 use crate::crypto::Mint;
-use crate::disk::Synced;
 use crate::engine::Engine;
-use crate::host::{Host, SimNode};
-use crate::invariants::{Checks, Violation, bounded};
+use crate::host::Host;
+use crate::invariants::{Checks, Violation};
 use crate::random::Stream;
 use crate::report::recorder::Recorder;
 use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
+mod agents;
 mod network;
 mod recorded;
 mod seen;
@@ -362,200 +362,6 @@ impl World {
             self.broken = checks.after(self, host, &seen).err();
         }
         self.checks = Some(checks);
-    }
-
-    fn happen(&mut self, host: usize, due: Due) {
-        let alive = |life: u64| self.hosts[host].life == life && self.hosts[host].node.is_some();
-        match due {
-            Due::Frame { from, datagram, bytes, life, resets, sent } => {
-                // What is on its way when a connection is closed does not arrive.
-                let alive = alive(life) && !self.is_expelled(from, self.hosts[host].id);
-                if alive && (datagram || !self.is_reset(from, host, resets)) {
-                    self.receive(host, from, datagram, sent, bytes);
-                }
-            }
-            Due::Connected { peer, life } => {
-                if alive(life) {
-                    self.input(host, Input::Connected { peer });
-                }
-            }
-            Due::Dismissed { peer, farewell, life } => {
-                if alive(life) {
-                    self.input(host, Input::Dismissed { peer, farewell });
-                }
-            }
-            Due::Disconnected { peer, life } => {
-                if alive(life) {
-                    self.input(host, Input::Disconnected { peer });
-                }
-            }
-            Due::Sync { life } => {
-                let stalled = self.hosts[host].disk.stalled_until;
-                if alive(life) && stalled > self.now {
-                    self.at(stalled, host, Due::Sync { life });
-                } else if alive(life)
-                    && let Some(synced) = self.hosts[host].disk.sync()
-                {
-                    self.synced(host, &synced);
-                }
-            }
-            Due::Start { life } => {
-                if self.hosts[host].life == life {
-                    self.start(host);
-                }
-            }
-            Due::Engine => {
-                if self.engines[host] != Some(self.now) {
-                    return;
-                }
-                self.engines[host] = None;
-                let now = self.hosts[host].now(self.now);
-                let paused = self.paused[host].until;
-                while let Some(report) = self.hosts[host].engine.poll(now) {
-                    self.trace.add(self.now, host, b"engine");
-                    let life = self.hosts[host].life;
-                    if paused > self.now {
-                        self.at(paused, host, Due::Report { report: Box::new(report), life });
-                    } else {
-                        self.input(host, Input::Engine(report));
-                    }
-                }
-                self.arm_engine(host);
-            }
-            Due::Report { report, life } => {
-                if alive(life) {
-                    self.input(host, Input::Engine(*report));
-                }
-            }
-            Due::Knock { newcomer, newcomer_life, ticket, bytes } => {
-                self.knock(host, newcomer, newcomer_life, ticket, bytes);
-            }
-            Due::Answer { ticket, answer, life } => {
-                if alive(life) {
-                    self.input(host, Input::JoinAnswered { ticket, answer });
-                }
-            }
-            Due::Wake { life } => {
-                if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {
-                    self.hosts[host].wake = None;
-                    self.trace.add(self.now, host, b"tick");
-                    self.input(host, Input::Tick);
-                }
-            }
-        }
-    }
-
-    /// A write is on a disk, or failed: then the agent ends, and its service manager starts it again.
-    fn synced(&mut self, host: usize, synced: &Synced) {
-        let Synced { token, failed } = *synced;
-        let Some(failing) = failed else {
-            self.saw(host, || Seen::Synced);
-            return self.input(host, Input::Durable { token, outcome: Ok(()) });
-        };
-        // It ends before its engine hears of anything more.
-        self.hosts[host]
-            .handle(self.now, Input::Durable { token, outcome: Err("input/output error".to_owned()) });
-        self.outputs(host);
-        self.kill(host);
-        let life = self.hosts[host].life;
-        self.at(self.now + failing.back_after, host, Due::Start { life });
-    }
-
-    fn input(&mut self, host: usize, input: Input) {
-        self.hosts[host].handle(self.now, input);
-        let each = self.hosts[host].each;
-        if each > 0 {
-            self.pause(host, each);
-        }
-        self.drain(host);
-    }
-
-    fn drain(&mut self, host: usize) {
-        let known = &mut self.hosts[host];
-        let cluster = known.node.as_ref().and_then(SimNode::cluster);
-        if known.cluster != cluster {
-            known.cluster = cluster;
-            known.engine.set_cluster(cluster);
-        }
-        self.outputs(host);
-    }
-
-    fn outputs(&mut self, host: usize) {
-        while let Some(output) = self.hosts[host].node.as_mut().and_then(SimNode::poll_output) {
-            self.output(host, output);
-        }
-    }
-
-    fn output(&mut self, host: usize, output: Output) {
-        match output {
-            Output::Datagram { to, bytes } => self.send(host, to, true, bytes),
-            Output::Message { to, bytes, .. } => self.send(host, to, false, bytes),
-            Output::AskDoor { ticket, addresses, bytes } => self.ask_door(host, ticket, &addresses, bytes),
-            Output::AnswerJoin { ticket, bytes } => {
-                if let Some((newcomer, life, asked)) = self.doors.remove(&ticket) {
-                    let after = self.delay(host, newcomer);
-                    self.at(
-                        self.now + after,
-                        newcomer,
-                        Due::Answer { ticket: asked, answer: Ok(bytes), life },
-                    );
-                }
-            }
-            Output::Persist { token, writes } => {
-                self.saw(host, || Seen::Persist(writes.clone()));
-                self.hosts[host].disk.write(token, writes);
-                let after = self.disks[host].between(200, 4_000);
-                let life = self.hosts[host].life;
-                self.at(self.now + after, host, Due::Sync { life });
-            }
-            Output::Engine(action) => {
-                match &action {
-                    EngineAction::Start(launch) => self.saw(host, || Seen::Launch(launch.label.clone())),
-                    EngineAction::Stop { task, container, .. } => {
-                        let container = container.clone();
-                        self.saw(host, || Seen::Stop { task: *task, container });
-                    }
-                    EngineAction::Cancel { .. } | EngineAction::Remove { .. } | EngineAction::List { .. } => {
-                    }
-                }
-                let now = self.hosts[host].now(self.now);
-                self.hosts[host].engine.apply(now, action);
-                self.arm_engine(host);
-            }
-            Output::Reply { ticket, reply } => {
-                self.saw(host, || Seen::Reply { ticket, reply: reply.clone() });
-                self.answers.insert(ticket, (self.now, reply));
-            }
-            Output::WakeAt(instant) => {
-                let at = self.hosts[host].world_time(instant).max(self.now);
-                if self.hosts[host].wake != Some(at) {
-                    self.hosts[host].wake = Some(at);
-                    let life = self.hosts[host].life;
-                    self.at(at, host, Due::Wake { life });
-                }
-            }
-            Output::Event(event) => {
-                if let Told::Alarm(Alarm::Internal(how)) = &event
-                    && self.broken.is_none()
-                {
-                    let how = how.clone();
-                    self.broken = Some(Violation { law: bounded::NAME, at: self.now, host, how });
-                }
-                self.events.push((self.now, host, event));
-            }
-            Output::Restart => {
-                self.kill(host);
-                self.start(host);
-            }
-            Output::Reset => {
-                self.hosts[host].reset(&self.mint);
-                self.places.insert(self.hosts[host].id, host);
-            }
-            Output::Expel { peer, farewell, .. } => {
-                self.expelled.insert((self.hosts[host].id, peer), farewell);
-            }
-            Output::Introduce { .. } | Output::Operator { .. } | Output::KeepConnected { .. } => {}
-        }
     }
 
     fn at(&mut self, at: Time, host: usize, due: Due) {

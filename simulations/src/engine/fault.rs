@@ -98,7 +98,6 @@ pub struct Faults {
     pub stubborn: u16,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_zero(value: &u16) -> bool {
     *value == 0
 }

@@ -1,7 +1,7 @@
 //! What a node starts, its disk knows of.
 //!
-//! Judged when a node tells its engine to start a task: the record of its slot and the birth of its service are
-//! durable there. Else a crash at that moment leaves a container that nobody knows, for ever.
+//! Judged when a node tells its engine to start a task: the record of its slot and the birth of its service
+//! are durable there. Else a crash at that moment leaves a container that nobody knows, for ever.
 
 use sleep_wire::Key;
 use sleep_wire::key::DesiredKey;

@@ -1,9 +1,9 @@
 //! A new holder plans on what everybody knows who answers, and what it plans by stands under its epoch.
 //!
-//! When a lease begins it is noted which slot records each node has on its disk. The first plan of that lease, if it is
-//! written within the roll call's two seconds, must not be older than what a node has that the holder sees.
-//! Ten seconds later no slot that the holder has is under an earlier epoch: fenced nodes would not act on it.
-//! A record that the holder got a moment ago may still be.
+//! When a lease begins it is noted which slot records each node has on its disk. The first plan of that
+//! lease, if it is written within the roll call's two seconds, must not be older than what a node has that
+//! the holder sees. Ten seconds later no slot that the holder has is under an earlier epoch: fenced nodes
+//! would not act on it. A record that the holder got a moment ago may still be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,8 @@ use super::plans_under_its_lease::slot_stamp;
 use super::{Law, Verdict};
 use crate::world::{Observation, SECOND, Seen, Time, World};
 
-/// How long a roll is called, less what a clock may be off: then it plans without those who have not answered.
+/// How long a roll is called, less what a clock may be off: then it plans without those who have not
+/// answered.
 const ROLL_CALL: Time = 1_950_000;
 /// When everything is under the new epoch.
 const SETTLED: Time = 10 * SECOND;

@@ -1,8 +1,9 @@
 //! A healthy task stops only because it was named, or its service removed.
 //!
-//! Judged when a node tells its engine to stop a container that runs: a slot's record that its disk has, or has
-//! had since it decided, names the task in `retire`; or a removal of its service or of its node is known there,
-//! a later attempt took its place, the node leaves, or a stop for one of these reasons had begun already.
+//! Judged when a node tells its engine to stop a container that runs: a slot's record that its disk has, or
+//! has had since it decided, names the task in `retire`; or a removal of its service or of its node is known
+//! there, a later attempt took its place, the node leaves, or a stop for one of these reasons had begun
+//! already.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -213,40 +213,57 @@ impl Then {
 impl Fault {
     /// Lets it happen. What follows from it, and how much later.
     pub(crate) fn happen(&self, world: &mut World) -> Vec<(Time, Then)> {
-        let started = |host: &usize, lasts: &Option<Time>| {
-            lasts.iter().map(|after| (*after, Then::Start(*host))).collect::<Vec<_>>()
-        };
-        match self {
+        self.between_hosts(world).unwrap_or_else(|| self.at_hosts(world))
+    }
+
+    /// The same, if it is one of the network's.
+    fn between_hosts(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
+        Some(match self {
             Self::Cut { nodes, one_way, bridge, lasts } => {
                 let pairs = across(world, nodes, bridge, !one_way);
                 pairs.iter().for_each(|(from, to)| world.cut(*from, *to));
-                return lasts.iter().map(|after| (*after, Then::Mend(pairs.clone()))).collect();
+                lasts.iter().map(|after| (*after, Then::Mend(pairs.clone()))).collect()
             }
             Self::IsolateLeader { lasts } => {
-                let Some(holder) = holder(world) else { return Vec::new() };
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
                 let cut = Self::Cut {
                     nodes: vec![holder],
                     one_way: false,
                     bridge: Vec::new(),
                     lasts: Some(*lasts),
                 };
-                return cut.happen(world);
+                cut.happen(world)
             }
             Self::Coup { lasts, after, down } => {
-                let Some(holder) = holder(world) else { return Vec::new() };
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
                 let mut later = Self::IsolateLeader { lasts: *lasts }.happen(world);
                 for host in (0..world.hosts.len()).filter(|host| *host != holder) {
                     later.push((*after, Then::Kill(host)));
                     later.push((*after + *down, Then::Start(host)));
                 }
-                return later;
+                later
             }
             Self::Weather { nodes, towards, network, lasts } => {
                 let weather = world.rain(nodes.clone(), towards.clone(), *network);
-                return lasts.iter().map(|after| (*after, Then::Clear(weather))).collect();
+                lasts.iter().map(|after| (*after, Then::Clear(weather))).collect()
             }
-            Self::Clog { nodes, lasts } => world.clog(nodes, *lasts),
-            Self::Reset { node } => world.reset(*node),
+            Self::Clog { nodes, lasts } => {
+                world.clog(nodes, *lasts);
+                Vec::new()
+            }
+            Self::Reset { node } => {
+                world.reset(*node);
+                Vec::new()
+            }
+            _ => return None,
+        })
+    }
+
+    fn at_hosts(&self, world: &mut World) -> Vec<(Time, Then)> {
+        let started = |host: &usize, lasts: &Option<Time>| {
+            lasts.iter().map(|after| (*after, Then::Start(*host))).collect::<Vec<_>>()
+        };
+        match self {
             Self::Kill { node, lasts } => {
                 world.kill(*node);
                 return started(node, lasts);
@@ -286,6 +303,13 @@ impl Fault {
                 let Some(task) = engine.running().find_map(Container::task) else { return };
                 if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
             }),
+            // Those are the network's.
+            Self::Cut { .. }
+            | Self::IsolateLeader { .. }
+            | Self::Coup { .. }
+            | Self::Weather { .. }
+            | Self::Clog { .. }
+            | Self::Reset { .. } => {}
         }
         Vec::new()
     }
@@ -329,7 +353,6 @@ impl<H> Fault<H> {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -1,7 +1,7 @@
 //! A run before it is run: who there is, what they are to run, what goes wrong, and when.
 //!
-//! A seed draws one ([`crate::chaos`]), a file names one ([`file`]); both are the same thing, so that whatever
-//! a seed showed can be written down, made smaller ([`crate::shrink`]) and kept for ever.
+//! A seed draws one ([`crate::chaos`]), a file names one ([`file`]); both are the same thing, so that
+//! whatever a seed showed can be written down, made smaller ([`crate::shrink`]) and kept for ever.
 //!
 //! # Not here
 //! What must hold meanwhile and afterwards: `invariants`, `liveness`.
@@ -101,7 +101,6 @@ impl HostPlan {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_zero(value: &i32) -> bool {
     *value == 0
 }

@@ -33,12 +33,10 @@ pub struct Network {
     pub bytes_per_second: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 const fn is_nothing(value: &u64) -> bool {
     *value == 0
 }
