@@ -37,8 +37,7 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::HashOfTheKey => &["merge_is_a_semilattice", "liveness"],
         // It asks at once again, without end.
         Mutant::NoComparison => &["bounded"],
-        Mutant::NoRefutation
-        | Mutant::DownForEver
+        Mutant::DownForEver
         | Mutant::NoAdoption
         | Mutant::NoRestarts
         | Mutant::RemovedServiceGoesOn

@@ -53,8 +53,6 @@ pub enum Mutant {
     ClockFollowsNobody,
     /// After a restart the clock begins anew.
     ClockForgets,
-    /// A node does not contradict those who suspect it.
-    NoRefutation,
     /// Who was down once is never believed again.
     DownForEver,
     /// What an epoch asks is done before the epoch is on disk.
@@ -100,7 +98,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 41] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -122,7 +120,6 @@ impl Mutant {
         Self::AcksOfEarlierLives,
         Self::ClockFollowsNobody,
         Self::ClockForgets,
-        Self::NoRefutation,
         Self::DownForEver,
         Self::ActsBeforeFence,
         Self::ActsBeforeDurable,

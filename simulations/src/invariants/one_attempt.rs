@@ -1,7 +1,8 @@
 //! A node runs one attempt of an assignment at a time.
 //!
-//! Judged once a second, by what its engine runs. A start that was not answered in time may have been carried
-//! out: whoever takes it for failed and starts the next attempt has two.
+//! Judged when the next attempt is asked for, and once a second, by what its engine runs. A start that was not
+//! answered in time may have been carried out: whoever takes it for failed and starts the next attempt has two,
+//! or stops one that is well.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use sleep_wire::Stamp;
 use sleep_wire::key::SlotKey;
 
 use super::{Law, Verdict};
-use crate::world::World;
+use crate::world::{Observation, Seen, World};
 
 /// Nothing to remember.
 #[derive(Default)]
@@ -18,6 +19,20 @@ pub struct OneAttempt;
 impl Law for OneAttempt {
     fn name(&self) -> &'static str {
         "one_attempt"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        let Seen::Launch(next) = &seen.what else { return Ok(()) };
+        let mut labels = world.hosts[seen.host].engine.running().filter_map(|container| container.label());
+        let before = labels.find(|label| {
+            let task = label.task;
+            (label.slot, task.assignment) == (next.slot, next.task.assignment)
+                && task.attempt < next.task.attempt
+        });
+        match before {
+            Some(label) => Err(format!("{:?} is started while {:?} runs", next.task, label.task)),
+            None => Ok(()),
+        }
     }
 
     fn look(&mut self, world: &World) -> Verdict {

@@ -12,7 +12,6 @@ use super::swim::{self, Effects, Engine};
 use super::table::Change;
 use super::timers::Due;
 use super::{Membership, MembershipOutput, Probe, profile};
-use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 impl Membership {
@@ -131,7 +130,6 @@ impl Membership {
         }
         match update.state() {
             State::Alive => false,
-            _ if is_sown(Mutant::NoRefutation) => false,
             State::Suspect if update.incarnation() < u16::MAX => {
                 let news = update.incarnation() >= self.incarnation;
                 if news {
