@@ -46,8 +46,11 @@ impl Membership {
         for (timer, after) in effects.timers {
             self.arm_swim(now, timer, after);
         }
-        if renewed && let Some(from) = from {
-            self.announce(now, from);
+        if renewed {
+            self.recant();
+            if let Some(from) = from {
+                self.announce(now, from);
+            }
         }
     }
 
@@ -109,6 +112,8 @@ impl Membership {
                 }
             } else if self.table.get(peer.node).is_none() {
                 self.overhear(&update);
+            } else if update.state() != State::Alive && self.is_stale(now, from, peer.node) {
+                // It was cut off when it came to believe this.
             } else if peer.boot > 0
                 && (from == peer.node || self.table.is_plausible(&peer))
                 && self.absorb(now, from, &update)
@@ -173,6 +178,7 @@ impl Membership {
         }
         match change {
             Change::Up => {
+                self.called_dead.remove(&node);
                 self.resize();
                 if !self.hold_down(now, node, restarted) {
                     self.outputs.push_back(MembershipOutput::Up { node });

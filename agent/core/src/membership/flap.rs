@@ -2,6 +2,7 @@
 
 use sleep_wire::NodeId;
 
+use super::table::Known;
 use super::timers::Due;
 use super::{Membership, MembershipOutput, profile};
 use crate::mutant::{Mutant, is_sown};
@@ -46,6 +47,15 @@ impl Membership {
 
     pub(super) fn is_held_down(&self, node: NodeId) -> bool {
         self.flaps.get(&node).is_some_and(|flap| flap.held)
+    }
+
+    /// Whether a member that has just come back, without a restart, says of a live one that it is not: what it
+    /// knows of others dates from when it was cut off.
+    pub(super) fn is_stale(&self, now: Instant, from: NodeId, about: NodeId) -> bool {
+        let back = self.flaps.get(&from);
+        back.is_some_and(|flap| flap.held || now.since(flap.last) < profile::BACK_FOR)
+            && about != from
+            && self.table.get(about).is_some_and(Known::is_live)
     }
 
     /// A member is down. Returns whether everybody thought so anyway.

@@ -44,7 +44,7 @@ mod timers;
 #[cfg(test)]
 mod world;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -88,6 +88,8 @@ pub struct Membership {
     confirms: BTreeMap<NodeId, Confirm>,
     flaps: BTreeMap<NodeId, Flap>,
     holds: BTreeMap<NodeId, Instant>,
+    /// Whom this node itself called dead, when nobody has seen them since.
+    called_dead: BTreeSet<NodeId>,
     hearsay: BTreeMap<NodeId, RosterEntry>,
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
@@ -143,6 +145,7 @@ impl Membership {
             confirms: BTreeMap::new(),
             flaps: BTreeMap::new(),
             holds: BTreeMap::new(),
+            called_dead: BTreeSet::new(),
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
@@ -358,6 +361,7 @@ impl Membership {
         self.confirms.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);
+        self.called_dead.remove(&node);
         self.rosters_sent.remove(&node);
         self.boots.forget(node);
         self.resize();
@@ -368,6 +372,23 @@ impl Membership {
         if let Some(peer) = self.table.disbelieve(now, said) {
             self.forget(now, peer);
             self.suspicions.remove(&peer.node);
+        }
+    }
+
+    /// Others thought this node dead: then its own probes may have failed for its own sake. Whom they made it
+    /// call dead it tells so, for only they can contradict.
+    fn recant(&mut self) {
+        let alone = self.called_dead.len() > self.table.live_count();
+        for node in core::mem::take(&mut self.called_dead) {
+            let Some(known) = self.table.get(node).filter(|known| !known.is_live() && !known.left) else {
+                continue;
+            };
+            let members = Vec::from([known.entry()]);
+            self.say(node, MembershipMessage::Roster { members, answer: false });
+            if alone {
+                // It was this node that flapped.
+                self.flaps.remove(&node);
+            }
         }
     }
 

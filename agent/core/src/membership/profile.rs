@@ -99,6 +99,9 @@ pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 /// on.
 pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), Duration::from_secs(45)];
 
+/// For how long a member that came back is not believed that others are dead or suspect.
+pub const BACK_FOR: Duration = Duration::from_secs(10);
+
 /// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for
 /// a boot.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);

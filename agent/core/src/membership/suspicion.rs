@@ -142,6 +142,7 @@ impl Membership {
         let Suspicion { peer, incarnation, timer, .. } = suspicion.clone();
         self.suspicions.remove(&node);
         self.absorb(now, self.me.node, &Member::new(peer, incarnation, State::Down));
+        self.called_dead.insert(node);
         self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
     }
 

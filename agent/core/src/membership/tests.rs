@@ -176,6 +176,29 @@ fn a_deaf_member_and_a_mute_one_kill_nobody() {
     }
 }
 
+/// A member that was cut off for a while, and called others dead meanwhile, takes nobody along when it is back,
+/// and soon knows better.
+#[test]
+fn who_was_cut_off_takes_nobody_along() {
+    let deaf: fn(usize, usize) -> bool = |_, to| to != 4;
+    let mute: fn(usize, usize) -> bool = |from, _| from != 4;
+    for (open, seed) in [(deaf, 31), (deaf, 32), (mute, 33), (mute, 34)] {
+        let mut world = World::new(30, seed);
+        world.run(10 * SECOND);
+        world.told.clear();
+        world.open = Box::new(open);
+        world.run(20 * SECOND);
+        assert!((0..30).any(|node| world.sees(4, node) == Some(Liveness::Down)), "seed {seed}");
+        world.open = Box::new(|_, _| true);
+        let took = world.run_until(20 * SECOND, World::agrees);
+        assert!(took.is_some_and(|took| took <= 10 * SECOND), "seed {seed}: {took:?}");
+        world.run(90 * SECOND);
+        let others: Vec<_> = downs(&world).into_iter().filter(|pair| pair.0 != 4 && pair.1 != 4).collect();
+        assert_eq!(others, [], "seed {seed}");
+        world.assert_tables_equal_foca();
+    }
+}
+
 /// A link between two members that is cut is nobody's death.
 #[test]
 fn one_broken_link_changes_nothing() {
