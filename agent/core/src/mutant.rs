@@ -85,7 +85,8 @@ pub enum Mutant {
     DuplicatesStay,
     /// A new holder does not put slots under its epoch.
     SlotsNotRewritten,
-    /// What an earlier holder wrote and a later one hears of after its roll call stays under the earlier epoch.
+    /// What an earlier holder wrote and a later one hears of after its roll call stays under the earlier
+    /// epoch.
     LateSlotsNotRewritten,
     /// A new holder asks nobody what there is.
     NoRollCall,

@@ -1,8 +1,8 @@
 //! A node runs one attempt of an assignment at a time.
 //!
-//! Judged when the next attempt is asked for, and once a second, by what its engine runs. A start that was not
-//! answered in time may have been carried out: whoever takes it for failed and starts the next attempt has two,
-//! or stops one that is well.
+//! Judged when the next attempt is asked for, and once a second, by what its engine runs. A start that was
+//! not answered in time may have been carried out: whoever takes it for failed and starts the next attempt
+//! has two, or stops one that is well.
 
 use std::collections::BTreeMap;
 

@@ -49,24 +49,7 @@ impl World {
                     self.start(host);
                 }
             }
-            Due::Engine => {
-                if self.engines[host] != Some(self.now) {
-                    return;
-                }
-                self.engines[host] = None;
-                let now = self.hosts[host].now(self.now);
-                let paused = self.paused[host].until;
-                while let Some(report) = self.hosts[host].engine.poll(now) {
-                    self.trace.add(self.now, host, b"engine");
-                    let life = self.hosts[host].life;
-                    if paused > self.now {
-                        self.at(paused, host, Due::Report { report: Box::new(report), life });
-                    } else {
-                        self.input(host, Input::Engine(report));
-                    }
-                }
-                self.arm_engine(host);
-            }
+            Due::Engine => self.engine_reports(host),
             Due::Report { report, life } => {
                 if alive(life) {
                     self.input(host, Input::Engine(*report));
@@ -88,6 +71,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An engine has something to report, or will have.
+    fn engine_reports(&mut self, host: usize) {
+        if self.engines[host] != Some(self.now) {
+            return;
+        }
+        self.engines[host] = None;
+        let now = self.hosts[host].now(self.now);
+        let paused = self.paused[host].until;
+        while let Some(report) = self.hosts[host].engine.poll(now) {
+            self.trace.add(self.now, host, b"engine");
+            let life = self.hosts[host].life;
+            if paused > self.now {
+                self.at(paused, host, Due::Report { report: Box::new(report), life });
+            } else {
+                self.input(host, Input::Engine(report));
+            }
+        }
+        self.arm_engine(host);
     }
 
     /// A write is on a disk, or failed: then the agent ends, and its service manager starts it again.

@@ -14,8 +14,8 @@ pub struct LeaseSettings {
     pub times: LeaseTimes,
     /// How long a control node answers before it is given a seat.
     pub growth_wait: Duration,
-    /// How much sooner than a grant can end a silent holder is taken for gone. Nought in an agent; safety must
-    /// not rest on that, and the simulator shows that it does not.
+    /// How much sooner than a grant can end a silent holder is taken for gone. Nought in an agent; safety
+    /// must not rest on that, and the simulator shows that it does not.
     pub impatience: Duration,
     /// How long news of a renewal may take to reach everybody.
     pub gossip_round: Duration,

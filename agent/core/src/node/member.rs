@@ -113,9 +113,7 @@ impl Member {
         let seed =
             |room: u64| home.seed ^ (room.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ u64::from(cx.boot) << 32;
         let mut state = State::new(cluster, cx.me, seed(1));
-        if !is_sown(Mutant::AcksOfEarlierLives) {
-            state.begin_boot(cx.boot);
-        }
+        state.begin_boot(if is_sown(Mutant::AcksOfEarlierLives) { 0 } else { cx.boot });
         let mut trust = Trust::new(cluster);
         let horizons = cell::<Horizons>(&stored, Cell::Horizons);
         state.load(stored.records.iter().map(Vec::as_slice), horizons, cx.crypto);

@@ -104,8 +104,8 @@ impl Member {
         self.desk = Desk::RollCall(RollCall { epoch, waiting, until });
     }
 
-    /// A node answers only now, which may have been believed dead: if the roll is being called, it is asked too,
-    /// and waited for as long as the others are.
+    /// A node answers only now, which may have been believed dead: if the roll is being called, it is asked
+    /// too, and waited for as long as the others are.
     pub(super) fn call_latecomer<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
         if let Desk::RollCall(RollCall { epoch, waiting, .. }) = &mut self.desk {
             waiting.insert(node);

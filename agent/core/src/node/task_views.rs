@@ -48,7 +48,8 @@ impl Member {
         let slots = self.slot_rows(now, &service, rows, planner, progress.desired);
         let pending = slots.iter().filter(|slot| slot.task.node.is_none()).count();
         let unsettled = slots.iter().filter(|slot| !slot.settled).count();
-        // Tasks that are to leave, or to be replaced, and whose service no other node takes: nothing goes on there.
+        // Tasks that are to leave, or to be replaced, and whose service no other node takes: nothing goes on
+        // there.
         let kept = progress.stuck as usize;
         let quiet = progress.stopping == 0 && progress.leaving <= progress.stuck;
         // What some node would take is not stuck: the holder has not planned yet.
