@@ -49,8 +49,8 @@ impl Membership {
         self.flaps.get(&node).is_some_and(|flap| flap.held)
     }
 
-    /// Whether a member that has just come back, without a restart, says of a live one that it is not: what it
-    /// knows of others dates from when it was cut off.
+    /// Whether a member that has just come back, without a restart, says of a live one that it is not: what
+    /// it knows of others dates from when it was cut off.
     pub(super) fn is_stale(&self, now: Instant, from: NodeId, about: NodeId) -> bool {
         let back = self.flaps.get(&from);
         back.is_some_and(|flap| flap.held || now.since(flap.last) < profile::BACK_FOR)

@@ -176,8 +176,8 @@ fn a_deaf_member_and_a_mute_one_kill_nobody() {
     }
 }
 
-/// A member that was cut off for a while, and called others dead meanwhile, takes nobody along when it is back,
-/// and soon knows better.
+/// A member that was cut off for a while, and called others dead meanwhile, takes nobody along when it is
+/// back, and soon knows better.
 #[test]
 fn who_was_cut_off_takes_nobody_along() {
     let deaf: fn(usize, usize) -> bool = |_, to| to != 4;
