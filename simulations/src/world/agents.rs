@@ -134,6 +134,16 @@ impl World {
         }
     }
 
+    /// An agent tells something. If it is an alarm over itself, nothing happens after it.
+    fn told(&mut self, host: usize, event: Told) {
+        if let Told::Alarm(Alarm::Internal(how)) = &event
+            && self.broken.is_none()
+        {
+            self.broken = Some(Violation { law: bounded::NAME, at: self.now, host, how: how.clone() });
+        }
+        self.events.push((self.now, host, event));
+    }
+
     fn output(&mut self, host: usize, output: Output) {
         match output {
             Output::Datagram { to, bytes } => self.send(host, to, true, bytes),
@@ -182,15 +192,7 @@ impl World {
                     self.at(at, host, Due::Wake { life });
                 }
             }
-            Output::Event(event) => {
-                if let Told::Alarm(Alarm::Internal(how)) = &event
-                    && self.broken.is_none()
-                {
-                    let how = how.clone();
-                    self.broken = Some(Violation { law: bounded::NAME, at: self.now, host, how });
-                }
-                self.events.push((self.now, host, event));
-            }
+            Output::Event(event) => self.told(host, event),
             Output::Restart => {
                 self.kill(host);
                 self.start(host);
