@@ -398,3 +398,24 @@ async fn a_directory_that_cannot_be_used_is_an_illness_until_it_can() {
     assert!(matches!(reports.next().await, EngineReport::Well { .. }));
     assert!(matches!(reports.next().await, EngineReport::Listed { .. }));
 }
+
+/// The name of the n-th task's directory.
+fn name_of(number: u32) -> (TaskId, String) {
+    let task = launch(number, TaskTemplate::default()).label.task;
+    (task, format!("web.{number}.{}", task.short()))
+}
+
+/// An agent that dies in the middle of a start, or a disk that is full then, leaves half a directory: the
+/// next try makes it anew.
+#[tokio::test]
+async fn a_start_that_was_cut_off_is_made_again() {
+    let mut lab = Lab::new().await;
+    std::fs::create_dir(lab.home(&name_of(1).1)).expect("the directory can be written");
+    let torn = lab.home(&name_of(2).1);
+    std::fs::create_dir(&torn).expect("the directory can be written");
+    std::fs::write(torn.join("spec"), "{\"cluster\":").expect("the directory can be written");
+    for number in 1..=2 {
+        assert_eq!(lab.run(&["sleep", "1000"]).await, name_of(number));
+    }
+    assert_eq!(lab.list().await.iter().filter(|found| found.running).count(), 2);
+}

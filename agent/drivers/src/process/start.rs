@@ -47,6 +47,12 @@ async fn steps(inner: &Arc<Inner>, launch: &Launch) -> Result<(), EngineError> {
     outcome
 }
 
+/// Whether a start was cut off before it was written down what it starts: then nothing of it ever ran.
+fn is_torn(home: &Home) -> bool {
+    let is_there = |name: &str| home.path().join(name).exists();
+    home.spec().is_err() && !is_there("running") && !is_there("ended")
+}
+
 /// Makes the task's directory. `false` if it runs already: an earlier start's answer was lost.
 fn create(inner: &Inner, launch: &Launch, home: &Home, container: &str) -> Result<bool, EngineError> {
     match super::make_new(home.path()) {
@@ -61,6 +67,10 @@ fn create(inner: &Inner, launch: &Launch, home: &Home, container: &str) -> Resul
             };
             home.write_spec(&spec).map_err(|error| failed(&error))?;
             Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_torn(home) => {
+            std::fs::remove_dir_all(home.path()).map_err(|error| failed(&error))?;
+            create(inner, launch, home, container)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let same = home.spec().is_ok_and(|spec| {
