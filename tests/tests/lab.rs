@@ -41,10 +41,16 @@ fn the_leaders_agent_is_killed_between_every_two_steps() -> Result<()> {
             return Ok(());
         }
         let leader = story.leader()?;
-        let before = story.cluster.managed(leader)?;
+        // What the engine is about to remove may be gone by the second look.
+        let running = |story: &Story<'_>| -> Result<Vec<Container>> {
+            let mut managed = story.cluster.managed(leader)?;
+            managed.retain(|container| container.state == "running");
+            Ok(managed)
+        };
+        let before = running(story)?;
         story.cluster.kill_agent(leader)?;
         story.cluster.start_agent(leader)?;
-        assert_eq!(story.cluster.managed(leader)?, before, "B8: node{leader} adopts what runs there");
+        assert_eq!(running(story)?, before, "B8: node{leader} adopts what runs there");
         println!("  killed the agent of node{leader}, which led");
         Ok(())
     })?;
