@@ -6,11 +6,14 @@
 //! EngineReport ◀─ watch (pidfd of the shim, then its `ended`)
 //! ```
 //! A task is adopted by the pid and the start time of its shim, which stand in its directory: see `store`.
+//! Where that is damaged, the shim itself still tells: see `trace`.
 //! Reservations and limits, ports, images and host names mean nothing here: a process has what its host has.
 //!
 //! # Invariants
 //! - `hands_off`: only a process group that a `running` file names, of a live shim with the noted start time,
-//!   is signalled; only a directory whose `spec` names this cluster and this task is removed.
+//!   is signalled; only a directory whose `spec` names this cluster and this task is removed. Where those
+//!   files are damaged or missing, the shim's own command line and environment stand in for them, and where
+//!   there is no shim either, the names of tasks: nobody else makes directories here that bear them.
 //! - Nothing is polled: a pidfd tells of an end, an inotify of a line (before kernel 5.3 an end is polled
 //!   for).
 //!
@@ -23,12 +26,14 @@ mod shim;
 mod start;
 mod stop;
 mod store;
+mod trace;
 mod user;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -40,9 +45,11 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::book::{Book, Died, Verdict};
 use crate::logs::{LogOptions, Logs};
+use crate::process_stat::ProcessId;
 use crate::text::{MESSAGE, clean};
 use crate::{Deadlines, Options, label};
-use store::{Ended, Home, Running};
+use store::{Ended, Home, Running, is_damage};
+use trace::Shim;
 
 pub use shim::shim_main;
 
@@ -66,6 +73,8 @@ struct Inner {
     reports: mpsc::Sender<EngineReport>,
     book: Mutex<Book>,
     watched: Mutex<BTreeSet<String>>,
+    /// Whether somebody has looked for tasks that run and whose directories are gone.
+    searched: AtomicBool,
     starts: Semaphore,
     /// Whether the last thing told of the directory was that it can be used.
     well: Mutex<bool>,
@@ -85,9 +94,14 @@ impl Process {
             reports,
             book: Mutex::default(),
             watched: Mutex::default(),
+            searched: AtomicBool::new(false),
             starts: Semaphore::new(STARTS),
             well: Mutex::new(false),
         });
+        // Now: nothing is being started yet.
+        if let Err(error) = Home::clear_begun(&inner.dir) {
+            tracing::warn!(%error, dir = %inner.dir.display(), "what was begun there cannot be cleared");
+        }
         let checked = inner.clone();
         tokio::spawn(async move { checked.usable().await });
         Self { inner }
@@ -139,6 +153,15 @@ impl Inner {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn watched(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this driver saw it run, and not yet end.
+    fn is_watched(&self, container: &str) -> bool {
+        self.watched().contains(container)
+    }
+
     async fn tell(&self, report: EngineReport) {
         // Nobody listens any more: the agent is going.
         let _closed = self.reports.send(report).await;
@@ -164,19 +187,95 @@ impl Inner {
         outcome
     }
 
-    /// A task's directory, and its label, if its spec names this cluster and this task.
-    fn owned(&self, task: TaskId, container: &str) -> Result<(Home, TaskLabel), EngineError> {
+    /// A task's directory, and its label, if its spec names this cluster and this task. No label if there is
+    /// no spec that could be read, and the directory has this task's name.
+    fn owned(&self, task: TaskId, container: &str) -> Result<(Home, Option<TaskLabel>), EngineError> {
         let home = Home::of(&self.dir, container).ok_or(EngineError::NoSuchContainer)?;
+        self.mend(&home)?;
         if !home.path().exists() {
             return Err(EngineError::NoSuchContainer);
         }
+        let is_lost = home.spec().is_err_and(|error| is_damage(&error));
         match self.label(&home) {
-            Some(Some(label)) if label.task == task => Ok((home, label)),
+            Some(Some(label)) if label.task == task => Ok((home, Some(label))),
+            None if is_lost && home.task() == Some(&*task.short()) => Ok((home, None)),
             Some(_) | None => {
                 let message = "its spec does not name this task: left alone".to_owned();
                 Err(EngineError::Other { message })
             }
         }
+    }
+
+    /// Writes anew what of a task's files is damaged, if its shim lives.
+    fn mend(&self, home: &Home) -> Result<(), EngineError> {
+        if home.is_whole() {
+            return Ok(());
+        }
+        let shims = trace::shims(&self.dir).map_err(|error| failed(&error))?;
+        match shims.get(home.name()) {
+            Some(shim) => shim.mend(home).map(drop).map_err(|error| failed(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes anew what of all tasks' files is damaged whose shims live, if there is a reason to look.
+    fn mend_all(&self) -> io::Result<BTreeMap<String, Shim>> {
+        let mut missing = self.watched().clone();
+        let mut damaged = !self.searched.load(Ordering::Relaxed);
+        for home in self.homes()? {
+            missing.remove(home.name());
+            damaged |= !home.is_whole();
+        }
+        if !damaged && missing.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let shims = trace::shims(&self.dir)?;
+        for (name, shim) in &shims {
+            if let Some(home) = Home::of(&self.dir, name).filter(|home| !home.is_whole()) {
+                shim.mend(&home)?;
+            }
+        }
+        self.searched.store(true, Ordering::Relaxed);
+        Ok(shims)
+    }
+
+    /// What runs of a task whose shim is gone and did not leave behind, in a file that can be read, which
+    /// processes it was.
+    fn strays(&self, home: &Home) -> Result<Vec<ProcessId>, EngineError> {
+        let unknown = |error: io::Error| failed(&error);
+        if let Some(shim) = trace::shims(&self.dir).map_err(unknown)?.get(home.name()) {
+            let message = format!("its shim, process {}, has not said yet what it runs", shim.id.pid);
+            return Err(EngineError::Other { message });
+        }
+        match home.task() {
+            Some(task) => trace::processes(task, &self.node_name).map_err(unknown),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes the directory of a task that never ran, or of which nobody can tell whether it did; not if
+    /// anything of it runs.
+    async fn clear(&self, home: &Home) -> Result<(), EngineError> {
+        if let Ok(running) = home.running()
+            && !watch::runs(home, &running)
+        {
+            watch::conclude(home, &running).await;
+        }
+        if let Some(stray) = self.strays(home)?.first() {
+            let (pid, path) = (stray.pid, home.path().display());
+            let message = format!("an earlier start may still run as process {pid}: {path} is damaged");
+            return Err(EngineError::Other { message });
+        }
+        home.remove().map_err(|error| failed(&error))
+    }
+
+    /// The directories that may be tasks'.
+    fn homes(&self) -> io::Result<Vec<Home>> {
+        let mut homes = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            homes.extend(entry?.file_name().to_str().and_then(|name| Home::of(&self.dir, name)));
+        }
+        Ok(homes)
     }
 
     /// Whose a directory is: `None` if not this cluster's, `Some(None)` if it does not say for which task.
@@ -190,16 +289,20 @@ impl Inner {
     /// Everything of this cluster that runs or ran here. Whoever runs is watched from now on.
     async fn everything(self: &Arc<Self>) -> Result<Vec<Found>, EngineError> {
         self.usable().await?;
-        let entries = std::fs::read_dir(&self.dir).map_err(|error| failed(&error))?;
+        let shims = self.mend_all().map_err(|error| failed(&error))?;
         let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(home) = Home::of(&self.dir, &name) else { continue };
-            let Some(label) = self.label(&home) else { continue };
+        for home in self.homes().map_err(|error| failed(&error))? {
+            let name = home.name().to_owned();
+            let label = match self.label(&home) {
+                Some(label) => Some(label),
+                None => self.lost(&home).await,
+            };
+            let Some(label) = label else { continue };
             if let Some(label) = &label {
                 self.book().learn(&name, label);
             }
-            found.push(self.found(home, name, label).await);
+            let shim = shims.get(&name);
+            found.push(self.found(home, name, label, shim).await);
         }
         found.sort_by(|a, b| a.container.cmp(&b.container));
         let there = found.iter().map(|found| found.container.clone()).collect();
@@ -207,7 +310,21 @@ impl Inner {
         Ok(found)
     }
 
-    async fn found(self: &Arc<Self>, home: Home, container: String, label: Option<TaskLabel>) -> Found {
+    /// A directory named as tasks are, without a spec that could be read: what was left of a start, or
+    /// damaged later. If nothing of it runs, it goes; if something may, it is named, though nobody knows
+    /// whose it is.
+    async fn lost(&self, home: &Home) -> Option<Option<TaskLabel>> {
+        let is_lost = home.task().is_some() && home.spec().is_err_and(|error| is_damage(&error));
+        if !is_lost || self.clear(home).await.is_ok() { None } else { Some(None) }
+    }
+
+    async fn found(
+        self: &Arc<Self>,
+        home: Home,
+        container: String,
+        label: Option<TaskLabel>,
+        shim: Option<&Shim>,
+    ) -> Found {
         let mut found = Found {
             label,
             container,
@@ -218,7 +335,7 @@ impl Inner {
             image_digest: String::new(),
             last_lines: Vec::new(),
         };
-        let Ok(running) = home.running() else { return found };
+        let Some(running) = home.running().ok().or_else(|| shim.map(Shim::nascent)) else { return found };
         found.started_at = Some(WallTime(running.at));
         if watch::runs(&home, &running) {
             found.running = true;
@@ -237,7 +354,7 @@ impl Inner {
 
     /// Waits for the end of a task, once, and tells it.
     fn watch(self: &Arc<Self>, home: Home, container: String, label: TaskLabel, running: Running) {
-        let news = self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone());
+        let news = self.watched().insert(container.clone());
         if !news {
             return;
         }
@@ -245,7 +362,7 @@ impl Inner {
         tokio::spawn(async move {
             watch::ended(running.shim).await;
             let ended = watch::conclude(&home, &running).await;
-            inner.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+            inner.watched().remove(&container);
             let verdict = inner.book().died(&container, Died::from(ended));
             if verdict == Verdict::Tell {
                 let last_lines = if ended.code == 0 { Vec::new() } else { log::last_lines(&home) };

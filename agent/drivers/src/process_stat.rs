@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Stat {
     pub(crate) state: char,
     pub(crate) parent: i32,
+    /// Its process group.
+    pub(crate) group: i32,
     pub(crate) session: i32,
     /// When it started, in clock ticks since the host did.
     pub(crate) started: u64,
@@ -22,6 +24,7 @@ impl Stat {
         Some(Self {
             state: fields.first()?.chars().next()?,
             parent: number(1)?,
+            group: number(2)?,
             session: number(3)?,
             started: fields.get(19)?.parse().ok()?,
         })
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn a_name_cannot_shift_the_fields() {
         let rest = "S 1 2 3 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2";
-        let expected = Stat { state: 'S', parent: 1, session: 3, started: 987_654 };
+        let expected = Stat { state: 'S', parent: 1, group: 2, session: 3, started: 987_654 };
         for name in ["sleep", "a) S 1 (b", "x y)"] {
             assert_eq!(Stat::parse(&format!("42 ({name}) {rest}")), Some(expected), "{name}");
         }

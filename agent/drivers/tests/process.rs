@@ -117,13 +117,19 @@ fn driver(dir: &Path, cluster: Option<ClusterId>) -> (Process, Reports) {
     let options = Options {
         cluster,
         node: NODE,
-        node_name: "node1".to_owned(),
+        node_name: node_name(dir),
         docker_host: None,
         process_dir: dir.to_owned(),
         shim: env!("CARGO_BIN_EXE_process-shim").into(),
         deadlines: Deadlines::default(),
     };
     (Process::new(&options, sender), Reports(reports))
+}
+
+/// No two tests share a node: what runs on one is found by its name.
+fn node_name(tasks: &Path) -> String {
+    let name = tasks.parent().and_then(Path::file_name).expect("it is in a directory of its own");
+    name.to_string_lossy().into_owned()
 }
 
 const fn exit(code: i32) -> Exit {
@@ -186,10 +192,11 @@ async fn a_task_knows_who_it_is_and_nothing_of_its_agent() {
     let show =
         "echo $A $SLEEPD_FENCE $SLEEPD_NODE $SLEEPD_SERVICE $PWD \"${CARGO_MANIFEST_DIR-none}\"; exit 3";
     lab.run_template(TaskTemplate { command: words(&["sh", "-c", show]), ..template }).await;
-    assert_eq!(lab.exited().await, (exit(3), words(&["1 77 node1 web /usr none"])));
+    let said = format!("1 77 {} web /usr none", node_name(&lab.dir.path().join("tasks")));
+    assert_eq!(lab.exited().await, (exit(3), vec![said.clone()]));
     let found = lab.list().await;
     assert_eq!((found[0].running, found[0].exit), (false, Some(exit(3))));
-    assert_eq!(found[0].last_lines, ["1 77 node1 web /usr none"]);
+    assert_eq!(found[0].last_lines, [said]);
 }
 
 #[tokio::test]
@@ -365,6 +372,128 @@ async fn a_start_whose_answer_was_lost_does_not_happen_twice() {
     assert_eq!(lab.reports.next().await, EngineReport::StartFailed { task, error });
 }
 
+/// The name of the n-th task's directory.
+fn name_of(number: u32) -> (TaskId, String) {
+    let task = launch(number, TaskTemplate::default()).label.task;
+    (task, format!("web.{number}.{}", task.short()))
+}
+
+/// An agent that dies in the middle of a start, or a disk that is full then, leaves half a directory: the
+/// next try makes it anew.
+#[tokio::test]
+async fn a_start_that_was_cut_off_is_made_again() {
+    let mut lab = Lab::new().await;
+    std::fs::create_dir(lab.home(&name_of(1).1)).expect("the directory can be written");
+    let torn = lab.home(&name_of(2).1);
+    std::fs::create_dir(&torn).expect("the directory can be written");
+    std::fs::write(torn.join("spec"), "{\"cluster\":").expect("the directory can be written");
+    for number in 1..=2 {
+        assert_eq!(lab.run(&["sleep", "1000"]).await, name_of(number));
+    }
+    let (task, container) = name_of(3);
+    // Killed before its shim was there: nothing that was asked for may have run.
+    lab.tasks = 2;
+    let failing = TaskTemplate { command: words(&["no-such-program"]), ..TaskTemplate::default() };
+    assert_eq!(lab.start(failing), task);
+    lab.reports.until(|report| matches!(report, EngineReport::StartFailed { .. }).then_some(())).await;
+    lab.tasks = 2;
+    assert_eq!(lab.run(&["sleep", "1000"]).await, (task, container));
+    assert_eq!(lab.list().await.iter().filter(|found| found.running).count(), 3);
+}
+
+#[tokio::test]
+async fn what_a_start_left_and_nobody_wants_is_cleared() {
+    let mut lab = Lab::new().await;
+    let half = lab.home(&name_of(1).1);
+    let begun = lab.home(&format!(".new-{}", name_of(2).1));
+    let foreign = lab.home("notes");
+    for dir in [&half, &begun, &foreign] {
+        std::fs::create_dir(dir).expect("the directory can be written");
+    }
+    std::fs::write(half.join("spec"), "").expect("the directory can be written");
+    (lab.process, lab.reports) = driver(&lab.dir.path().join("tasks"), Some(CLUSTER));
+    assert_eq!(lab.list().await, []);
+    assert_eq!([half, begun, foreign].map(|dir| dir.exists()), [false, false, true]);
+}
+
+#[tokio::test]
+async fn a_task_whose_files_are_damaged_is_found_by_its_shim() {
+    let mut lab = Lab::new().await;
+    let damages: [fn(&Path); 5] = [
+        |home| std::fs::write(home.join("running"), "").expect("it can be written"),
+        |home| std::fs::remove_file(home.join("running")).expect("it is there"),
+        |home| std::fs::write(home.join("spec"), "{").expect("it can be written"),
+        |home| {
+            std::fs::remove_file(home.join("spec")).expect("it is there");
+            std::fs::write(home.join("running"), "{}").expect("it can be written");
+        },
+        |home| std::fs::remove_dir_all(home).expect("it is there"),
+    ];
+    for damage in damages {
+        let (task, container) = lab.run(&["sh", "-c", "sleep 1000 & sleep 1000"]).await;
+        let (shim, main) = (lab.pid(&container, "shim"), lab.pid(&container, "main"));
+        damage(&lab.home(&container));
+        // To the driver that started it the list is news, to one that comes later the start is.
+        (lab.process, lab.reports) = driver(&lab.dir.path().join("tasks"), Some(CLUSTER));
+        let found = lab.list().await;
+        let label = Some(launch(lab.tasks, TaskTemplate::default()).label);
+        assert_eq!((found.len(), found[0].running, &found[0].label), (1, true, &label));
+        damage(&lab.home(&container));
+        lab.tasks -= 1;
+        assert_eq!(lab.run(&["sleep", "1000"]).await, (task, container.clone()), "and none beside it");
+        assert_eq!((lab.pid(&container, "shim"), lab.pid(&container, "main")), (shim, main));
+        damage(&lab.home(&container));
+        lab.process.act(EngineAction::Remove {
+            runtime: Runtime::Process,
+            task,
+            container: container.clone(),
+        });
+        lab.reports.until(|report| matches!(report, EngineReport::RemoveFailed { .. }).then_some(())).await;
+        lab.stop(task, &container, "", 60_000);
+        assert_eq!(lab.exited().await.0, exit(128 + 15));
+        assert!(is_gone(main));
+        let (runtime, name) = (Runtime::Process, container.clone());
+        lab.process.act(EngineAction::Remove { runtime, task, container: name });
+        assert_eq!(lab.reports.next().await, EngineReport::Removed { task });
+        assert!(!lab.home(&container).exists());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_started_beside_what_a_lost_task_left() {
+    let mut lab = Lab::new().await;
+    let (task, container) = name_of(1);
+    let home = lab.home(&container);
+    std::fs::create_dir(&home).expect("the directory can be written");
+    for file in ["spec", "running"] {
+        std::fs::write(home.join(file), "").expect("the directory can be written");
+    }
+    // Its shim is gone, as after a kill of everything that looked after it.
+    let mut sleep = std::process::Command::new("sleep");
+    let node = node_name(&lab.dir.path().join("tasks"));
+    sleep.arg("1000").env("SLEEPD_TASK", task.short()).env("SLEEPD_NODE", node);
+    let mut stray = sleep.spawn().expect("sleep is there");
+    let mut bystander = sleep.env("SLEEPD_NODE", "another").spawn().expect("sleep is there");
+    let found = lab.list().await;
+    assert_eq!((found.len(), &found[0].label, &found[0].container), (1, &None, &container));
+    lab.start(TaskTemplate { command: words(&["sleep", "1000"]), ..TaskTemplate::default() });
+    let EngineReport::StartFailed { error: EngineError::Other { message }, .. } = lab.reports.next().await
+    else {
+        panic!("it may run already")
+    };
+    let expected = format!("an earlier start may still run as process {}", stray.id());
+    assert!(message.starts_with(&expected), "{message}");
+    lab.stop(task, &container, "", 60_000);
+    // Its parent reaps it, and only then it is gone.
+    assert_eq!(lab.exited().await.0, exit(128 + 9));
+    stray.wait().expect("it is our child");
+    lab.process.act(EngineAction::Remove { runtime: Runtime::Process, task, container });
+    assert_eq!(lab.reports.next().await, EngineReport::Removed { task });
+    assert!(!home.exists());
+    assert!(bystander.try_wait().expect("it is our child").is_none(), "it is another node's");
+    bystander.kill().and_then(|()| bystander.wait()).expect("it is our child");
+}
+
 #[tokio::test]
 async fn output_is_read_line_by_line() {
     let mut lab = Lab::new().await;
@@ -397,25 +526,4 @@ async fn a_directory_that_cannot_be_used_is_an_illness_until_it_can() {
     process.act(EngineAction::List { runtime: Runtime::Process });
     assert!(matches!(reports.next().await, EngineReport::Well { .. }));
     assert!(matches!(reports.next().await, EngineReport::Listed { .. }));
-}
-
-/// The name of the n-th task's directory.
-fn name_of(number: u32) -> (TaskId, String) {
-    let task = launch(number, TaskTemplate::default()).label.task;
-    (task, format!("web.{number}.{}", task.short()))
-}
-
-/// An agent that dies in the middle of a start, or a disk that is full then, leaves half a directory: the
-/// next try makes it anew.
-#[tokio::test]
-async fn a_start_that_was_cut_off_is_made_again() {
-    let mut lab = Lab::new().await;
-    std::fs::create_dir(lab.home(&name_of(1).1)).expect("the directory can be written");
-    let torn = lab.home(&name_of(2).1);
-    std::fs::create_dir(&torn).expect("the directory can be written");
-    std::fs::write(torn.join("spec"), "{\"cluster\":").expect("the directory can be written");
-    for number in 1..=2 {
-        assert_eq!(lab.run(&["sleep", "1000"]).await, name_of(number));
-    }
-    assert_eq!(lab.list().await.iter().filter(|found| found.running).count(), 2);
 }

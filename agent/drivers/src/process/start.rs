@@ -12,8 +12,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::shim::word;
-use super::store::{Home, Spec};
-use super::{Inner, failed, watch};
+use super::store::{Home, Spec, is_damage};
+use super::{Inner, failed, trace, watch};
 use crate::text::{MESSAGE, clean};
 use crate::{environment, label};
 
@@ -34,7 +34,7 @@ async fn steps(inner: &Arc<Inner>, launch: &Launch) -> Result<(), EngineError> {
         return Err(EngineError::Other { message: format!("{container}: not a name for a directory") });
     };
     let _turn = inner.starts.acquire().await.expect("nobody closes this semaphore");
-    let fresh = create(inner, launch, &home, &container)?;
+    let fresh = create(inner, launch, &home, &container).await?;
     {
         let mut book = inner.book();
         book.learn(&container, &launch.label);
@@ -47,40 +47,38 @@ async fn steps(inner: &Arc<Inner>, launch: &Launch) -> Result<(), EngineError> {
     outcome
 }
 
-/// Whether a start was cut off before it was written down what it starts: then nothing of it ever ran.
-fn is_torn(home: &Home) -> bool {
-    let is_there = |name: &str| home.path().join(name).exists();
-    home.spec().is_err() && !is_there("running") && !is_there("ended")
-}
-
 /// Makes the task's directory. `false` if it runs already: an earlier start's answer was lost.
-fn create(inner: &Inner, launch: &Launch, home: &Home, container: &str) -> Result<bool, EngineError> {
-    match super::make_new(home.path()) {
-        Ok(()) => {
-            let spec = Spec {
-                cluster: launch.cluster.to_string(),
-                label: label::hex(&encode(&launch.label)),
-                argv: launch.template.entrypoint.iter().chain(&launch.template.command).cloned().collect(),
-                env: environment::of(launch, &inner.node_name),
-                user: launch.template.user.clone(),
-                workdir: launch.template.workdir.clone(),
-            };
-            home.write_spec(&spec).map_err(|error| failed(&error))?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_torn(home) => {
-            std::fs::remove_dir_all(home.path()).map_err(|error| failed(&error))?;
-            create(inner, launch, home, container)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let same = home.spec().is_ok_and(|spec| {
-                spec.cluster == launch.cluster.to_string() && spec.label == label::hex(&encode(&launch.label))
-            });
-            let runs = home.running().is_ok_and(|running| watch::runs(home, &running));
-            if same && runs { Ok(false) } else { Err(EngineError::NameTaken { name: container.to_owned() }) }
-        }
-        Err(error) => Err(failed(&error)),
+async fn create(inner: &Inner, launch: &Launch, home: &Home, container: &str) -> Result<bool, EngineError> {
+    let spec = Spec {
+        cluster: launch.cluster.to_string(),
+        label: label::hex(&encode(&launch.label)),
+        argv: launch.template.entrypoint.iter().chain(&launch.template.command).cloned().collect(),
+        env: environment::of(launch, &inner.node_name),
+        user: launch.template.user.clone(),
+        workdir: launch.template.workdir.clone(),
+    };
+    if home.path().exists() || inner.is_watched(container) {
+        inner.mend(home)?;
     }
+    if home.path().exists() {
+        let ours = match home.spec() {
+            Ok(found) => found.cluster == spec.cluster && found.label == spec.label,
+            Err(error) if is_damage(&error) => home.task() == Some(&*launch.label.task.short()),
+            Err(error) => return Err(failed(&error)),
+        };
+        if ours && home.running().is_ok_and(|running| watch::runs(home, &running)) {
+            return Ok(false);
+        }
+        let ended = home.spec().is_ok() && (home.running().is_ok() || home.ended().is_ok());
+        if !ours || ended {
+            return Err(EngineError::NameTaken { name: container.to_owned() });
+        }
+        inner.clear(home).await?;
+    }
+    let home = home.clone();
+    let made = tokio::task::spawn_blocking(move || home.make(&spec)).await;
+    made.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| failed(&error))?;
+    Ok(true)
 }
 
 async fn run(
@@ -92,7 +90,7 @@ async fn run(
 ) -> Result<(), EngineError> {
     if fresh {
         let call = "shim";
-        let spawned = timeout(inner.deadlines.start, spawn(inner, home)).await;
+        let spawned = timeout(inner.deadlines.start, spawn(inner, launch, home)).await;
         spawned.map_err(|_| EngineError::TimedOut { call })??;
     }
     let running = home.running().map_err(|error| failed(&error))?;
@@ -108,10 +106,11 @@ async fn run(
 }
 
 /// Starts the shim and hears what it says.
-async fn spawn(inner: &Inner, home: &Home) -> Result<(), EngineError> {
+async fn spawn(inner: &Inner, launch: &Launch, home: &Home) -> Result<(), EngineError> {
     let mut shim = Command::new(&inner.shim)
-        .arg("shim")
+        .arg(trace::SHIM)
         .arg(home.path())
+        .env(trace::OWNER, format!("{} {}", launch.cluster, label::hex(&encode(&launch.label))))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -122,11 +121,15 @@ async fn spawn(inner: &Inner, home: &Home) -> Result<(), EngineError> {
         })?;
     let stdout = shim.stdout.take().expect("it was piped");
     // Whoever spawns a process reaps it; the pidfd tells of its end to everybody else.
-    tokio::spawn(async move { shim.wait().await });
+    let reaped = tokio::spawn(async move { shim.wait().await });
     let mut line = String::new();
     BufReader::new(stdout.take(SAYS)).read_line(&mut line).await.map_err(|error| failed(&error))?;
     let (said, message) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
     let message = clean(message.as_bytes(), MESSAGE);
+    if said != word::RUNNING {
+        // While it lives it may still be about to run something, as far as a list can tell.
+        drop(reaped.await);
+    }
     match said {
         word::RUNNING => Ok(()),
         word::COMMAND => Err(EngineError::BadCommand { message }),

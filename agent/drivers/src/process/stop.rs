@@ -1,6 +1,5 @@
 //! Ending a process and removing what is left of it.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use sleep_wire::task::TaskId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::store::{Home, Running};
+use super::store::{Home, Running, is_damage};
 use super::{Inner, exit, failed, watch};
 use crate::book::{Died, Turn};
 use crate::signal;
@@ -50,14 +49,26 @@ async fn end_of(
     mut end: oneshot::Receiver<Died>,
 ) -> Result<Died, EngineError> {
     let (home, label) = inner.owned(task, container)?;
-    let Ok(running) = home.running() else {
-        // It never ran, and nobody is starting it: there is nothing to end.
-        return Ok(Died { code: -1, at: now() });
+    let running = match home.running() {
+        Ok(running) => running,
+        Err(error) if !is_damage(&error) => return Err(failed(&error)),
+        Err(_) => {
+            // It never ran, and nobody is starting it; or its file is lost, and its shim is gone.
+            let strays = inner.strays(&home)?;
+            let code = if strays.is_empty() { watch::UNKNOWN } else { watch::KILLED };
+            return if watch::end(strays).await {
+                Ok(Died { code, at: now() })
+            } else {
+                Err(EngineError::TimedOut { call: "kill" })
+            };
+        }
     };
     if !watch::runs(&home, &running) {
         return Ok(watch::conclude(&home, &running).await.into());
     }
-    inner.watch(home.clone(), container.to_owned(), label, running.clone());
+    if let Some(label) = label {
+        inner.watch(home.clone(), container.to_owned(), label, running.clone());
+    }
     let polite = if signal.is_empty() { Signal::TERM } else { parse(signal)? };
     tell_group(&home, &running, polite)?;
     if let Ok(Ok(died)) = timeout(grace, &mut end).await {
@@ -103,12 +114,13 @@ pub(crate) async fn remove(inner: &Arc<Inner>, task: TaskId, container: String) 
 
 fn removal(inner: &Inner, task: TaskId, container: &str) -> Result<(), EngineError> {
     let (home, _) = inner.owned(task, container)?;
-    let runs = home.running().is_ok_and(|running| watch::runs(&home, &running));
+    let runs = match home.running() {
+        Ok(running) => watch::runs(&home, &running),
+        Err(error) if is_damage(&error) => !inner.strays(&home)?.is_empty(),
+        Err(error) => return Err(failed(&error)),
+    };
     if runs || inner.book().is_starting(container) {
         return Err(EngineError::Other { message: "it still runs".to_owned() });
     }
-    match std::fs::remove_dir_all(home.path()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    home.remove().map_err(|error| failed(&error))
 }

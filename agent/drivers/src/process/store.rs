@@ -6,10 +6,14 @@
 //!                                  ended     its exit code, and when: by the shim, or whoever finds it gone
 //!                                  log       its output, and log.1, what was written before
 //! ```
-//! Each but the log is written aside and renamed: it is there whole or not at all.
+//! Each but the log is written aside and renamed: it is there whole or not at all. So is the directory, with
+//! its `spec`: what was begun and cut off bears a name that no task has, and goes when the agent starts.
+//! Whatever else cannot be read was damaged by somebody else, or with the disk.
 
-use std::fs;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -17,6 +21,9 @@ use serde::{Deserialize, Serialize};
 use sleep_wire::WallTime;
 
 use crate::process_stat::ProcessId;
+
+/// What a directory is called before it is whole: no task's name begins with a dot.
+const ASIDE: &str = ".new-";
 
 /// What a shim is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,8 +79,70 @@ impl Home {
         fits.then(|| Self(dir.join(name)))
     }
 
+    /// Makes it, with its spec: whole, and on disk, or not at all.
+    pub(crate) fn make(&self, spec: &Spec) -> io::Result<()> {
+        let mut aside = OsString::from(ASIDE);
+        aside.push(self.0.file_name().unwrap_or_default());
+        let (aside, parent) = (Self(self.0.with_file_name(aside)), self.0.parent().unwrap_or(Path::new("/")));
+        // Of an earlier try that could not even clear up after itself.
+        aside.remove()?;
+        let made = super::make_new(&aside.0)
+            .and_then(|()| aside.write_spec(spec))
+            .and_then(|()| File::open(aside.0.join("spec"))?.sync_all())
+            .and_then(|()| File::open(&aside.0)?.sync_all())
+            .and_then(|()| fs::rename(&aside.0, &self.0))
+            .and_then(|()| File::open(parent)?.sync_all());
+        if made.is_err() {
+            // What stays is cleared by the next try, or the next start of the agent.
+            let _stays = aside.remove();
+        }
+        made
+    }
+
+    /// Removes what starts of tasks in `dir` began and could not end.
+    pub(crate) fn clear_begun(dir: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.as_bytes().starts_with(ASIDE.as_bytes())) {
+                Self(path).remove()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes it with all that is in it.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The short name of the task, if this is named as tasks are: `service.slot.task`.
+    pub(crate) fn task(&self) -> Option<&str> {
+        let mut parts = self.0.file_name()?.to_str()?.rsplitn(3, '.');
+        let (task, slot, service) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_task = task.len() == 12 && task.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        (is_task && !slot.is_empty() && !service.is_empty()).then_some(task)
+    }
+
+    /// Whether what it says of the task can be read: whose it is, and which processes it is.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.spec().is_ok() && self.running().is_ok()
+    }
+
     pub(crate) fn at(path: &Path) -> Self {
         Self(path.to_owned())
+    }
+
+    /// The name of its task.
+    pub(crate) fn name(&self) -> &str {
+        self.0.file_name().and_then(OsStr::to_str).unwrap_or_default()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -114,7 +183,7 @@ impl Home {
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> io::Result<T> {
         let bytes = fs::read(self.0.join(file))?;
-        serde_json::from_slice(&bytes).map_err(io::Error::other)
+        serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn write<T: Serialize>(&self, file: &str, value: &T) -> io::Result<()> {
@@ -122,6 +191,11 @@ impl Home {
         fs::write(&aside, serde_json::to_vec(value).map_err(io::Error::other)?)?;
         fs::rename(aside, self.0.join(file))
     }
+}
+
+/// Whether a file could not be read because of what it is, not because of what the host lacks just now.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
 }
 
 /// The kernel's name for this run of the host: what was written under another has ended with it.
@@ -142,6 +216,37 @@ mod tests {
         }
         let home = Home::of(dir, "web.1.abc").expect("it is plain");
         assert_eq!(home.path(), Path::new("/state/web.1.abc"));
+    }
+
+    #[test]
+    fn a_directory_is_a_tasks_by_its_name() {
+        let task = |name| Home::of(Path::new("/state"), name).and_then(|home| home.task().map(str::to_owned));
+        assert_eq!(task("my.web.1.0123456789ab"), Some("0123456789ab".to_owned()));
+        for name in ["notes", "web.1.short", "web.1.0123456789AB", "1.0123456789ab", "web..0123456789ab"] {
+            assert_eq!(task(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_there_with_its_spec_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let home = Home::of(dir.path(), "web.1.0123456789ab").expect("it is plain");
+        let word = |word: &str| word.to_owned();
+        let (argv, env) = (vec![word("sleep")], Vec::new());
+        let spec =
+            Spec { cluster: word("c"), label: word("1"), argv, env, user: word(""), workdir: word("") };
+        let count = || fs::read_dir(dir.path()).expect("it is there").count();
+        // As a kill in the middle leaves it: neither in the way of the next try nor there for ever.
+        let begun = dir.path().join(".new-web.1.0123456789ab");
+        fs::create_dir_all(begun.join("spec.new")).expect("it can be made");
+        home.make(&spec).expect("it can be made");
+        assert_eq!((home.spec().expect("it was made"), count()), (spec.clone(), 1));
+        fs::create_dir(&begun).expect("it can be made");
+        Home::clear_begun(dir.path()).expect("it can be cleared");
+        assert_eq!(count(), 1);
+        home.make(&spec).expect_err("it is there");
+        assert_eq!(count(), 1, "it clears up after itself");
+        Home::clear_begun(&dir.path().join("nosuch")).expect("there is nothing to clear");
     }
 
     #[test]

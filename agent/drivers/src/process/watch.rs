@@ -19,9 +19,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long a killed process may take to go.
 const GOING: Duration = Duration::from_secs(10);
 /// The code of a process that was killed.
-const KILLED: i32 = 128 + 9;
+pub(crate) const KILLED: i32 = 128 + 9;
 /// The code of an end that nobody saw.
-const UNKNOWN: i32 = -1;
+pub(crate) const UNKNOWN: i32 = -1;
 
 /// Returns when the process has ended, or at once if it is not there.
 pub(crate) async fn ended(process: ProcessId) {
@@ -99,19 +99,28 @@ async fn sweep(running: &Running) -> bool {
                 return;
             }
             any = true;
-            for process in &left {
-                if let Ok(Some(fd)) = open(*process) {
-                    let _gone = pidfd_send_signal(&fd, Signal::KILL);
-                }
-            }
-            for process in left {
-                ended(process).await;
-            }
+            kill(left).await;
         }
     };
     // What cannot be killed, since the kernel holds it, is not waited for.
     let _late = timeout(GOING, swept).await;
     any
+}
+
+/// Kills processes and waits for their ends. Whether all came in time.
+pub(crate) async fn end(processes: Vec<ProcessId>) -> bool {
+    timeout(GOING, kill(processes)).await.is_ok()
+}
+
+async fn kill(processes: Vec<ProcessId>) {
+    for process in &processes {
+        if let Ok(Some(fd)) = open(*process) {
+            let _gone = pidfd_send_signal(&fd, Signal::KILL);
+        }
+    }
+    for process in processes {
+        ended(process).await;
+    }
 }
 
 impl From<Ended> for crate::book::Died {
