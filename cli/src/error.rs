@@ -116,7 +116,14 @@ impl Error {
 
     /// The agent took the request and said nothing.
     pub fn silent(host: &Host, after: Duration) -> Self {
-        Self::Lost { host: host.to_string(), why: format!("no answer within {} s", after.as_secs()) }
+        Self::Lost { host: host.to_string(), why: Self::no_answer(after) }
+    }
+
+    /// That nothing was heard for so long.
+    pub fn no_answer(after: Duration) -> String {
+        let tenths = (after.as_millis() + 50) / 100;
+        let rest = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+        format!("no answer within {}{rest} s", tenths / 10)
     }
 
     /// A host does not answer.

@@ -31,8 +31,14 @@ pub use stream::default_key;
 use crate::args::Global;
 use crate::error::Error;
 
-/// How long an agent may take to begin its answer.
+/// How long it may take until one of the hosts has shown that it answers at all.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an agent that answers may take to begin this answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whoever waits for the work no longer than this still lets an agent speak.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// How long a stream of events may be silent: agents say every 15 s that they are there.
 const SILENT_FOR: Duration = Duration::from_secs(50);
@@ -40,7 +46,7 @@ const SILENT_FOR: Duration = Duration::from_secs(50);
 /// The longest answer that is read as a whole, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// How long a change that was cut off is sent again, to whoever answers.
+/// How long what was cut off is sent again, to whoever answers, from the moment at which that was noticed.
 const AGAIN_FOR: Duration = Duration::from_secs(5);
 
 /// Between two tries.
@@ -54,6 +60,8 @@ pub struct Client {
     /// A connection that nobody uses just now.
     idle: Mutex<Option<Sender>>,
     ssh: Arc<Shared>,
+    /// How long the work may take.
+    patience: Duration,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -83,8 +91,10 @@ impl Client {
     pub async fn connect(global: &Global) -> Result<Self, Error> {
         let (hosts, key) = (Host::all(&global.hosts())?, global.key());
         let ssh = Arc::<Shared>::default();
-        let connector = Connector::first(&hosts, key.as_deref(), &ssh).await?;
-        Ok(Self { hosts, key, connector: Mutex::new(Arc::new(connector)), idle: Mutex::new(None), ssh })
+        let patience = global.timeout.max(AT_LEAST);
+        let connector = Connector::first(&hosts, key.as_deref(), &ssh, patience.min(FIRST_WITHIN)).await?;
+        let (connector, idle) = (Mutex::new(Arc::new(connector)), Mutex::new(None));
+        Ok(Self { hosts, key, connector, idle, ssh, patience })
     }
 
     /// Finds the first of the hosts that answers now.
@@ -93,7 +103,8 @@ impl Client {
     /// [`Error::Unreachable`] if none does.
     pub async fn reconnect(&self) -> Result<(), Error> {
         self.idle.lock().await.take();
-        let connector = Connector::first(&self.hosts, self.key.as_deref(), &self.ssh).await?;
+        let within = self.patience.min(FIRST_WITHIN);
+        let connector = Connector::first(&self.hosts, self.key.as_deref(), &self.ssh, within).await?;
         *self.connector.lock().await = Arc::new(connector);
         Ok(())
     }
@@ -158,13 +169,13 @@ impl Client {
     }
 
     async fn again<T: DeserializeOwned>(&self, sent: &Sent<'_>) -> Result<T, Error> {
-        let deadline = Instant::now() + AGAIN_FOR;
+        let mut deadline = None;
         loop {
             let error = match self.once(sent).await {
                 Err(error) if error.is_passing() => error,
                 other => return other,
             };
-            if Instant::now() > deadline {
+            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + AGAIN_FOR) {
                 return Err(error);
             }
             sleep(AGAIN_AFTER).await;
@@ -202,10 +213,11 @@ impl Client {
         }
         let body = Full::new(sent.body.clone());
         let request = request.body(body).map_err(|error| Error::internal("a request", &error))?;
-        match timeout(ANSWER_WITHIN, sender.send_request(request)).await {
+        let within = self.patience.min(ANSWER_WITHIN);
+        match timeout(within, sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, sender)),
             Ok(Err(error)) => Err(Error::lost(connector.host(), &error)),
-            Err(_) => Err(Error::silent(connector.host(), ANSWER_WITHIN)),
+            Err(_) => Err(Error::silent(connector.host(), within)),
         }
     }
 

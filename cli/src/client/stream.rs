@@ -8,11 +8,19 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::HeaderValue;
+use hyper::{Request, Uri, header};
+use hyper_util::rt::TokioIo;
 use sleep_net::ApiClient;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use super::Host;
 use super::ssh::Shared;
@@ -30,11 +38,19 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// The first of the hosts that answers.
-    pub async fn first(hosts: &[Host], key: Option<&Path>, ssh: &Arc<Shared>) -> Result<Self, Error> {
-        let mut tried = Vec::new();
-        for host in hosts {
-            match Self::to(host, key, ssh).await {
+    /// The first of the hosts that answers, of all within this time: each has its share of what is left.
+    pub async fn first(
+        hosts: &[Host],
+        key: Option<&Path>,
+        ssh: &Arc<Shared>,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        let (deadline, mut tried) = (Instant::now() + within, Vec::new());
+        for (host, left) in hosts.iter().zip((1..=hosts.len()).rev()) {
+            let shares = u32::try_from(left).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()) / shares;
+            let answers = timeout(share, Self::to(host, key, ssh)).await;
+            match answers.unwrap_or_else(|_| Err(Error::host(host, &Error::no_answer(share)))) {
                 Ok(connector) => return Ok(connector),
                 Err(error @ Error::Unreachable { .. }) => tried.push((host.clone(), error)),
                 Err(other) => return Err(other),
@@ -51,8 +67,10 @@ impl Connector {
                 Some(client.map_err(|error| Error::host(host, &error.to_string()))?)
             }
             Host::Unix(path) => {
-                // A trial now tells one host of a list from the next; streams are opened a request.
-                drop(UnixStream::connect(path).await.map_err(|error| Error::socket(host, &error))?);
+                // A trial now tells one host of a list from the next; streams are opened a request. The
+                // kernel connects to an agent that is stopped, too: only an answer shows that it is not.
+                let stream = UnixStream::connect(path).await.map_err(|error| Error::socket(host, &error))?;
+                answers(stream).await.map_err(|error| Error::host(host, &error.to_string()))?;
                 None
             }
             Host::Ssh(..) => None,
@@ -83,6 +101,18 @@ impl Connector {
             (Host::Quic(_), None) => Err(Error::host(&self.host, "no connection")),
         }
     }
+}
+
+/// Returns once an agent has answered something, whatever it is.
+async fn answers(stream: UnixStream) -> hyper::Result<()> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = Uri::from_static("/healthz");
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("sleepd"));
+    let answer = sender.send_request(request).await;
+    connection.abort();
+    answer.map(drop)
 }
 
 /// A program's standard input and output.

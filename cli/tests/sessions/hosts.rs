@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -64,6 +65,35 @@ fn flags_go_before_the_environment_and_hosts_are_tried_in_order() {
     assert_eq!(run("/nonexistent", &["-H", "/nonexistent", "-H", &socket, "node", "ls", "-q"]), listed);
     assert_eq!(run(&format!("/nonexistent,{socket}"), &["node", "ls", "-q"]), listed);
     assert!(run(&socket, &["-H", "/nonexistent", "node", "ls"]).ends_with("? 3\n\n"));
+}
+
+/// The kernel takes connections for an agent that is stopped: only an answer shows that it is not.
+#[test]
+fn an_agent_that_does_not_answer_costs_seconds_and_not_the_next_one() {
+    let (agent, folder) = (agent(), TempDir::new().expect("a folder"));
+    let stopped = folder.path().join("stopped.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&stopped).expect("a socket");
+    let run = |words: &[&str]| {
+        let began = Instant::now();
+        let output = sleepctl(&stopped, words).output().expect("sleepctl runs");
+        let text = transcript::transcript("", &output).replace(&stopped.display().to_string(), "STOPPED");
+        (text, began.elapsed())
+    };
+    let silent = |within: &str| {
+        format!(
+            "$ sleepctl \n! error: no agent answers at STOPPED: no answer within {within} s\n!\n\
+             ! hint: systemctl status sleepd\n? 3\n\n"
+        )
+    };
+    let (text, took) = run(&["node", "ls"]);
+    assert_eq!((text, took >= Duration::from_secs(5)), (silent("5"), true));
+    let (text, took) = run(&["--timeout", "1500ms", "node", "ls"]);
+    assert_eq!(text, silent("1.5"));
+    assert!((Duration::from_millis(1500)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    let both = format!("{},{}", stopped.display(), agent.socket().display());
+    let (text, took) = run(&["-H", &both, "node", "ls", "-q"]);
+    assert_eq!(text, "$ sleepctl \nn1aaaaaaaaaaaaaaaaaaaaaaaa\n\n");
+    assert!(took >= Duration::from_millis(2500), "its share of 5 s: {took:?}");
 }
 
 /// A shell asks for what may follow: names come from the cluster, and from nowhere if there is none.
