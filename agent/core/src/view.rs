@@ -100,6 +100,8 @@ pub struct ServiceRow {
     pub spec: Revision,
     /// How many tasks should run.
     pub desired: u32,
+    /// When that was last said apart from its birth, for display, and through which node.
+    pub scaled: Option<(WallTime, NodeId)>,
     /// How many do.
     pub running: u32,
     /// When it was created, for display.

@@ -229,6 +229,8 @@ impl<'a> Words<'a> {
             name: row.service.name.clone(),
             removed: row.service.removed,
             desired: row.service.desired,
+            scaled_at: row.service.scaled.map(|(at, _)| time(at)),
+            scaled_by: row.service.scaled.map(|(_, node)| self.name(node)),
             settled: u32::try_from(settled).unwrap_or(u32::MAX),
             slots: row.slots.iter().map(|slot| self.slot(slot)).collect(),
             ending: row.ending,

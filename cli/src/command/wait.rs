@@ -1,6 +1,7 @@
 //! Waiting until the cluster is as was asked for.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, SlotProgress};
@@ -12,6 +13,7 @@ use super::crashes::Crashes;
 use crate::client::{self, Client, Lines, path};
 use crate::error::Error;
 use crate::output::progress::Live;
+use crate::output::time;
 
 /// How long nothing may have a place before it is said to have none: a plan in the making is no refusal.
 const STUCK_FOR: Duration = Duration::from_millis(500);
@@ -116,7 +118,7 @@ fn node<'a>(progress: &'a Progress, goal: &NodeGoal) -> Option<&'a NodeProgress>
 ///
 /// # Errors
 /// [`Error::TimedOut`], [`Error::Stuck`], [`Error::Interrupted`], or [`Error::Failed`] if a service crashes
-/// in a loop, its update stands still, or somebody removes it.
+/// in a loop, its update stands still, or somebody removes it or scales it anew.
 pub(super) async fn until(context: &Context<'_>, goal: &Goal) -> Result<Progress, Error> {
     let last =
         RefCell::new(Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false });
@@ -169,13 +171,15 @@ async fn follow(
     last: &RefCell<Progress>,
 ) -> Result<Progress, Error> {
     let (mut crashes, mut away, mut heard) = (Crashes::default(), false, String::new());
+    let mut witness = Witness { accepted: true, seen: BTreeSet::new() };
     loop {
         let lost = match client.resume(&goal.path(), &heard).await {
             Ok(events) => {
                 if std::mem::take(&mut away) {
                     live.say("an agent is there again");
                 }
-                match watch(client, events, &mut live, goal, last, &mut crashes, &mut heard).await {
+                let watched = Watched { goal, last, crashes: &mut crashes, witness: &mut witness };
+                match watch(client, events, &mut live, watched, &mut heard).await {
                     Ok(progress) => return Ok(progress),
                     Err(error) => error,
                 }
@@ -191,11 +195,56 @@ async fn follow(
         }
         sleep(AGAIN_AFTER).await;
         match client.reconnect().await {
-            Ok(()) => {}
+            // What one agent had heard of another may not have.
+            Ok(()) => witness = Witness { accepted: false, seen: BTreeSet::new() },
             Err(error) if error.is_passing() => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+fn replicas_of(count: u32) -> String {
+    if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
+}
+
+/// What the agent that is asked must have heard of.
+struct Witness {
+    /// Whether it is the one that accepted the change: it shows that, or what came after it.
+    accepted: bool,
+    /// Ids of services that it showed as they were asked for.
+    seen: BTreeSet<String>,
+}
+
+impl Witness {
+    /// Fails if a service is to be something else by now than what was asked for.
+    fn look(&mut self, goal: &ServiceGoal, found: &ServiceProgress) -> Result<(), Error> {
+        let Want::Replicas(replicas) = goal.want else { return Ok(()) };
+        if found.desired == replicas {
+            self.seen.insert(goal.id.clone());
+            return Ok(());
+        }
+        // Another agent may not have heard of it yet.
+        if !self.accepted && !self.seen.contains(&goal.id) {
+            return Ok(());
+        }
+        let (name, now) = (&goal.name, replicas_of(found.desired));
+        let when = found.scaled_at.as_deref().map(|at| format!("scaled at {}", time::of_day(at)));
+        let by = found.scaled_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let when = when.map(|when| format!(" ({when}{by})")).unwrap_or_default();
+        Err(Error::Failed {
+            what: format!("superseded: {name} is now to have {now}{when}"),
+            lines: Vec::new(),
+            hint: format!("sleepctl ps {name}"),
+        })
+    }
+}
+
+/// What is watched, and what is known of it so far.
+struct Watched<'a> {
+    goal: &'a Goal,
+    last: &'a RefCell<Progress>,
+    crashes: &'a mut Crashes,
+    witness: &'a mut Witness,
 }
 
 /// Follows one stream of events until the goal is met, or the stream ends.
@@ -203,11 +252,10 @@ async fn watch(
     client: &Client,
     mut events: Lines,
     live: &mut Live<'_>,
-    goal: &Goal,
-    last: &RefCell<Progress>,
-    crashes: &mut Crashes,
+    watched: Watched<'_>,
     heard: &mut String,
 ) -> Result<Progress, Error> {
+    let Watched { goal, last, crashes, witness } = watched;
     loop {
         let is_stuck = last.borrow().stuck && goal.is_known(&last.borrow());
         let event =
@@ -221,7 +269,7 @@ async fn watch(
         if goal.is_met(&progress) {
             return Ok(progress);
         }
-        hopeless(goal, &progress, &last.borrow())?;
+        hopeless(goal, &progress, &last.borrow(), witness)?;
         for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
             if let Some(service) = service(&progress, goal) {
                 crashes.look(client, live, goal, service).await?;
@@ -234,7 +282,7 @@ async fn watch(
 }
 
 /// Fails if no waiting will help.
-fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), Error> {
+fn hopeless(goal: &Goal, progress: &Progress, before: &Progress, witness: &mut Witness) -> Result<(), Error> {
     for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
         let name = &goal.name;
         let found = service(progress, goal);
@@ -242,6 +290,9 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress) -> Result<(), E
         if found.map_or(was_there, |service| service.removed) {
             let what = format!("`{name}` was removed by somebody else meanwhile");
             return Err(Error::Failed { what, lines: Vec::new(), hint: "sleepctl service ls".to_owned() });
+        }
+        if let Some(found) = found {
+            witness.look(goal, found)?;
         }
         if let Some(service) = found.filter(|service| service.update.starts_with("paused")) {
             let what = format!("the update of `{name}` stands still");

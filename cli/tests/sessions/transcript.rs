@@ -28,6 +28,11 @@ impl<'a> Session<'a> {
         self
     }
 
+    /// All that was typed and said.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Compares it with what is written down in `tests/goldens`.
     pub(crate) fn matches(&self, golden: &str) {
         matches(&self.text, golden);

@@ -77,14 +77,48 @@ fn a_service_is_created_and_waited_for() {
 
 #[test]
 fn a_scale_is_not_done_while_the_agent_has_not_heard_of_it() {
-    let agent = agent(Answer::Events(vec![
-        services(&[progress("web", 1, &[("pi-1", "running", true)])]),
-        services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "starting", false)])]),
-        services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)])]),
-    ]));
+    let watches = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| {
+        // Whoever accepted it has heard of it; whoever is asked after that one went away may not have.
+        let first =
+            watches.fetch_add(u32::from(asked.line.starts_with("GET /v1/watch")), Ordering::Relaxed) == 0;
+        let watch = if first {
+            Answer::Ending(Vec::new())
+        } else {
+            Answer::Events(vec![
+                services(&[progress("web", 1, &[("pi-1", "running", true)])]),
+                services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "starting", false)])]),
+                services(&[progress("web", 2, &[("pi-1", "running", true), ("pi-2", "running", true)])]),
+            ])
+        };
+        answer(&asked.line, &watch)
+    });
     let mut session = Session::with(&agent);
     session.run("service scale web=2").run("scale web=2 web=3").matches("scale.txt");
     assert_eq!(agent.changes(), [r#"PUT /v1/scale {"services":{"s-web-zzzzzzzzzzzzzzzzzz":2}}"#]);
+}
+
+#[test]
+fn a_scale_that_is_overtaken_by_another_is_over() {
+    let asked_for = progress("web", 9, &[("pi-1", "running", true)]);
+    let mut overtaken = progress("web", 4, &[("pi-1", "running", true)]);
+    overtaken["scaled_at"] = "2026-01-02T12:00:03Z".into();
+    overtaken["scaled_by"] = "pi-2".into();
+    let mut unknown = overtaken.clone();
+    unknown["desired"] = 1.into();
+    unknown["scaled_at"] = Value::Null;
+    // Overtaken while it was waited for, and before: whoever accepted it shows it, or what came after it.
+    let later = agent(Answer::Events(vec![services(&[asked_for]), services(from_ref(&overtaken))]));
+    let mut session = Session::with(&later);
+    session.run("scale web=9");
+    let mut text = session.text().to_owned();
+    for watch in [overtaken, unknown] {
+        let agent = agent(Answer::Events(vec![services(&[watch])]));
+        let mut session = Session::with(&agent);
+        session.run("scale web=9");
+        text += session.text();
+    }
+    transcript::matches(&text, "superseded.txt");
 }
 
 #[test]

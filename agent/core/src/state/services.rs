@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::key::DesiredKey;
 use sleep_wire::spec::{Revision, ServiceBirth, ServiceRemoval};
-use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, Stamp};
+use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, Stamp, WallTime};
 
 use super::State;
 use super::entry::{Entry, Fact};
@@ -43,6 +43,8 @@ pub struct Service<'a> {
     pub replicas: u32,
     /// When that was last said apart from its birth.
     pub scaled: Option<Stamp>,
+    /// When that was by the wall clock, and through which node it came.
+    pub scaling: Option<(WallTime, NodeId)>,
     /// Whether a later release has written something of it that this one cannot read: what this view says is
     /// not all, and no plan may rest on it.
     pub sealed: bool,
@@ -185,10 +187,11 @@ impl State {
         let current = leaves.pop()?;
         leaves.reverse();
         let scale = self.store.get(&Key::Desired(DesiredKey::ServiceScale { service: id }));
-        let (replicas, scaled, scale_sealed) = match scale.map(|scale| (scale.fact(), scale.stamp())) {
+        let scaled = scale.map(|scale| scale.stamp());
+        let (replicas, scaling, scale_sealed) = match scale.map(|scale| (scale.fact(), scale.author())) {
             None => (birth.replicas, None, false),
-            Some((Fact::Scale(scale), stamp)) => (scale.replicas, Some(stamp), false),
-            Some((_sealed, stamp)) => (birth.replicas, Some(stamp), true),
+            Some((Fact::Scale(scale), author)) => (scale.replicas, Some((scale.at, author)), false),
+            Some((_sealed, _)) => (birth.replicas, None, true),
         };
         let sealed =
             scale_sealed || self.revision_entries(id).any(|(_, entry)| *entry.fact() == Fact::Sealed);
@@ -203,6 +206,7 @@ impl State {
             conflicts: leaves,
             replicas,
             scaled,
+            scaling,
             sealed,
         })
     }

@@ -357,6 +357,12 @@ object! {
         pub removed: bool,
         /// How many tasks should run.
         pub desired: u32,
+        /// When that was last said since it was created; RFC 3339.
+        #[serde(default)]
+        pub scaled_at: Option<String>,
+        /// The name of the node through which that was said.
+        #[serde(default)]
+        pub scaled_by: Option<String>,
         /// How many of its current revision have run for a second, and pass their check.
         pub settled: u32,
         /// Each slot.
