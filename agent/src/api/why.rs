@@ -188,14 +188,13 @@ impl Words<'_> {
                 story.push((status.since, format!("{} on {node}{}", state(before.life), because(status))));
             }
         }
-        let mut gone_since = row.history.iter().filter_map(ended).max();
+        let mut down = None;
         if let Some(assigned) = &row.assigned {
             if let Cause::NodeDown(node) = assigned.cause {
-                let seen = journal(node).into_iter().filter(|sighting| {
-                    sighting.at <= assigned.at && sighting.at.0 >= assigned.at.0 - LED_TO_MS
-                });
-                let seen: Vec<Sighting> = seen.collect();
-                gone_since = gone_since.max(seen.first().map(|first| first.at));
+                let mut seen = journal(node);
+                seen.retain(|sighting| sighting.at <= assigned.at);
+                down = outage(&seen).map(|since| (node, since));
+                seen.retain(|sighting| sighting.at.0 >= assigned.at.0 - LED_TO_MS);
                 story.extend(seen.iter().map(|sighting| (sighting.at, self.sighting(sighting))));
             }
             story.push((assigned.at, self.decision(row, assigned)));
@@ -204,7 +203,9 @@ impl Words<'_> {
             let node = row.task.node.map(|node| self.name(node)).unwrap_or_default();
             let mut text = format!("{} on {node}{}", state(row.task.life), because(status));
             if row.task.life == TaskLife::Told(TaskState::Running)
-                && let Some(away) = gone_since.and_then(|gone| seconds(gone, status.started_at?))
+                && let Some(started) = status.started_at
+                && let Some(away) =
+                    gone_since(&row.history, down, started).and_then(|gone| seconds(gone, started))
             {
                 text += &format!("; unavailable for {away}");
             }
@@ -293,9 +294,30 @@ const fn before(cause: &Cause) -> Option<NodeId> {
     }
 }
 
-/// When a task that is over ended.
-fn ended(row: &TaskRow) -> Option<WallTime> {
-    row.status.as_ref().filter(|status| status.state.is_over()).map(|status| status.since)
+/// When a node's last outage began, of those that were seen.
+fn outage(seen: &[Sighting]) -> Option<WallTime> {
+    let answered = seen.iter().rposition(|sighting| sighting.what == Seen::Up);
+    seen.get(answered.map_or(0, |at| at + 1)..)?.first().map(|first| first.at)
+}
+
+/// Since when nothing of a slot served, up to the start of its task; `None` if something did until then, or
+/// nobody knows. What never ran served nobody, however it ended.
+fn gone_since(history: &[TaskRow], down: Option<(NodeId, WallTime)>, started: WallTime) -> Option<WallTime> {
+    // What a node that is down had is not over as long as the node says nothing: it has no row here.
+    let mut last = down.map(|(_, since)| since);
+    for before in history {
+        let Some(status) = &before.status else { continue };
+        let Some(began) = status.started_at.filter(|began| *began < started) else { continue };
+        // To the cluster, what runs on a node that is down ended with it, even if it came back later.
+        let lost = down.filter(|(node, since)| before.node == Some(*node) && began < *since);
+        let over = Some(status.since).filter(|_| status.state.is_over());
+        let ended = match (over, lost.map(|(_, since)| since)) {
+            (Some(over), Some(lost)) => over.min(lost),
+            (over, lost) => over.or(lost)?,
+        };
+        last = last.max(Some(ended));
+    }
+    last.filter(|last| *last < started)
 }
 
 fn failure(row: &TaskRow) -> Option<&TaskStatus> {
@@ -334,7 +356,90 @@ fn because(status: &TaskStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sleep_wire::RevisionId;
+    use sleep_wire::stamp::Epoch;
+    use sleep_wire::task::{Exit, Health, TaskId};
+
     use super::*;
+
+    const HERE: NodeId = NodeId([1; 16]);
+    const THERE: NodeId = NodeId([2; 16]);
+
+    /// A task that is over, or still said to run.
+    fn task(node: NodeId, began: Option<i64>, over: Option<i64>) -> TaskRow {
+        let service = ServiceId([3; 16]);
+        let (slot, revision) = (SlotName::Number(1), RevisionId([4; 16]));
+        let state = if over.is_some() { TaskState::Stopped } else { TaskState::Running };
+        let id = TaskId { assignment: Stamp::Lease { epoch: Epoch::ZERO, counter: 1 }, attempt: 1 };
+        let status = TaskStatus {
+            task: id,
+            revision,
+            state,
+            health: Health::None,
+            since: WallTime(over.or(began).unwrap_or(0)),
+            started_at: began.map(WallTime),
+            running_for_ms: 0,
+            exit: over.map(|_| Exit { code: 0, out_of_memory: false }),
+            message: String::new(),
+            container: String::new(),
+            image_digest: String::new(),
+            last_lines: Vec::new(),
+        };
+        TaskRow {
+            service,
+            service_name: "web".to_owned(),
+            slot,
+            task: Some(id),
+            node: Some(node),
+            revision,
+            image: String::new(),
+            wanted: false,
+            life: TaskLife::Told(state),
+            status: Some(status),
+            next: None,
+            history: true,
+            ports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_slot_is_unavailable_from_its_last_task_that_served() {
+        let started = WallTime(10_000);
+        let gap = |history: &[TaskRow], down: Option<i64>| {
+            let down = down.map(|since| (THERE, WallTime(since)));
+            gone_since(history, down, started).map(|since| since.0)
+        };
+        assert_eq!(gap(&[], None), None);
+        let first = task(HERE, Some(1_000), Some(4_000));
+        assert_eq!(gap(&[task(HERE, Some(5_000), Some(9_000)), first.clone()], None), Some(9_000));
+        let never_ran = task(HERE, None, Some(9_500));
+        assert_eq!(gap(&[never_ran, first.clone()], None), Some(4_000), "it served nobody");
+        // A node that is down: its task went with it, whether it says nothing or was retired when it came
+        // back.
+        assert_eq!(gap(std::slice::from_ref(&first), Some(7_000)), Some(7_000));
+        let back = task(THERE, Some(2_000), Some(60_000));
+        assert_eq!(gap(&[back.clone(), first.clone()], Some(7_000)), Some(7_000));
+        // A duplicate that ran on served all the while; so may one that nobody knows the end of.
+        assert_eq!(gap(&[back, first.clone()], None), None);
+        assert_eq!(gap(&[task(HERE, Some(5_000), None), first.clone()], None), None);
+        assert_eq!(gap(&[task(HERE, Some(5_000), Some(60_000)), first.clone()], Some(7_000)), None);
+        // What began later says nothing of the time before.
+        assert_eq!(gap(&[task(HERE, Some(11_000), Some(60_000)), first], None), Some(4_000));
+    }
+
+    #[test]
+    fn an_outage_begins_after_the_last_answer() {
+        let sightings = |seen: &[(i64, Seen)]| -> Vec<Sighting> {
+            seen.iter().map(|(at, what)| Sighting { at: WallTime(*at), node: THERE, what: *what }).collect()
+        };
+        let outage = |seen: &[(i64, Seen)]| outage(&sightings(seen)).map(|at| at.0);
+        assert_eq!(outage(&[]), None);
+        let doubted = [(1_000, Seen::Suspect(HERE)), (2_000, Seen::Up)];
+        assert_eq!(outage(&doubted), None, "that was a false alarm");
+        let down = [(110_000, Seen::Suspect(HERE)), (112_000, Seen::Down(3, 4))];
+        assert_eq!(outage(&[doubted, down].concat()), Some(110_000));
+        assert_eq!(outage(&down), Some(110_000));
+    }
 
     #[test]
     fn a_time_without_a_task_is_told_only_forwards() {
