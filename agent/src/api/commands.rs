@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 use sleep_core::io::{self, Command, Reply};
 use sleep_wire::api::*;
+use sleep_wire::id::NotAnId;
 use sleep_wire::spec::Revision;
 use sleep_wire::{CommandId, PublicKey, WallTime};
 
@@ -393,7 +394,9 @@ fn command_id(headers: &HeaderMap) -> Result<CommandId, Failure> {
     match headers.get("idempotency-key") {
         None => Ok(CommandId(random()?)),
         Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            Problem::new(Code::Invalid, 422, "`Idempotency-Key` is not 26 characters of a-z and 2-7").into()
+            Problem::new(Code::Invalid, 422, "`Idempotency-Key` is no command's name")
+                .detail(format!("{NotAnId}; none gives the command a name of its own"))
+                .into()
         }),
     }
 }
@@ -423,4 +426,31 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 /// The core answered a command with another command's reply.
 fn unexpected<T>() -> Answer<T> {
     Err(Problem::new(Code::Internal, 500, "the agent answered a different question").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_no_id_is_told_what_an_id_is() {
+        let read = |key: &str| {
+            let value = key.parse().expect("it may stand in a header");
+            command_id(&[(HeaderName::from_static("idempotency-key"), value)].into_iter().collect())
+        };
+        // Of 26 characters and all of the alphabet, and not the name that any 16 bytes have.
+        for key in ["ab".repeat(13), "a".repeat(25), "A".repeat(26), String::new()] {
+            let Failure(problem) = read(&key).expect_err("it is no id");
+            assert!(
+                problem.detail.starts_with("an id is 26 characters of a-z and 2-7, the last"),
+                "{problem:?}"
+            );
+        }
+        for last in "aeimquy4".chars() {
+            let key = format!("{}{last}", "ab".repeat(12) + "a");
+            assert_eq!(read(&key).expect("it is an id").to_string(), key);
+        }
+    }
 }

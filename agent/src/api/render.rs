@@ -17,17 +17,31 @@ use sleep_wire::{NodeId, ServiceId, SlotName, WallTime};
 use super::names;
 use crate::agent::Core;
 
+/// An id that gives way to a name in a moment tells people nothing.
+fn spoken(row: &NodeRow) -> &str {
+    if row.facts.is_some() { &row.name } else { "a node that just joined" }
+}
+
 /// Renders rows of one moment, with the names of that moment.
 pub(super) struct Words<'a> {
     pub(super) core: &'a Core,
     pub(super) now: Now,
     nodes: BTreeMap<NodeId, String>,
+    /// The same names for sentences.
+    spoken: BTreeMap<NodeId, String>,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(core: &'a Core, now: Now) -> Self {
-        let nodes = core.nodes(now).into_iter().map(|row| (row.id, row.name)).collect();
-        Self { core, now, nodes }
+        let rows = core.nodes(now);
+        let spoken = rows.iter().map(|row| (row.id, spoken(row).to_owned())).collect();
+        let nodes = rows.into_iter().map(|row| (row.id, row.name)).collect();
+        Self { core, now, nodes, spoken }
+    }
+
+    /// What people call a node, in a sentence.
+    fn called(&self, node: NodeId) -> String {
+        self.spoken.get(&node).cloned().unwrap_or_else(|| self.name(node))
     }
 
     pub(super) fn name(&self, node: NodeId) -> String {
@@ -181,7 +195,7 @@ impl<'a> Words<'a> {
     fn homeless(&self, refusals: &[RefusalRow]) -> String {
         let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for refusal in refusals {
-            by_reason.entry(&refusal.reason).or_default().push(self.name(refusal.node));
+            by_reason.entry(&refusal.reason).or_default().push(self.called(refusal.node));
         }
         if by_reason.is_empty() {
             return String::new();
@@ -234,7 +248,7 @@ impl<'a> Words<'a> {
             settled: u32::try_from(settled).unwrap_or(u32::MAX),
             slots: row.slots.iter().map(|slot| self.slot(slot)).collect(),
             ending: row.ending,
-            waiting_for_down: row.waiting_for.iter().map(|node| self.name(*node)).collect(),
+            waiting_for_down: row.waiting_for.iter().map(|node| self.called(*node)).collect(),
             update: row.service.update.as_ref().map(update).unwrap_or_default(),
             converged: row.converged,
         }
@@ -243,7 +257,7 @@ impl<'a> Words<'a> {
     fn slot(&self, row: &SlotRow) -> SlotProgress {
         SlotProgress {
             name: self.task_name(&row.task),
-            node: row.task.node.map(|node| self.name(node)).unwrap_or_default(),
+            node: row.task.node.map(|node| self.called(node)).unwrap_or_default(),
             state: state(row.task.life),
             message: trouble(&row.task).unwrap_or_default(),
             next_attempt_at: row.task.next.map(|(_, at)| time(at)),
@@ -256,7 +270,7 @@ impl<'a> Words<'a> {
         let drained = row.availability == Availability::Drained;
         NodeProgress {
             id: row.id.to_string(),
-            name: row.name.clone(),
+            name: self.called(row.id),
             status: node_status(row),
             availability: row.availability,
             tasks: row.tasks,
@@ -266,7 +280,7 @@ impl<'a> Words<'a> {
 
     pub(super) fn refusals(&self, rows: &[RefusalRow]) -> Vec<Refusal> {
         let refusal = |row: &RefusalRow| Refusal {
-            node: self.name(row.node),
+            node: self.called(row.node),
             filter: row.filter.to_owned(),
             reason: row.reason.clone(),
         };
@@ -420,4 +434,47 @@ pub(super) fn changes(before: &Revision, after: &Revision) -> Vec<String> {
 pub(crate) fn time(at: WallTime) -> String {
     let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
     format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
+}
+
+#[cfg(test)]
+mod tests {
+    use sleep_wire::node::NodeFacts;
+    use sleep_wire::trust::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_has_said_nothing_yet_is_no_id_to_people() {
+        let id = NodeId([7; 16]);
+        let mut row = NodeRow {
+            id,
+            name: id.to_string(),
+            role: Role::Worker,
+            life: Life::Down,
+            availability: Availability::Active,
+            leader: false,
+            is_self: false,
+            facts: None,
+            labels: BTreeMap::new(),
+            running: 0,
+            tasks: 0,
+        };
+        assert_eq!(spoken(&row), "a node that just joined");
+        row.name = "pi-1".to_owned();
+        row.facts = Some(NodeFacts {
+            name: "pi-1".to_owned(),
+            addresses: Vec::new(),
+            release: String::new(),
+            protocol: 1,
+            architecture: String::new(),
+            os: String::new(),
+            cpu_milli: 0,
+            memory: 0,
+            runtimes: Vec::new(),
+            labels: Vec::new(),
+            wall: WallTime(0),
+            at_ms: 0,
+        });
+        assert_eq!(spoken(&row), "pi-1");
+    }
 }

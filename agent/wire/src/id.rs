@@ -133,7 +133,8 @@ pub struct NotAnId;
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id is 26 characters of a-z and 2-7")
+        // 26 characters hold two bits more than 16 bytes do: two texts must not mean one id.
+        write!(f, "an id is 26 characters of a-z and 2-7, the last of them one of aeimquy4")
     }
 }
 

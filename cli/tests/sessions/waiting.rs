@@ -238,6 +238,44 @@ fn a_crash_loop_shows_how_the_task_ended() {
     Session::with(&agent).run("run -n web nginx").matches("crash.txt");
 }
 
+/// What ends well and is started again each time never runs for long, however often it is waited for.
+#[test]
+fn a_loop_of_what_ends_well_is_a_loop() {
+    let slot = |state: &str, message: &str| {
+        let mut progress = progress("web", 1, &[("pi-1", state, false)]);
+        progress["slots"][0]["message"] = message.into();
+        services(&[progress])
+    };
+    let run = |last: Value| {
+        let watch = Answer::Events(vec![
+            slot("starting", ""),
+            slot("assigned", "attempt 2 in 5 s"),
+            slot("complete", ""),
+            slot("running", ""),
+            last,
+        ]);
+        let asked_for_tasks = AtomicU32::new(0);
+        let agent = Agent::start(move |asked| {
+            if !asked.line.starts_with("GET /v1/services/s-web-zzzzzzzzzzzzzzzzzz/tasks") {
+                return answer(&asked.line, &watch);
+            }
+            let ends = asked_for_tasks.fetch_add(1, Ordering::Relaxed);
+            let end = |number: u32| {
+                let mut end = task("web", 1, "pi-1", "complete", 1);
+                end["id"] = format!("t{number}").into();
+                end["exit_code"] = 0.into();
+                end
+            };
+            Answer::Json((0..ends).map(end).collect())
+        });
+        let mut session = Session::with(&agent);
+        session.run("run -n web nginx");
+        session.text().to_owned()
+    };
+    let again = run(slot("assigned", "attempt 4 in 20 s (restart 3 of 3)"));
+    transcript::matches(&(again + &run(slot("complete", "over"))), "loop.txt");
+}
+
 #[test]
 fn failures_of_the_past_are_not_told_again() {
     let watch = Answer::Events(vec![

@@ -156,10 +156,10 @@ pub(crate) fn words(error: &EngineError) -> String {
         EngineError::NoSuchImage { image } => alloc::format!("no such image: {image}"),
         EngineError::PortTaken { message } => alloc::format!("a port is taken: {message}"),
         EngineError::NameTaken { name } => {
-            alloc::format!("the name {name} is taken by a container that is not ours")
+            alloc::format!("the name {name} is taken by something that is not this task")
         }
         EngineError::Cancelled => String::from("it was given up before it started"),
-        EngineError::NoSuchContainer => String::from("the engine has no such container"),
+        EngineError::NoSuchContainer => String::from("its runtime knows nothing of it"),
         EngineError::BadCommand { message } => alloc::format!("the command cannot be run: {message}"),
         EngineError::Other { message } => message.clone(),
     }
