@@ -93,8 +93,8 @@ impl Member {
             return None;
         }
         let service = slot.service;
-        let (_, record) = self.slot_record(slot)?;
-        let revision = record.current.as_ref().map(|current| current.revision);
+        let current = self.slot_record(slot).and_then(|(_, record)| record.current.as_ref());
+        let revision = current.map(|current| current.revision);
         let revision = revision.map(|revision| DesiredKey::ServiceRevision { service, revision });
         let keys = [DesiredKey::ServiceBirth { service }, DesiredKey::ServiceRemoval { service }];
         let keys = keys.into_iter().chain(revision).map(Key::Desired).chain([Key::Slot(slot)]);
