@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use sleep_wire::durable::{Cell, Fence, Write};
-use sleep_wire::key::ObservedKey;
+use sleep_wire::key::{ObservedKey, SlotKey};
 use sleep_wire::task::TaskStatus;
 use sleep_wire::{Epoch, Key, NodeId, Record, Stamp, decode};
 
@@ -38,8 +38,8 @@ impl Law for Fenced {
             }
             Seen::Persist(writes) => {
                 let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
-                for assignment in writes.iter().filter_map(|write| first_status(write, host.id)) {
-                    self.taken_up.entry((host.id, assignment)).or_insert(fence);
+                for (_, status) in writes.iter().filter_map(|write| own_status(write, host.id)) {
+                    self.taken_up.entry((host.id, status.task.assignment)).or_insert(fence);
                 }
                 Ok(())
             }
@@ -71,13 +71,13 @@ impl Law for Fenced {
     }
 }
 
-/// The assignment that a node's own status record is of.
-fn first_status(write: &Write, node: NodeId) -> Option<Stamp> {
+/// What a node says of one of its own tasks.
+pub(super) fn own_status(write: &Write, node: NodeId) -> Option<(SlotKey, TaskStatus)> {
     let Write::PutRecord { key, record } = write else { return None };
     match Key::from_bytes(key) {
-        Ok(Some(Key::Observed(ObservedKey::Task { node: whose, .. }))) if whose == node => {
+        Ok(Some(Key::Observed(ObservedKey::Task { node: whose, slot, .. }))) if whose == node => {
             let record: Record = decode(record).ok()?;
-            Some(decode::<TaskStatus>(&record.body).ok()?.task.assignment)
+            Some((slot, decode(&record.body).ok()?))
         }
         Ok(_) | Err(_) => None,
     }
