@@ -16,7 +16,7 @@ use crate::invariants::{Checks, Violation};
 use crate::liveness::{self, Missing, Times};
 use crate::random::Stream;
 use crate::report::recorder::{Phase, Recorder};
-use crate::scenario::{Fault, Scenario, Then};
+use crate::scenario::{Scenario, Then};
 use crate::story;
 use crate::world::{Network, SECOND, Time, World};
 
@@ -122,12 +122,10 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
     if let Some(violation) = world.broken.clone() {
         return Err(Failure::Safety(violation));
     }
-    let expects = |fault: &Fault| matches!(fault, Fault::DiskFails { .. });
-    let disks_fail = scenario.faults.iter().any(|(_, fault)| expects(fault));
-    let mut alarms = world
-        .events
-        .iter()
-        .filter(|(_, _, event)| !(disks_fail && matches!(event, Event::Alarm(Alarm::Storage(_)))));
+    let failing: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.failing()).collect();
+    let mut alarms = world.events.iter().filter(|(_, host, event)| {
+        !(failing.contains(host) && matches!(event, Event::Alarm(Alarm::Storage(_))))
+    });
     if let Some(alarm) = alarms.find_map(|(_, host, event)| alarming(*host, event)) {
         return Err(Failure::Crash(alarm));
     }

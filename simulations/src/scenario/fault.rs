@@ -216,6 +216,11 @@ impl Fault {
         self.between_hosts(world).unwrap_or_else(|| self.at_hosts(world))
     }
 
+    /// The host whose disk it lets fail: its agent will complain.
+    pub(crate) const fn failing(&self) -> Option<usize> {
+        if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
+    }
+
     /// The same, if it is one of the network's.
     fn between_hosts(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
         Some(match self {
