@@ -133,6 +133,9 @@ impl World {
             self.mend(from, to);
         }
         self.weathers.clear();
+        for link in self.links.values_mut() {
+            link.clogged_until = 0;
+        }
     }
 
     /// The network between some hosts and others (all, if none is named) is another. The number of it.
