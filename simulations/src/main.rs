@@ -73,10 +73,8 @@ fn list() -> ExitCode {
 }
 
 fn replay(named: &[PathBuf]) -> ExitCode {
-    let all = || {
-        let short = stories::all()?.into_iter().filter(|(_, scenario)| scenario.lasts <= 6 * 3600 * SECOND);
-        Ok(short.map(|(name, scenario)| (name.to_owned(), scenario)).collect())
-    };
+    let all =
+        || Ok(stories::short()?.into_iter().map(|(name, scenario)| (name.to_owned(), scenario)).collect());
     let given = |path: &PathBuf| Ok((path.display().to_string(), load(path)?));
     let scenarios: Result<Vec<(String, Scenario)>, String> =
         if named.is_empty() { all() } else { named.iter().map(given).collect() };
@@ -84,6 +82,9 @@ fn replay(named: &[PathBuf]) -> ExitCode {
         Ok(scenarios) => scenarios,
         Err(why) => return misused(&why),
     };
+    if let (true, Ok(long)) = (named.is_empty(), stories::long()) {
+        println!("left out, as they last for days: {}; name them to run them", long.join(", "));
+    }
     let mut worst = 0;
     for (name, scenario) in scenarios {
         match judged(&scenario, true) {
@@ -236,12 +237,16 @@ fn many(plan: &Plan) -> ExitCode {
 fn sown(name: &str, seeds: u64, json: bool) -> ExitCode {
     use sleep_sim::mutants;
 
+    let found = match mutants::hunt(name, seeds) {
+        Ok(found) => found,
+        Err(why) => return misused(&why),
+    };
     let mut all_found = true;
     let mut rows = Vec::new();
     if !json {
         println!("{}", mutants::HEAD);
     }
-    for row in mutants::hunt(name, seeds) {
+    for row in found {
         all_found &= row.is_as_expected();
         if json {
             rows.push(row.json());

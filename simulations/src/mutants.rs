@@ -12,6 +12,8 @@ use sleep_core::mutant::{Mutant, sow};
 
 use crate::chaos;
 use crate::run::Failure;
+use crate::scenario::{Scenario, stories};
+use crate::shrink::kind;
 use crate::sweep::{judged, nodes_of};
 
 /// What a fault is to be found by: a law, or `liveness`, or `crash`.
@@ -68,8 +70,8 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
 pub struct Row {
     /// Which.
     pub mutant: Mutant,
-    /// How many seeds were run, and what the last one failed of; `None` if the fault survived.
-    pub found: Option<(u64, Failure)>,
+    /// Where it was found, and what failed there; `None` if the fault survived.
+    pub found: Option<(String, Failure)>,
     seeds: u64,
 }
 
@@ -86,46 +88,52 @@ impl Row {
             "mutant": format!("{:?}", self.mutant),
             "expected": expected(self.mutant),
             "found_by": found.map(|(_, failure)| law(failure)),
-            "seeds": found.map_or(self.seeds, |(seeds, _)| *seeds),
+            "found_in": found.map(|(place, _)| place),
+            "seeds": self.seeds,
             "how": found.map(|(_, failure)| failure.to_string()),
         })
     }
 }
 
 /// The head of a table of rows.
-pub const HEAD: &str = "| mutant | found by | after seeds |\n|---|---|---|";
+pub const HEAD: &str = "| mutant | found by | in |\n|---|---|---|";
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = format!("{:?}", self.mutant);
         match &self.found {
-            Some((seeds, failure)) => {
+            Some((place, failure)) => {
                 let law = law(failure);
                 let astray = if self.is_as_expected() { "" } else { " (not what was expected)" };
-                write!(f, "| {name} | `{law}`{astray} | {seeds} |")
+                write!(f, "| {name} | `{law}`{astray} | {place} |")
             }
-            None => write!(f, "| {name} | nothing | {} |", self.seeds),
+            None => write!(f, "| {name} | nothing | all scenarios and {} seeds |", self.seeds),
         }
     }
 }
 
 const fn law(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Safety(violation) => violation.law,
         Failure::Liveness(_) => "liveness",
-        Failure::Crash(_) => "crash",
+        Failure::Safety(_) | Failure::Crash(_) => kind(failure),
     }
 }
 
-/// Hunts each mutant whose name contains `name` through at most so many seeds, from 0.
-pub fn hunt(name: &str, seeds: u64) -> impl Iterator<Item = Row> {
+/// Hunts each mutant whose name contains `name`: through at most so many seeds, from 0, and then through what
+/// once failed, where a fault that was in the core before shows again.
+///
+/// # Errors
+/// A scenario that cannot be read, which its test rules out.
+pub fn hunt(name: &str, seeds: u64) -> Result<impl Iterator<Item = Row>, String> {
     let wanted = |mutant: &Mutant| format!("{mutant:?}").to_lowercase().contains(&name.to_lowercase());
-    Mutant::ALL.into_iter().filter(wanted).map(move |mutant| {
+    let kept = stories::short()?;
+    Ok(Mutant::ALL.into_iter().filter(wanted).map(move |mutant| {
         sow(Some(mutant));
-        let mut fails = (0..seeds)
-            .filter_map(|seed| Some((seed + 1, judged(&chaos::draw(seed, nodes_of(seed)), false).err()?)));
-        let found = fails.next();
+        let drawn = (0..seeds).map(|seed| (format!("seed {seed}"), chaos::draw(seed, nodes_of(seed))));
+        let kept = kept.iter().map(|(name, scenario)| (format!("`{name}`"), scenario.clone()));
+        let fails = |(place, scenario): (String, Scenario)| Some((place, judged(&scenario, false).err()?));
+        let found = drawn.chain(kept).find_map(fails);
         sow(None);
         Row { mutant, found, seeds }
-    })
+    }))
 }

@@ -17,8 +17,6 @@ use crate::world::{SECOND, Time};
 
 const PAGE: &str = include_str!("suite.html");
 const STYLE: &str = include_str!("suite.css");
-/// Stories that last longer are left out.
-const SHORT: Time = 3_600 * SECOND;
 
 /// One run of the suite.
 pub struct Row {
@@ -48,8 +46,8 @@ impl Row {
 /// # Errors
 /// A story that cannot be read.
 pub fn suite((from, to): (u64, u64), mut ran: impl FnMut(&Row)) -> Result<Vec<Row>, String> {
-    let short = stories::all()?.into_iter().filter(|(_, scenario)| scenario.lasts <= SHORT);
-    let stories = short
+    let stories = stories::short()?
+        .into_iter()
         .map(|(name, scenario)| (name.to_owned(), format!("sleep-sim run --scenario {name} -v"), scenario));
     let seeds = (from..to).map(|seed| {
         let nodes = nodes_of(seed);

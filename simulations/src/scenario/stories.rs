@@ -4,6 +4,7 @@
 //! How a file is written: `simulations/scenarios/README.md`.
 
 use super::{Scenario, file};
+use crate::world::SECOND;
 
 macro_rules! stories {
     ($($name:literal),* $(,)?) => {
@@ -61,6 +62,28 @@ pub fn all() -> Result<Vec<(&'static str, Scenario)>, String> {
         Ok((*name, file::read(text).map_err(|why| format!("{name}: {why}"))?))
     };
     STORIES.iter().map(read).collect()
+}
+
+/// Those that do not last for more than six hours: the others take minutes each.
+///
+/// # Errors
+/// One that cannot be read, which its test rules out.
+pub fn short() -> Result<Vec<(&'static str, Scenario)>, String> {
+    let mut stories = all()?;
+    stories.retain(|(_, scenario)| !is_long(scenario));
+    Ok(stories)
+}
+
+/// The names of those that do.
+///
+/// # Errors
+/// One that cannot be read, which its test rules out.
+pub fn long() -> Result<Vec<&'static str>, String> {
+    Ok(all()?.into_iter().filter(|(_, scenario)| is_long(scenario)).map(|(name, _)| name).collect())
+}
+
+const fn is_long(scenario: &Scenario) -> bool {
+    scenario.lasts > 6 * 3600 * SECOND
 }
 
 #[cfg(test)]
