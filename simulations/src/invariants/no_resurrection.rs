@@ -37,7 +37,7 @@ impl Law for NoResurrection {
         self.agents.retain(|agent, _| lives.contains(agent));
         for (number, host) in world.hosts.iter().enumerate() {
             let Some(node) = host.node.as_ref().filter(|node| node.cluster().is_some()) else { continue };
-            let shown = node.services(host.now(world.now)).into_iter().map(|row| row.id).collect();
+            let shown = node.standing().collect();
             let agent = self.agents.entry((number, host.life)).or_default();
             agent.gone.extend(agent.now.difference(&shown).copied());
             if let Some(service) = agent.gone.intersection(&shown).next() {

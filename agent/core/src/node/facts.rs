@@ -11,24 +11,29 @@ use sleep_wire::{Key, NodeId, RevisionId, ServiceId, Stamp};
 use super::member::Member;
 use crate::membership::Liveness as Seen;
 use crate::placement::{Facts, Liveness, NodeFact, ServiceFact, SlotFact, TaskFact};
-use crate::state::TaskView;
+use crate::state::{SlotView, TaskView};
 use crate::time::Instant;
 
 impl Member {
     /// Everything that a plan rests on, as this node sees it now.
     pub(super) fn all_facts(&self, now: Instant) -> Facts {
         let nodes = self.trust.standings().map(|(node, _)| self.node_fact(now, node));
-        let services =
-            self.known_services().into_iter().filter_map(|service| self.service_fact(now, service));
+        let mut tasks: BTreeMap<ServiceId, Vec<TaskView<'_>>> = BTreeMap::new();
+        for task in self.state.tasks() {
+            tasks.entry(task.slot.service).or_default().push(task);
+        }
+        let services = self.known_services().into_iter().filter_map(|service| {
+            let tasks = tasks.remove(&service).unwrap_or_default();
+            self.service_fact_with(now, service, tasks)
+        });
         Facts { nodes: nodes.collect(), services: services.collect(), brake: false }
     }
 
     /// Every service that stands, and every removed one of which something is left.
     pub(super) fn known_services(&self) -> BTreeSet<ServiceId> {
-        let standing = self.state.services().into_iter().map(|service| service.id);
         let running =
             self.state.tasks().filter(|task| !task.status.state.is_over()).map(|task| task.slot.service);
-        standing.chain(running).collect()
+        self.state.standing().chain(running).collect()
     }
 
     pub(super) fn node_fact(&self, now: Instant, node: NodeId) -> NodeFact {
@@ -79,15 +84,28 @@ impl Member {
     }
 
     pub(super) fn service_fact(&self, now: Instant, id: ServiceId) -> Option<ServiceFact> {
+        let nodes = self.trust.standings();
+        let tasks = nodes.flat_map(|(node, _)| self.state.tasks_for(node, id)).collect();
+        self.service_fact_with(now, id, tasks)
+    }
+
+    /// The same, from every task of the service that any node reports, by node.
+    fn service_fact_with(
+        &self,
+        now: Instant,
+        id: ServiceId,
+        tasks: Vec<TaskView<'_>>,
+    ) -> Option<ServiceFact> {
         let birth = self.birth(id)?;
-        let revisions = self.state.revisions(id);
         let standing = self.state.service(id);
         // No plan rests on what this release cannot read.
         if standing.as_ref().is_some_and(|service| service.sealed) {
             return None;
         }
         let revision = standing.as_ref().map_or(birth.revision, |service| service.current.id);
-        let slots = self.slot_facts(now, id);
+        let (removed, replicas) = (standing.is_none(), standing.as_ref().map_or(0, |known| known.replicas));
+        let revisions = standing.map_or_else(|| self.state.revisions(id), |service| service.revisions);
+        let slots = self.slot_facts(now, id, &tasks);
         let mut wanted: BTreeSet<RevisionId> = BTreeSet::from([revision]);
         for slot in slots.values() {
             wanted.extend(slot.slot.current.iter().map(|current| current.revision));
@@ -97,8 +115,8 @@ impl Member {
         Some(ServiceFact {
             id,
             mode: birth.mode,
-            replicas: standing.as_ref().map_or(0, |service| service.replicas),
-            removed: standing.is_none(),
+            replicas,
+            removed,
             singleton: birth.singleton,
             revision,
             revisions: named.map(|revision| (revision.id, Arc::new(revision.spec.clone()))).collect(),
@@ -106,44 +124,53 @@ impl Member {
         })
     }
 
-    fn slot_facts(&self, now: Instant, service: ServiceId) -> BTreeMap<SlotName, SlotFact> {
-        let mut tasks: BTreeMap<SlotName, Vec<TaskFact>> = BTreeMap::new();
-        for (node, _) in self.trust.standings() {
-            for task in self.state.tasks_for(node, service) {
-                tasks.entry(task.slot.slot).or_default().push(self.task_fact(now, &task));
+    fn slot_facts(
+        &self,
+        now: Instant,
+        service: ServiceId,
+        tasks: &[TaskView<'_>],
+    ) -> BTreeMap<SlotName, SlotFact> {
+        let written = |view: SlotView<'_>| (view.key.slot, self.slot_written(now, view));
+        let mut slots: BTreeMap<SlotName, SlotFact> = self.state.slots_of(service).map(written).collect();
+        let (mut node, mut boot) = (None, 0);
+        for task in tasks {
+            if node.replace(task.node) != Some(task.node) {
+                boot = self.boot_of(task.node);
             }
+            let slot = slots.entry(task.slot.slot).or_insert_with(|| SlotFact::vacant(now));
+            slot.tasks.push(self.task_fact_since(now, task, boot));
         }
-        let mut names: BTreeSet<SlotName> = self.state.slots_of(service).map(|view| view.key.slot).collect();
-        names.extend(tasks.keys().copied());
-        let fact = |slot| {
-            (slot, self.slot_with(now, SlotKey { service, slot }, tasks.remove(&slot).unwrap_or_default()))
-        };
-        names.into_iter().map(fact).collect()
+        slots
     }
 
     /// One slot; `None` if it has neither record nor tasks.
     pub(super) fn slot_fact(&self, now: Instant, key: SlotKey) -> Option<SlotFact> {
-        let mut tasks = Vec::new();
+        let written = self.state.slot(key).map(|view| self.slot_written(now, view));
+        let known = written.is_some();
+        let mut fact = written.unwrap_or_else(|| SlotFact::vacant(now));
         for (node, _) in self.trust.standings() {
-            tasks.extend(self.state.tasks_at(node, key).map(|task| self.task_fact(now, &task)));
+            fact.tasks.extend(self.state.tasks_at(node, key).map(|task| self.task_fact(now, &task)));
         }
-        let known = !tasks.is_empty() || self.state.slot(key).is_some();
-        known.then(|| self.slot_with(now, key, tasks))
+        (known || !fact.tasks.is_empty()).then_some(fact)
     }
 
-    fn slot_with(&self, now: Instant, key: SlotKey, tasks: Vec<TaskFact>) -> SlotFact {
-        let mut fact = SlotFact { tasks, ..SlotFact::vacant(now) };
-        if let Some(view) = self.state.slot(key) {
-            fact.slot.clone_from(view.slot);
-            (fact.written, fact.assigned) = self.sightings.slot_since(now, key);
-        }
-        fact
+    /// What a slot's record says, and since when.
+    fn slot_written(&self, now: Instant, view: SlotView<'_>) -> SlotFact {
+        let (written, assigned) = self.sightings.slot_since(now, view.key);
+        SlotFact { slot: view.slot.clone(), written, assigned, tasks: Vec::new() }
     }
 
     pub(super) fn task_fact(&self, now: Instant, task: &TaskView<'_>) -> TaskFact {
-        let boot = |stamp| if let Stamp::Boot { boot, .. } = stamp { boot } else { 0 };
-        let facts = Key::Observed(sleep_wire::key::ObservedKey::Facts { node: task.node });
-        let present = self.state.record(&facts).map_or(0, |entry| boot(entry.stamp()));
+        self.task_fact_since(now, task, self.boot_of(task.node))
+    }
+
+    /// The boot in which a node last said what it is; what is told of its tasks by an earlier one, it knows.
+    fn boot_of(&self, node: NodeId) -> u64 {
+        let facts = Key::Observed(sleep_wire::key::ObservedKey::Facts { node });
+        self.state.record(&facts).map_or(0, |entry| boot(entry.stamp()))
+    }
+
+    fn task_fact_since(&self, now: Instant, task: &TaskView<'_>, present: u64) -> TaskFact {
         TaskFact {
             task: task.status.task,
             node: task.node,
@@ -156,4 +183,8 @@ impl Member {
             fresh: boot(task.stamp) >= present,
         }
     }
+}
+
+const fn boot(stamp: Stamp) -> u64 {
+    if let Stamp::Boot { boot, .. } = stamp { boot } else { 0 }
 }

@@ -103,6 +103,11 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
+    /// The ids of the services that [`Node::services`] tells of, in order.
+    pub fn standing(&self) -> impl Iterator<Item = ServiceId> {
+        self.member().into_iter().flat_map(|member| member.state.standing())
+    }
+
     /// Every revision of a service, oldest first.
     pub fn revisions(&self, service: ServiceId) -> Vec<RevisionRow> {
         let Some(member) = self.member() else { return Vec::new() };

@@ -39,6 +39,8 @@ pub struct Service<'a> {
     /// Revisions that nobody has seen who wrote the current one, nor the other way round; greatest stamp
     /// first.
     pub conflicts: Vec<RevisionView<'a>>,
+    /// Every revision, oldest first, the one of its birth included.
+    pub revisions: Vec<RevisionView<'a>>,
     /// How many replicas it is to have.
     pub replicas: u32,
     /// When that was last said apart from its birth.
@@ -97,6 +99,11 @@ impl State {
         self.view_service(id, entry, birth, first == Some(id))
     }
 
+    /// The ids of all services that were not removed, in order.
+    pub fn standing(&self) -> impl Iterator<Item = ServiceId> {
+        self.births().map(|(id, _, _)| id)
+    }
+
     /// Every service that was not removed, by id.
     pub fn services(&self) -> Vec<Service<'_>> {
         self.births()
@@ -122,20 +129,32 @@ impl State {
 
     /// Every revision of a service, oldest first, the one of its birth included.
     pub fn revisions(&self, id: ServiceId) -> Vec<RevisionView<'_>> {
-        let mut revisions: Vec<_> =
-            self.birth(id).map(|(entry, birth)| first_revision(entry, birth)).into_iter().collect();
-        revisions.extend(self.revision_entries(id).filter_map(|(id, entry)| match entry.fact() {
-            Fact::Revision(body) => Some(RevisionView {
-                id,
-                spec: &body.spec,
-                stamp: entry.stamp(),
-                author: entry.author(),
-                command: body.command,
-            }),
-            _sealed => None,
-        }));
+        let first = self.birth(id).map(|(entry, birth)| first_revision(entry, birth));
+        self.revisions_after(first, id).0
+    }
+
+    /// The first revision and all others, oldest first, and whether this release cannot read one.
+    fn revisions_after<'a>(
+        &'a self,
+        first: Option<RevisionView<'a>>,
+        id: ServiceId,
+    ) -> (Vec<RevisionView<'a>>, bool) {
+        let mut revisions = Vec::from_iter(first);
+        let mut sealed = false;
+        for (id, entry) in self.revision_entries(id) {
+            match entry.fact() {
+                Fact::Revision(body) => revisions.push(RevisionView {
+                    id,
+                    spec: &body.spec,
+                    stamp: entry.stamp(),
+                    author: entry.author(),
+                    command: body.command,
+                }),
+                _sealed => sealed = true,
+            }
+        }
         revisions.sort_by_key(|revision| (revision.stamp, revision.id));
-        revisions
+        (revisions, sealed)
     }
 
     /// Whether a service was removed, for good, whatever else comes.
@@ -183,7 +202,8 @@ impl State {
         if self.is_removed(id) {
             return None;
         }
-        let mut leaves = leaves(self.revisions(id));
+        let (revisions, revision_sealed) = self.revisions_after(Some(first_revision(entry, birth)), id);
+        let mut leaves = leaves(&revisions);
         let current = leaves.pop()?;
         leaves.reverse();
         let scale = self.store.get(&Key::Desired(DesiredKey::ServiceScale { service: id }));
@@ -193,8 +213,6 @@ impl State {
             Some((Fact::Scale(scale), author)) => (scale.replicas, Some((scale.at, author)), false),
             Some((_sealed, _)) => (birth.replicas, None, true),
         };
-        let sealed =
-            scale_sealed || self.revision_entries(id).any(|(_, entry)| *entry.fact() == Fact::Sealed);
         let text = if has_name { birth.name.clone() } else { format!("{}~{}", birth.name, short_id(id)) };
         Some(Service {
             id,
@@ -204,10 +222,11 @@ impl State {
             author: entry.author(),
             current,
             conflicts: leaves,
+            revisions,
             replicas,
             scaled,
             scaling,
-            sealed,
+            sealed: scale_sealed || revision_sealed,
         })
     }
 
@@ -260,7 +279,7 @@ fn first_revision<'a>(entry: &Entry, birth: &'a ServiceBirth) -> RevisionView<'a
 
 /// Revisions that none names as a parent, in the order of stamps. Should they name each other in a circle,
 /// which no author does, all of them are.
-fn leaves(revisions: Vec<RevisionView<'_>>) -> Vec<RevisionView<'_>> {
+fn leaves<'a>(revisions: &[RevisionView<'a>]) -> Vec<RevisionView<'a>> {
     let parents: BTreeSet<RevisionId> = revisions
         .iter()
         .flat_map(|revision| revision.spec.parents.iter().filter(|parent| **parent != revision.id))
@@ -268,7 +287,7 @@ fn leaves(revisions: Vec<RevisionView<'_>>) -> Vec<RevisionView<'_>> {
         .collect();
     let leaves: Vec<_> =
         revisions.iter().filter(|revision| !parents.contains(&revision.id)).copied().collect();
-    if leaves.is_empty() { revisions } else { leaves }
+    if leaves.is_empty() { revisions.to_vec() } else { leaves }
 }
 
 /// The first four characters of an id, which tell two services of one name apart.
