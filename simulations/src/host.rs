@@ -76,7 +76,8 @@ impl Host {
         host
     }
 
-    fn key(&self, mint: &Mint) -> SimCrypto {
+    /// Its present key.
+    pub fn key(&self, mint: &Mint) -> SimCrypto {
         mint.key(self.seed, ((self.number as u64) << 16) | self.keys)
     }
 

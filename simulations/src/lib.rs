@@ -12,6 +12,7 @@ pub mod engine;
 pub mod experiment;
 pub mod host;
 pub mod invariants;
+pub mod liar;
 pub mod liveness;
 pub mod load;
 #[cfg(feature = "mutants")]

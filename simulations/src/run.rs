@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sleep_core::io::{Alarm, Event};
 use sleep_core::node::Tuning;
-use sleep_wire::ServiceId;
+use sleep_wire::{NodeId, ServiceId};
 
 use crate::chaos::users::Users;
 use crate::engine::Faults;
@@ -123,8 +123,14 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
         return Err(Failure::Safety(violation));
     }
     let failing: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.failing()).collect();
-    let mut alarms = world.events.iter().filter(|(_, host, event)| {
-        !(failing.contains(host) && matches!(event, Event::Alarm(Alarm::Storage(_))))
+    let lying = scenario.faults.iter().filter_map(|(_, fault)| fault.lying());
+    let lying: BTreeSet<NodeId> = lying.map(|host| world.hosts[host].id).collect();
+    let mut alarms = world.events.iter().filter(|(_, host, event)| match event {
+        Event::Alarm(Alarm::Storage(_)) => !failing.contains(host),
+        // Whoever lies of itself is taken at its word.
+        Event::Alarm(Alarm::OldDisk { .. }) => !lying.contains(&world.hosts[*host].id),
+        Event::Alarm(Alarm::StampAhead { author: node, .. } | Alarm::Clone { node }) => !lying.contains(node),
+        _ => true,
     });
     if let Some(alarm) = alarms.find_map(|(_, host, event)| alarming(*host, event)) {
         return Err(Failure::Crash(alarm));
@@ -138,7 +144,9 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
 /// The cluster forms and deploys, and nothing goes wrong yet.
 fn begin(world: &mut World, scenario: &Scenario) -> Result<BTreeSet<ServiceId>, story::Failure> {
     story::form(world)?;
-    let last = world.hosts.len() - 1;
+    let control = || world.hosts.iter().enumerate().filter(|(_, host)| !host.plan.worker);
+    let voters = control().count();
+    let last = control().last().map_or(0, |(number, _)| number);
     let mut services = BTreeSet::new();
     for plan in &scenario.services {
         let first = plan.replicas.min(1);
@@ -149,7 +157,7 @@ fn begin(world: &mut World, scenario: &Scenario) -> Result<BTreeSet<ServiceId>, 
         }
         services.insert(service);
     }
-    if scenario.growth_wait < 10 * SECOND && world.hosts.len() >= 3 {
+    if scenario.growth_wait < 10 * SECOND && voters >= 3 {
         story::three_vote(world, 20 * SECOND)?;
     }
     Ok(services)
@@ -199,6 +207,7 @@ fn calm(world: &mut World) {
     for host in 0..world.hosts.len() {
         world.with_engine(host, |engine, _| engine.set_faults(Faults::default()));
         world.hosts[host].each = 0;
+        world.be_honest(host);
         world.start(host);
     }
     let awake = world.awake();

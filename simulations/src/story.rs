@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use sleep_core::io::{Command, Reply, Ticket};
 use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::spec::{Mode, Revision, TaskTemplate};
+use sleep_wire::token::JoinString;
+use sleep_wire::trust::Role;
 use sleep_wire::{CommandId, NodeId, ServiceId, WallTime};
 
 use crate::world::{Answer, SECOND, Time, World};
@@ -23,10 +25,17 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
     let Reply::Initialised { token, .. } = answer(world, ticket, "init")? else {
         return Err("init was answered with something else".into());
     };
+    let for_workers = if world.hosts.iter().any(|host| host.plan.worker) {
+        Some(token_of(world, Role::Worker)?)
+    } else {
+        None
+    };
     let mut tickets = Vec::new();
     for host in 1..world.hosts.len() {
         let addresses = vec![world.hosts[0].name().to_owned()];
-        tickets.push(world.command(host, Command::Join { token: token.to_string(), addresses }));
+        let worker = for_workers.as_ref().filter(|_| world.hosts[host].plan.worker);
+        let token = worker.unwrap_or(&token).to_string();
+        tickets.push(world.command(host, Command::Join { token, addresses }));
     }
     for ticket in tickets {
         answer(world, ticket, "join")?;
@@ -43,6 +52,17 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
         }
         first == count && (0..count).all(|host| complete(world, host))
     })
+}
+
+/// A token for newcomers of a role, made at the first host.
+fn token_of(world: &mut World, role: Role) -> Result<JoinString, Failure> {
+    let seed = world.draw();
+    let create = Command::TokenCreate { seed, role, ttl_ms: None, single_use: false, rotate: false };
+    let ticket = world.command(0, create);
+    match answer(world, ticket, "token create")? {
+        Reply::Token { token, .. } => Ok(token),
+        other => Err(format!("token create was answered with {other:?}")),
+    }
 }
 
 /// Three nodes have the vote, each as much as the others.

@@ -13,12 +13,14 @@ use crate::crypto::Mint;
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::invariants::{Checks, Violation};
+use crate::liar::Liar;
 use crate::random::Stream;
 use crate::report::recorder::Recorder;
 use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
 mod agents;
+mod lying;
 mod network;
 mod recorded;
 mod seen;
@@ -57,13 +59,15 @@ enum Due {
     Answer { ticket: Ticket, answer: Result<Vec<u8>, String>, life: u64 },
     /// Its agent asked to be woken.
     Wake { life: u64 },
+    /// It lies again.
+    Lie { liar: u64 },
 }
 
 impl Due {
     /// Whether it waits while the agent is paused; engine and disk go on without it.
     const fn is_for_the_agent(&self) -> bool {
         match self {
-            Self::Engine | Self::Start { .. } => false,
+            Self::Engine | Self::Start { .. } | Self::Lie { .. } => false,
             Self::Frame { .. }
             | Self::Connected { .. }
             | Self::Disconnected { .. }
@@ -160,6 +164,8 @@ pub struct World {
     weathers: Vec<network::Weather>,
     disks: Vec<Stream>,
     keys: Stream,
+    /// Who lies, by host.
+    liars: BTreeMap<usize, Liar>,
 }
 
 impl World {
@@ -202,6 +208,7 @@ impl World {
             weathers: Vec::new(),
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
             keys: Stream::new(seed, "keys", 0),
+            liars: BTreeMap::new(),
         };
         let mut walls = Stream::new(seed, "wall clocks", 0);
         for (number, plan) in plans.iter().enumerate() {

@@ -9,7 +9,10 @@
 
 pub mod users;
 
+use std::collections::BTreeSet;
+
 use crate::engine::{Faults, Survivors};
+use crate::liar::Lie;
 use crate::random::Stream;
 use crate::scenario::{Fault, Scenario};
 use crate::world::{Network, SECOND, Time};
@@ -22,7 +25,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 16] = [
+const CLASSES: [Class; 17] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -39,6 +42,7 @@ const CLASSES: [Class; 16] = [
     Draw::stops,
     Draw::slowness,
     Draw::disks,
+    Draw::lies,
 ];
 
 /// What the seed says, for so many hosts.
@@ -63,7 +67,11 @@ pub fn draw(seed: u64, hosts: usize) -> Scenario {
     if Stream::new(seed, "impatience", 0).permille(300) {
         scenario.impatience = 2_500_000;
     }
-    let mut draw = Draw { seed, lasts, hosts: hosts as u64, faults: Vec::new() };
+    let workers = draw_workers(seed, hosts);
+    for worker in &workers {
+        scenario.hosts[*worker].worker = true;
+    }
+    let mut draw = Draw { seed, lasts, hosts: hosts as u64, workers, faults: Vec::new() };
     if engines {
         scenario.engines = draw_engines(seed);
         draw.engines();
@@ -76,6 +84,16 @@ pub fn draw(seed: u64, hosts: usize) -> Scenario {
     scenario.faults = draw.faults;
     scenario.faults.sort_by_key(|(at, _)| *at);
     scenario
+}
+
+/// Who joins as a worker: in some runs, some of those that do not found the cluster.
+fn draw_workers(seed: u64, hosts: usize) -> BTreeSet<usize> {
+    let mut stream = Stream::new(seed, "workers", 0);
+    if hosts < 3 || !stream.permille(300) {
+        return BTreeSet::new();
+    }
+    let count = stream.between(1, hosts as u64 / 3);
+    (0..count).map(|_| usize::try_from(stream.between(1, hosts as u64 - 1)).unwrap_or(1)).collect()
 }
 
 fn within(stream: &mut Stream, bound: u64) -> i32 {
@@ -134,6 +152,7 @@ struct Draw {
     seed: u64,
     lasts: Time,
     hosts: u64,
+    workers: BTreeSet<usize>,
     faults: Vec<(Time, Fault)>,
 }
 
@@ -315,6 +334,21 @@ impl Draw {
             let (fails, written) = (stream.permille(400), stream.permille(500));
             let fails = fails.then_some(Fault::DiskFails { node, lasts, written });
             self.add(at, fails.unwrap_or(Fault::DiskStalls { node, lasts }));
+        }
+    }
+
+    /// Somebody lies: a worker in every way, a control node in those that the laws bear.
+    fn lies(&mut self) {
+        let mut stream = self.stream("lies");
+        let any = self.host(&mut stream);
+        let workers: Vec<usize> = self.workers.iter().copied().collect();
+        let pick = usize::try_from(stream.below(workers.len() as u64)).unwrap_or(0);
+        let node = workers.get(pick).copied().unwrap_or(any);
+        let borne = |lie: &Lie| self.workers.contains(&node) || lie.is_borne_of_control();
+        let lies: Vec<Lie> = Lie::ALL.into_iter().filter(borne).filter(|_| stream.permille(400)).collect();
+        let (at, lasts) = (stream.below(self.lasts), Some(stream.between(SECOND, 90 * SECOND)));
+        if !lies.is_empty() {
+            self.add(at, Fault::Lies { node, lies, lasts });
         }
     }
 

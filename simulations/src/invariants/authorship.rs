@@ -2,7 +2,7 @@
 //!
 //! Each record that is handed to any disk is judged once. All keys of the world are known here, so the
 //! signature is checked anew; the key space is restated: what is observed is signed by the node itself, a
-//! slot by its epoch's candidate. Roles: every node of these worlds is a control node.
+//! slot by its epoch's candidate, and nothing else by a node that joined as a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ use crate::world::{Observation, Seen, World};
 pub struct Authorship {
     judged: BTreeSet<[u8; 32]>,
     keys: BTreeMap<NodeId, PublicKey>,
+    workers: BTreeSet<NodeId>,
 }
 
 impl Law for Authorship {
@@ -50,6 +51,8 @@ impl Authorship {
         if !self.keys.contains_key(&author) {
             let mint = world.mint();
             self.keys.extend(world.hosts.iter().map(|host| (host.id, host.public_key(mint))));
+            let workers = world.hosts.iter().filter(|host| host.plan.worker);
+            self.workers.extend(workers.map(|host| host.id));
         }
         let Some(public) = self.keys.get(&author) else {
             return Err(format!("{author:?} is nobody's"));
@@ -58,6 +61,10 @@ impl Authorship {
             return Err(format!("a record of {author:?} bears another's signature"));
         }
         let key = Key::from_bytes(&record.key).map_err(|_| "a malformed key is kept".to_owned())?;
+        let observes = matches!(key, Some(Key::Observed(_)));
+        if !observes && self.workers.contains(&author) {
+            return Err(format!("{author:?} is a worker, and wrote {key:?}"));
+        }
         let allowed = match (&key, &record.stamp) {
             (Some(Key::Observed(key)), Stamp::Boot { .. }) => key.node() == author,
             (Some(Key::Slot(_)), Stamp::Lease { epoch, .. }) => epoch.candidate == author,

@@ -197,6 +197,11 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let words = format!("the engine of {} restarts for {}: {left}", names[*node], length(*lasts));
             (Some(*node), "engine restarts", words, Some(*lasts))
         }
+        Fault::Lies { node, lies, lasts } => {
+            let how: Vec<&str> = lies.iter().map(|lie| lie.words()).collect();
+            let words = format!("{} lies{}: {}", names[*node], during(*lasts), list(&how));
+            (Some(*node), "lies", words, *lasts)
+        }
         Fault::ByHand { node, removed } => {
             let what = if *removed { "removes" } else { "kills" };
             (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Failing;
 use crate::engine::{Container, Survivors};
 use crate::host::Host;
+use crate::liar::Lie;
 use crate::span;
 use crate::world::{Network, Time, World};
 
@@ -173,6 +174,16 @@ pub enum Fault<H = usize> {
         /// What is left of its containers.
         survivors: Survivors,
     },
+    /// A member lies, besides doing what it should.
+    Lies {
+        /// Which.
+        node: H,
+        /// How.
+        lies: Vec<Lie>,
+        /// For how long.
+        #[serde(with = "span::optional", default, skip_serializing_if = "Option::is_none")]
+        lasts: Option<Time>,
+    },
     /// Somebody kills or removes the first container that runs.
     ByHand {
         /// Where.
@@ -196,6 +207,8 @@ pub(crate) enum Then {
     Kill(usize),
     /// An agent is started.
     Start(usize),
+    /// A member lies no more.
+    Honest(usize),
 }
 
 impl Then {
@@ -206,6 +219,7 @@ impl Then {
             Self::Quick(host) => world.hosts[host].each = 0,
             Self::Kill(host) => world.kill(host),
             Self::Start(host) => world.start(host),
+            Self::Honest(host) => world.be_honest(host),
         }
     }
 }
@@ -219,6 +233,11 @@ impl Fault {
     /// The host whose disk it lets fail: its agent will complain.
     pub(crate) const fn failing(&self) -> Option<usize> {
         if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
+    }
+
+    /// The host that lies: others will complain of it.
+    pub(crate) const fn lying(&self) -> Option<usize> {
+        if let Self::Lies { node, .. } = self { Some(*node) } else { None }
     }
 
     /// The same, if it is one of the network's.
@@ -292,6 +311,10 @@ impl Fault {
                 world.hosts[*node].each = *each;
                 return lasts.iter().map(|after| (*after, Then::Quick(*node))).collect();
             }
+            Self::Lies { node, lies, lasts } => {
+                world.lie(*node, lies.clone());
+                return lasts.iter().map(|after| (*after, Then::Honest(*node))).collect();
+            }
             Self::WallStep { node, by } => world.hosts[*node].step_wall(by / 1000),
             Self::DiskStalls { node, lasts } => world.stall_disk(*node, *lasts),
             Self::DiskFails { node, lasts, written } => {
@@ -353,6 +376,7 @@ impl<H> Fault<H> {
             Self::EngineRestarts { node, lasts, survivors } => {
                 Fault::EngineRestarts { node: call(node)?, lasts, survivors }
             }
+            Self::Lies { node, lies, lasts } => Fault::Lies { node: call(node)?, lies, lasts },
             Self::ByHand { node, removed } => Fault::ByHand { node: call(node)?, removed },
         })
     }

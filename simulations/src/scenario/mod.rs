@@ -59,6 +59,9 @@ pub struct HostPlan {
     /// By how much its boot clock is too fast, in millionths.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_ppm: i32,
+    /// Whether it joins as a worker.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub worker: bool,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -97,8 +100,12 @@ impl Scenario {
 impl HostPlan {
     /// A host that nobody has named.
     pub fn numbered(number: usize) -> Self {
-        Self { name: format!("node{}", number + 1), clock_ppm: 0, labels: BTreeMap::new() }
+        Self { name: format!("node{}", number + 1), clock_ppm: 0, worker: false, labels: BTreeMap::new() }
     }
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn is_zero(value: &i32) -> bool {

@@ -34,6 +34,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-1251",
     "found-forgotten-start",
     "found-forgotten-stop",
+    "found-hearsay",
     "found-late-confirmation",
     "found-late-slot",
     "found-latecomer",
@@ -46,6 +47,7 @@ const STORIES: &[(&str, &str)] = stories![
     "split-2-1",
     "split-3-2",
     "stalled-disk",
+    "worker-that-lies",
 ];
 
 /// A story's text.

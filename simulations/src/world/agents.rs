@@ -63,6 +63,7 @@ impl World {
                     self.input(host, Input::JoinAnswered { ticket, answer });
                 }
             }
+            Due::Lie { liar } => self.lies(host, liar),
             Due::Wake { life } => {
                 if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {
                     self.hosts[host].wake = None;
@@ -146,8 +147,8 @@ impl World {
 
     fn output(&mut self, host: usize, output: Output) {
         match output {
-            Output::Datagram { to, bytes } => self.send(host, to, true, bytes),
-            Output::Message { to, bytes, .. } => self.send(host, to, false, bytes),
+            Output::Datagram { to, bytes } => self.say(host, to, true, bytes),
+            Output::Message { to, bytes, .. } => self.say(host, to, false, bytes),
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(host, ticket, &addresses, bytes),
             Output::AnswerJoin { ticket, bytes } => {
                 if let Some((newcomer, life, asked)) = self.doors.remove(&ticket) {

@@ -309,6 +309,7 @@ impl World {
     pub(super) fn receive(&mut self, host: usize, from: NodeId, datagram: bool, sent: Time, bytes: Vec<u8>) {
         self.trace.add(self.now, host, &bytes);
         let header = bytes.first_chunk().and_then(|header| Envelope::read(*header).ok());
+        self.overhears(host, from, datagram, &bytes);
         let before = self.events.len();
         let input = if datagram { Input::Datagram { from, bytes } } else { Input::Message { from, bytes } };
         self.input(host, input);

@@ -43,10 +43,10 @@ impl Lease {
 
     pub(super) fn observe(&mut self, now: Instant, from: NodeId, hint: &Hint) {
         let epoch = hint.epoch;
-        if !self.protocol.note(epoch) || epoch.candidate == self.me {
+        let announced = from == epoch.candidate;
+        if !self.protocol.note(epoch, announced) || epoch.candidate == self.me {
             return;
         }
-        let announced = from == epoch.candidate;
         if let Some(mine) = self.holding(now) {
             if !announced {
                 return;
@@ -57,7 +57,11 @@ impl Lease {
             self.protocol.release(now, Ending::Announced);
             self.absorb(now);
         }
-        if let Some(epoch) = self.evidence.observe(now, hint) {
+        if announced && epoch > self.announced {
+            self.announced = epoch;
+            self.outputs.push_back(LeaseOutput::Announced { epoch });
+        }
+        if let Some(epoch) = self.evidence.observe(now, hint, announced) {
             if let Some(leaving) = &mut self.leaving {
                 leaving.ask_at = now;
             }

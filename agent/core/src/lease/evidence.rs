@@ -16,6 +16,9 @@ pub(super) struct Sightings {
     last: Option<Sighting>,
     /// No epoch up to this one lives: its holder said so.
     ended: Epoch,
+    /// A holder has announced a lesser epoch than this one, which others told of: up to this one only what is
+    /// announced counts, and what others tell of that.
+    disproved: Epoch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ struct Sighting {
 
 impl Sightings {
     pub(super) fn new(fresh_for: Duration) -> Self {
-        Self { fresh_for, last: None, ended: Epoch::ZERO }
+        Self { fresh_for, last: None, ended: Epoch::ZERO, disproved: Epoch::ZERO }
     }
 
     /// How long a sign of life is fresh, from now on.
@@ -37,10 +40,27 @@ impl Sightings {
 
     /// Takes a hint in. An epoch that was not seen before is given back. One that says no more than the last
     /// does not make it fresher: it may have come a long way round.
-    pub(super) fn observe(&mut self, now: Instant, hint: &Hint) -> Option<Epoch> {
+    ///
+    /// What a holder announces itself goes before what others told of it, and before a greater epoch that
+    /// gives no sign of life: whoever told of those may have lied.
+    pub(super) fn observe(&mut self, now: Instant, hint: &Hint, announced: bool) -> Option<Epoch> {
         let (epoch, renewal) = (hint.epoch, hint.renewal);
+        let known = self.last.is_some_and(|last| last.epoch == epoch);
+        if epoch <= self.ended || (epoch <= self.disproved && !known && !announced) {
+            return None;
+        }
+        if let Some(last) = &mut self.last
+            && announced
+        {
+            if last.epoch == epoch && renewal < last.renewal {
+                last.renewal = renewal;
+            } else if last.epoch > epoch && now >= last.fresh_until {
+                self.disproved = self.disproved.max(last.epoch);
+                self.last = None;
+            }
+        }
         let old = self.last.map(|last| (last.epoch, last.renewal));
-        if epoch <= self.ended || old.is_some_and(|old| (epoch, renewal) <= old) {
+        if old.is_some_and(|old| (epoch, renewal) <= old) {
             return None;
         }
         self.last = Some(Sighting { epoch, renewal, fresh_until: now + self.fresh_for });
@@ -103,14 +123,34 @@ mod tests {
         let mut seen = Sightings::new(SECOND * 4);
         let start = Instant(0);
         assert_eq!(seen.evidence(start), Evidence::None);
-        assert_eq!(seen.observe(start, &hint(1, 5)), Some(epoch(1)));
-        assert_eq!(seen.observe(start + SECOND * 3, &hint(1, 5)), None);
+        assert_eq!(seen.observe(start, &hint(1, 5), false), Some(epoch(1)));
+        assert_eq!(seen.observe(start + SECOND * 3, &hint(1, 5), false), None);
         assert_eq!(seen.evidence(start + SECOND * 3), Evidence::Fresh(epoch(1)));
         assert_eq!(seen.hint(start + SECOND * 3), Some(hint(1, 5)));
         assert_eq!(seen.evidence(start + SECOND * 4), Evidence::Stale(epoch(1)));
         assert_eq!(seen.hint(start + SECOND * 4), None);
-        assert_eq!(seen.observe(start + SECOND * 5, &hint(1, 6)), None);
+        assert_eq!(seen.observe(start + SECOND * 5, &hint(1, 6), false), None);
         assert_eq!(seen.evidence(start + SECOND * 5), Evidence::Fresh(epoch(1)));
+    }
+
+    /// Two lies: that the holder renewed for ever, and that another holds a greater epoch.
+    #[test]
+    fn what_a_holder_announces_goes_before_what_is_told_of_it() {
+        let mut seen = Sightings::new(SECOND * 4);
+        let start = Instant(0);
+        assert_eq!(seen.observe(start, &hint(3, u64::MAX), false), Some(epoch(3)));
+        assert_eq!(seen.observe(start + SECOND, &hint(3, 7), true), None);
+        assert_eq!(seen.observe(start + SECOND * 2, &hint(3, 8), false), None);
+        assert_eq!(seen.evidence(start + SECOND * 5), Evidence::Fresh(epoch(3)));
+        assert_eq!(seen.observe(start + SECOND * 5, &hint(9, 1), false), Some(epoch(9)));
+        assert_eq!(seen.observe(start + SECOND * 6, &hint(3, 9), true), None);
+        assert_eq!(seen.evidence(start + SECOND * 6), Evidence::Fresh(epoch(9)));
+        assert_eq!(seen.observe(start + SECOND * 9, &hint(3, 10), false), None);
+        assert_eq!(seen.observe(start + SECOND * 9, &hint(3, 10), true), Some(epoch(3)));
+        assert_eq!(seen.observe(start + SECOND * 9, &hint(9, 2), false), None);
+        assert_eq!(seen.observe(start + SECOND * 9, &hint(8, 1), false), None);
+        assert_eq!(seen.evidence(start + SECOND * 9), Evidence::Fresh(epoch(3)));
+        assert_eq!(seen.observe(start + SECOND * 9, &hint(9, 2), true), Some(epoch(9)));
     }
 
     /// After a release nothing of that epoch is a sign of life, however late it comes.
@@ -118,11 +158,11 @@ mod tests {
     fn a_released_epoch_gives_no_sign_of_life() {
         let mut seen = Sightings::new(SECOND * 4);
         let start = Instant(0);
-        seen.observe(start, &hint(3, 1));
+        seen.observe(start, &hint(3, 1), false);
         seen.end(start, epoch(3));
         assert_eq!(seen.evidence(start), Evidence::Stale(epoch(3)));
-        assert_eq!(seen.observe(start, &hint(3, 2)), None);
+        assert_eq!(seen.observe(start, &hint(3, 2), false), None);
         assert_eq!(seen.evidence(start), Evidence::Stale(epoch(3)));
-        assert_eq!(seen.observe(start, &hint(4, 1)), Some(epoch(4)));
+        assert_eq!(seen.observe(start, &hint(4, 1), false), Some(epoch(4)));
     }
 }

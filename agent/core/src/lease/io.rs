@@ -120,6 +120,11 @@ pub enum LeaseOutput {
         /// Its tenure.
         epoch: Epoch,
     },
+    /// A holder has said itself that it is one, for the first time: what others tell of holders may be a lie.
+    Announced {
+        /// Its tenure.
+        epoch: Epoch,
+    },
     /// This node has neither lease nor seat any more, as it was told to.
     HandedOver,
 }

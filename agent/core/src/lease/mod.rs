@@ -76,6 +76,8 @@ pub struct Lease {
     leaving: Option<Leaving>,
     /// The last lesser holder that was sent this node's config, and when.
     told: Option<(Epoch, Instant)>,
+    /// The greatest epoch that its own candidate announced.
+    announced: Epoch,
     /// When something is due next.
     wake: Option<Instant>,
     outputs: VecDeque<LeaseOutput>,
@@ -120,6 +122,7 @@ impl Lease {
             renew_at: None,
             leaving: None,
             told: None,
+            announced: Epoch::ZERO,
             // At once: a lone voter leads again as soon as it is started.
             wake: Some(started),
             outputs: VecDeque::new(),

@@ -128,6 +128,11 @@ impl VoterState {
         self.cell.config.is_none() || epoch.term <= self.highest.term.saturating_add(MAX_TERM_STEP)
     }
 
+    /// Whether an epoch that others tell of can be true: hearsay counts from the start.
+    pub(super) const fn is_credible(&self, epoch: Epoch) -> bool {
+        epoch.term <= self.highest.term.saturating_add(MAX_TERM_STEP)
+    }
+
     /// An epoch of this node above all that it has seen.
     pub(super) fn next_epoch(&self) -> Epoch {
         let generation = self.generation();

@@ -1,6 +1,8 @@
 //! Old disks and clones: whether others know more of this node than it does itself.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use sleep_wire::NodeId;
 use sleep_wire::message::MembershipMessage;
@@ -15,21 +17,26 @@ pub(super) struct Boots {
     nonce: u64,
     ask_until: Instant,
     asked: BTreeSet<NodeId>,
+    /// By whom this node was told of a later boot of its own, and of which.
+    told: BTreeMap<NodeId, u32>,
     /// What others said of their boots.
     heard: BTreeMap<NodeId, (u32, u64)>,
     old_disk: u32,
-    cloned: bool,
+    /// By whom this node was told that another runs with its key.
+    cloned: BTreeSet<NodeId>,
 }
 
 impl Boots {
     pub(super) fn new(now: Instant, nonce: u64) -> Self {
-        let (asked, heard) = (BTreeSet::new(), BTreeMap::new());
+        let (asked, told, heard) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let ask_until = now + profile::BOOT_QUERIES_FOR;
-        Self { nonce, ask_until, asked, heard, old_disk: 0, cloned: false }
+        Self { nonce, ask_until, asked, told, heard, old_disk: 0, cloned: BTreeSet::new() }
     }
 
     pub(super) fn forget(&mut self, node: NodeId) {
         self.heard.remove(&node);
+        self.told.remove(&node);
+        self.cloned.remove(&node);
     }
 }
 
@@ -56,15 +63,27 @@ impl Membership {
         self.say(from, MembershipMessage::BootAnswer { highest: known.max(heard.0).max(boot), cloned });
     }
 
-    pub(super) fn take_boot(&mut self, highest: u32, cloned: bool) {
+    /// Takes another's word on this node's boots. One member alone might lie, to end this agent again and
+    /// again: two have to say so, or the only other one.
+    pub(super) fn take_boot(&mut self, from: NodeId, highest: u32, cloned: bool) {
         let plausible = highest <= self.me.boot.saturating_add(profile::BOOTS_UNSEEN);
-        if plausible && highest > self.me.boot.max(self.boots.old_disk) {
-            self.boots.old_disk = highest;
-            self.outputs.push_back(MembershipOutput::OldDisk { known: highest });
+        if plausible && highest > self.me.boot {
+            let told = self.boots.told.entry(from).or_insert(highest);
+            *told = highest.max(*told);
+            let mut told: Vec<u32> = self.boots.told.values().copied().collect();
+            told.sort_unstable_by_key(|told| Reverse(*told));
+            let known = told.get(self.tellers_needed() - 1).copied().unwrap_or(0);
+            if known > self.me.boot.max(self.boots.old_disk) {
+                self.boots.old_disk = known;
+                self.outputs.push_back(MembershipOutput::OldDisk { known });
+            }
         }
-        if cloned && !self.boots.cloned {
-            self.boots.cloned = true;
+        if cloned && self.boots.cloned.insert(from) && self.boots.cloned.len() == self.tellers_needed() {
             self.outputs.push_back(MembershipOutput::Clone { node: self.me.node });
         }
+    }
+    /// How many have to say the same of this node.
+    fn tellers_needed(&self) -> usize {
+        self.table.count().clamp(1, profile::TELLERS)
     }
 }

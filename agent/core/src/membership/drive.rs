@@ -107,7 +107,7 @@ impl Membership {
         for update in updates {
             let peer = *update.id();
             if peer.node == self.me.node {
-                if self.hear_of_self(now, &update) {
+                if self.hear_of_self(now, from, &update) {
                     news.push(update);
                 }
             } else if self.table.get(peer.node).is_none() {
@@ -125,11 +125,11 @@ impl Membership {
     }
 
     /// What others say of this node. Returns whether foca shall hear it.
-    pub(super) fn hear_of_self(&mut self, now: Instant, update: &Member<Peer>) -> bool {
+    pub(super) fn hear_of_self(&mut self, now: Instant, from: NodeId, update: &Member<Peer>) -> bool {
         let peer = *update.id();
         if peer != self.me {
             if peer.boot > self.me.boot {
-                self.take_boot(peer.boot, false);
+                self.take_boot(from, peer.boot, false);
             }
             return false;
         }

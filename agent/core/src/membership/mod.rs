@@ -290,7 +290,7 @@ impl Membership {
             }
             MembershipMessage::Leaving => self.take_leave(now, from),
             MembershipMessage::BootQuery { boot, nonce } => self.answer_boot(from, boot, nonce),
-            MembershipMessage::BootAnswer { highest, cloned } => self.take_boot(highest, cloned),
+            MembershipMessage::BootAnswer { highest, cloned } => self.take_boot(from, highest, cloned),
         }
     }
 

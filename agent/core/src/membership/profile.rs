@@ -110,6 +110,9 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
+/// So many members, if there are, have to say that this node's disk is old, or its key another's too, before
+/// it believes it.
+pub const TELLERS: usize = 2;
 /// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
 pub const BOOTS_UNSEEN: u32 = 1 << 20;
 

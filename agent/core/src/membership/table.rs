@@ -209,6 +209,11 @@ impl Table {
         self.members.values().filter(|known| known.is_live())
     }
 
+    /// How many other members there are.
+    pub(super) fn count(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn live_count(&self) -> usize {
         self.members.len() - self.down.len()
     }

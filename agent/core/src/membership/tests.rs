@@ -444,6 +444,9 @@ fn old_disks_and_clones_are_told() {
     world.kill(2);
     world.told.clear();
     world.start(2, 3, 0..3);
+    for peer in [id(0), id(1)] {
+        world.input(2, MembershipInput::Connected { peer });
+    }
     world.run(2 * SECOND);
     let said = |world: &World, node: usize| {
         let told = world.told.iter().filter(|told| told.node == node);
@@ -458,9 +461,30 @@ fn old_disks_and_clones_are_told() {
         world.input(0, MembershipInput::Message { from: id(2), message });
     }
     assert_eq!(said(&world, 0), [MembershipOutput::Clone { node: id(2) }]);
-    let message = MembershipMessage::BootAnswer { highest: 3, cloned: true };
-    world.input(2, MembershipInput::Message { from: id(0), message });
+    for from in [0, 0, 1] {
+        assert_eq!(said(&world, 2), []);
+        let message = MembershipMessage::BootAnswer { highest: 3, cloned: true };
+        world.input(2, MembershipInput::Message { from: id(from), message });
+    }
     assert_eq!(said(&world, 2), [MembershipOutput::Clone { node: id(2) }]);
+}
+
+/// One member that says so might lie; two have to. Neither takes the counter to its end.
+#[test]
+fn one_member_alone_does_not_make_a_disk_old() {
+    let mut world = World::new(4, 19);
+    world.run(10 * SECOND);
+    let mut tell = |from: usize, highest: u32| {
+        world.told.clear();
+        let message = MembershipMessage::BootAnswer { highest, cloned: false };
+        world.input(2, MembershipInput::Message { from: id(from), message });
+        world.told.iter().map(|told| told.what.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(tell(0, u32::MAX), []);
+    assert_eq!(tell(0, 9), []);
+    assert_eq!(tell(0, 12), []);
+    assert_eq!(tell(1, 8), [MembershipOutput::OldDisk { known: 8 }]);
+    assert_eq!(tell(3, 12), [MembershipOutput::OldDisk { known: 12 }]);
 }
 
 /// Five idle nodes say little: half a kilobyte a second each, the envelope included.

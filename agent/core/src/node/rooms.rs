@@ -152,6 +152,8 @@ impl Member {
                 }
                 LeaseOutput::HolderSeen { epoch } => {
                     cx.out.event(Event::HolderChanged { epoch });
+                }
+                LeaseOutput::Announced { epoch } => {
                     self.reconcile.handle(cx.now, ReconcileInput::EpochSeen(epoch));
                 }
                 LeaseOutput::HandedOver => self.handed_over(cx),

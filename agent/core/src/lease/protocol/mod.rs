@@ -214,9 +214,10 @@ impl Protocol {
         self.outbox.clear();
     }
 
-    /// An epoch was heard of. Says whether it can be true.
-    pub(super) fn note(&mut self, epoch: Epoch) -> bool {
-        let plausible = self.voter.is_plausible(epoch);
+    /// An epoch was heard of, from its candidate if it was announced. Says whether it can be true.
+    pub(super) fn note(&mut self, epoch: Epoch, announced: bool) -> bool {
+        let plausible =
+            if announced { self.voter.is_plausible(epoch) } else { self.voter.is_credible(epoch) };
         if plausible {
             self.voter.note(epoch);
         }

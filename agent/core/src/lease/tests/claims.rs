@@ -84,7 +84,11 @@ impl Node {
                     let more = self.input(LeaseInput::Durable { token });
                     all.extend(self.write(more));
                 }
-                Send { .. } | Acquired { .. } | Lost { .. } | LeaseOutput::HolderSeen { .. } => {
+                Send { .. }
+                | Acquired { .. }
+                | Lost { .. }
+                | LeaseOutput::HolderSeen { .. }
+                | LeaseOutput::Announced { .. } => {
                     all.push(output);
                 }
                 LeaseOutput::HandedOver => all.push(output),
@@ -371,8 +375,9 @@ fn a_holder_steps_down_for_a_greater_one_that_announces_itself() {
     let far = LeaseInput::Hint { from: id(1), hint: hint(epoch(1_000_000_000, 1)), from_control: true };
     assert_eq!(node.input(far), []);
     let announced = LeaseInput::Hint { from: id(1), hint: later, from_control: true };
-    let seen = LeaseOutput::HolderSeen { epoch: epoch(3, 1) };
-    assert_eq!(node.input(announced), [lost(Ending::Announced), Vec::from([seen])].concat());
+    let seen =
+        [LeaseOutput::Announced { epoch: epoch(3, 1) }, LeaseOutput::HolderSeen { epoch: epoch(3, 1) }];
+    assert_eq!(node.input(announced), [lost(Ending::Announced), Vec::from(seen)].concat());
     assert_eq!(node.lease.evidence(node.now), Evidence::Fresh(epoch(3, 1)));
 }
 

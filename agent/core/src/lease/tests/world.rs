@@ -325,6 +325,7 @@ impl World {
                 }
                 told @ (LeaseOutput::Lost { .. }
                 | LeaseOutput::HolderSeen { .. }
+                | LeaseOutput::Announced { .. }
                 | LeaseOutput::HandedOver) => {
                     self.told.push((node, told));
                 }
