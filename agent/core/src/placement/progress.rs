@@ -24,7 +24,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(1);
 pub struct Progress {
     /// How many tasks are wanted.
     pub desired: u32,
-    /// How many slots have a task that runs, and whose check passes.
+    /// How many slots have a task that runs, and whose check passes; while a slot is handed over, either.
     pub running: u32,
     /// How many of these have done so for a second.
     pub stable: u32,
@@ -86,7 +86,7 @@ impl Planner {
         };
         Some(Progress {
             desired: self.desired(&reading),
-            running: count(&|seat| seat.standing == Standing::Healthy),
+            running: count(&|seat| seat.is_served()),
             stable,
             done: count(&|seat| seat.standing == Standing::Done),
             failing: failing.collect(),

@@ -97,6 +97,16 @@ impl<'a> Seat<'a> {
         }
     }
 
+    /// Whether a task of it runs well: its own, or the one that goes on until its own does.
+    pub(crate) fn is_served(&self) -> bool {
+        let goes_on = |retired: &Retired| {
+            let task = self.fact.latest(&retired.assignment);
+            task.is_some_and(|task| task.node == retired.node && task.is_healthy())
+        };
+        self.standing == Standing::Healthy
+            || (self.is_placed() && self.retiring && self.fact.slot.retire.iter().any(goes_on))
+    }
+
     /// Whether its node can be told to stop its task.
     pub(crate) fn is_within_reach(&self) -> bool {
         match self.standing {
