@@ -25,7 +25,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 17] = [
+const CLASSES: [Class; 20] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -43,6 +43,9 @@ const CLASSES: [Class; 17] = [
     Draw::slowness,
     Draw::disks,
     Draw::lies,
+    Draw::ambushes,
+    Draw::changes,
+    Draw::stalls,
 ];
 
 /// What the seed says, for so many hosts.
@@ -119,6 +122,7 @@ fn draw_network(seed: u64) -> Network {
         loss_permille: some(&mut stream, 300),
         twice_permille: some(&mut stream, 500),
         late_permille: some(&mut stream, 50),
+        again_permille: some(&mut Stream::new(seed, "streams that repeat", 0), 300),
         bytes_per_second: 0,
     }
 }
@@ -209,6 +213,50 @@ impl Draw {
         }
     }
 
+    /// The holder's answers are late, and then there are none: who counts its time from when they came, or
+    /// decides by what only one other has, is found out.
+    fn ambushes(&mut self) {
+        let mut stream = self.stream("ambushes");
+        for _ in 0..stream.between(1, 4) {
+            let at = stream.below(self.lasts);
+            let (slow, after) = (stream.between(200_000, 900_000), stream.between(2 * SECOND, 8 * SECOND));
+            let (lasts, witness) = (stream.between(4 * SECOND, 15 * SECOND), stream.permille(300));
+            self.add(at, Fault::Ambush { slow, after, lasts, witness });
+        }
+    }
+
+    /// Somebody dies for long enough to lose its seat, and whoever holds the lease is cut off, or all others
+    /// forget, just when another is given it.
+    fn changes(&mut self) {
+        let mut stream = self.stream("changes");
+        for _ in 0..stream.between(1, 3) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            self.add(at, Fault::Kill { node, lasts: Some(stream.between(15 * SECOND, 40 * SECOND)) });
+            let (then, lasts) =
+                (at + stream.between(3 * SECOND, 12 * SECOND), stream.between(4 * SECOND, 12 * SECOND));
+            let (after, down) = (stream.below(2 * SECOND), stream.between(10_000, SECOND));
+            let coup = Fault::Coup { lasts, after, down };
+            self.add(then, if stream.permille(500) { coup } else { Fault::IsolateLeader { lasts } });
+        }
+    }
+
+    /// All disks but one take their time, and that one's agent starts again meanwhile: confirmations come
+    /// that were meant for its earlier life.
+    fn stalls(&mut self) {
+        let mut stream = self.stream("stalls");
+        for _ in 0..stream.between(1, 4) {
+            let (at, one) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(SECOND, 6 * SECOND);
+            for node in
+                (0..self.hosts).filter_map(|node| usize::try_from(node).ok()).filter(|node| *node != one)
+            {
+                self.add(at, Fault::DiskStalls { node, lasts });
+            }
+            let kill = Fault::Kill { node: one, lasts: Some(stream.between(10_000, SECOND / 2)) };
+            self.add(at + stream.below(lasts), kill);
+        }
+    }
+
     fn crashes(&mut self) {
         let mut stream = self.stream("crashes");
         for _ in 0..stream.between(1, 8) {
@@ -271,9 +319,10 @@ impl Draw {
             let (at, lasts) = (stream.below(self.lasts), stream.between(5 * SECOND, 90 * SECOND));
             let nodes = vec![self.host(&mut stream)];
             let towards = if stream.permille(500) { vec![self.host(&mut stream)] } else { Vec::new() };
-            let network = match stream.below(3) {
+            let network = match stream.below(4) {
                 0 => Network { loss_permille: 800, ..Network::default() },
-                1 => Network { least: 600_000, most: 650_000, bytes_per_second: 8_000, ..Network::default() },
+                1 => Network { again_permille: 500, ..Network::default() },
+                2 => Network { least: 600_000, most: 650_000, bytes_per_second: 8_000, ..Network::default() },
                 _ => Network { late_permille: 500, twice_permille: 500, ..Network::default() },
             };
             self.add(at, Fault::Weather { nodes, towards, network, lasts: Some(lasts) });

@@ -61,8 +61,12 @@ fn during(lasts: Option<Time>) -> String {
 /// What a network is like.
 fn like(network: &Network) -> String {
     let mut how = vec![format!("{} to {}", length(network.least), length(network.most))];
-    let shares =
-        [(network.loss_permille, "lost"), (network.twice_permille, "twice"), (network.late_permille, "late")];
+    let shares = [
+        (network.loss_permille, "lost"),
+        (network.twice_permille, "twice"),
+        (network.again_permille, "again"),
+        (network.late_permille, "late"),
+    ];
     let some = shares.into_iter().filter(|(share, _)| *share > 0);
     how.extend(some.map(|(share, what)| format!("{} % {what}", f64::from(share) / 10.0)));
     how.join(", ")
@@ -103,6 +107,19 @@ fn of_network(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Sa
                 length(*down)
             ),
             lasts: Some(*lasts),
+            silences: true,
+        },
+        Fault::Ambush { slow, after, lasts, witness } => Said {
+            hosts: holder.into_iter().collect(),
+            kind: "ambush",
+            words: format!(
+                "what comes to the leader takes {}: {led}; {} later it is cut off for {}{}",
+                length(*slow),
+                length(*after),
+                length(*lasts),
+                if *witness { ", but for one that sees both sides" } else { "" }
+            ),
+            lasts: Some(*after + *lasts),
             silences: true,
         },
         Fault::Weather { nodes, towards, network, lasts } => {
@@ -209,6 +226,7 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         Fault::Cut { .. }
         | Fault::IsolateLeader { .. }
         | Fault::Coup { .. }
+        | Fault::Ambush { .. }
         | Fault::Weather { .. }
         | Fault::Clog { .. }
         | Fault::Reset { .. }

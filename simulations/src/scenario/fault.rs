@@ -51,6 +51,21 @@ pub enum Fault<H = usize> {
         #[serde(with = "span")]
         down: Time,
     },
+    /// What comes to the holder takes long for a while; then it is cut off.
+    Ambush {
+        /// How long a frame takes.
+        #[serde(with = "span")]
+        slow: Time,
+        /// When it is cut off.
+        #[serde(with = "span")]
+        after: Time,
+        /// For how long.
+        #[serde(with = "span")]
+        lasts: Time,
+        /// Whether one other still sees both sides.
+        #[serde(default, skip_serializing_if = "is_false")]
+        witness: bool,
+    },
     /// The network is another for a while, in both directions.
     Weather {
         /// Between these hosts
@@ -197,6 +212,8 @@ pub enum Fault<H = usize> {
 /// What follows from a fault later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
+    /// Some directions are cut.
+    Cut(Vec<(usize, usize)>),
     /// A cut is over.
     Mend(Vec<(usize, usize)>),
     /// A weather is over.
@@ -214,6 +231,7 @@ pub(crate) enum Then {
 impl Then {
     pub(crate) fn happen(self, world: &mut World) {
         match self {
+            Self::Cut(pairs) => pairs.into_iter().for_each(|(from, to)| world.cut(from, to)),
             Self::Mend(pairs) => pairs.into_iter().for_each(|(from, to)| world.mend(from, to)),
             Self::Clear(weather) => world.clear(weather),
             Self::Quick(host) => world.hosts[host].each = 0,
@@ -266,6 +284,15 @@ impl Fault {
                     later.push((*after + *down, Then::Start(host)));
                 }
                 later
+            }
+            Self::Ambush { slow, after, lasts, witness } => {
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
+                let network = Network { least: *slow, most: *slow + *slow / 10, ..Network::default() };
+                let weather = world.rain_on(holder, network);
+                let bridge = witness.then_some((holder + 1) % world.hosts.len());
+                let pairs = across(world, &[holder], bridge.as_slice(), true);
+                let mended = (*after + *lasts, Then::Mend(pairs.clone()));
+                vec![(*after, Then::Clear(weather)), (*after, Then::Cut(pairs)), mended]
             }
             Self::Weather { nodes, towards, network, lasts } => {
                 let weather = world.rain(nodes.clone(), towards.clone(), *network);
@@ -335,6 +362,7 @@ impl Fault {
             Self::Cut { .. }
             | Self::IsolateLeader { .. }
             | Self::Coup { .. }
+            | Self::Ambush { .. }
             | Self::Weather { .. }
             | Self::Clog { .. }
             | Self::Reset { .. } => {}
@@ -356,6 +384,7 @@ impl<H> Fault<H> {
             }
             Self::IsolateLeader { lasts } => Fault::IsolateLeader { lasts },
             Self::Coup { lasts, after, down } => Fault::Coup { lasts, after, down },
+            Self::Ambush { slow, after, lasts, witness } => Fault::Ambush { slow, after, lasts, witness },
             Self::Weather { nodes, towards, network, lasts } => {
                 Fault::Weather { nodes: all(nodes)?, towards: all(towards)?, network, lasts }
             }

@@ -25,6 +25,10 @@ pub struct Network {
     /// How many frames of a thousand arrive twice, the second time up to a minute later.
     #[serde(skip_serializing_if = "is_zero")]
     pub twice_permille: u32,
+    /// How many frames of a thousand come twice over a stream: whoever sends over a connection that breaks
+    /// may send again over the next.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub again_permille: u32,
     /// How many frames of a thousand take up to two seconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub late_permille: u32,
@@ -48,6 +52,7 @@ impl Default for Network {
             most: 2_000,
             loss_permille: 0,
             twice_permille: 0,
+            again_permille: 0,
             late_permille: 0,
             bytes_per_second: 0,
         }
@@ -59,11 +64,16 @@ pub(super) struct Weather {
     number: u64,
     nodes: Vec<usize>,
     towards: Vec<usize>,
+    /// Whether only what comes to `nodes` is concerned.
+    inbound: bool,
     network: Network,
 }
 
 impl Weather {
     fn is_between(&self, one: usize, other: usize) -> bool {
+        if self.inbound {
+            return self.nodes.contains(&other);
+        }
         let to = |host| self.towards.is_empty() || self.towards.contains(&host);
         (self.nodes.contains(&one) && to(other)) || (self.nodes.contains(&other) && to(one))
     }
@@ -141,7 +151,15 @@ impl World {
     /// The network between some hosts and others (all, if none is named) is another. The number of it.
     pub fn rain(&mut self, nodes: Vec<usize>, towards: Vec<usize>, network: Network) -> u64 {
         self.order += 1;
-        self.weathers.push(Weather { number: self.order, nodes, towards, network });
+        self.weathers.push(Weather { number: self.order, nodes, towards, inbound: false, network });
+        self.order
+    }
+
+    /// What comes to a host takes another network; what it sends does not. The number of it.
+    pub fn rain_on(&mut self, host: usize, network: Network) -> u64 {
+        self.order += 1;
+        let (nodes, towards) = (vec![host], Vec::new());
+        self.weathers.push(Weather { number: self.order, nodes, towards, inbound: true, network });
         self.order
     }
 
@@ -283,9 +301,10 @@ impl World {
             }
             delay += 4 * network.most + 10_000;
         }
-        // A stream's frames are not repeated: its transport sees to that.
-        let again = (datagram && network.twice_permille > 0 && link.repeats.permille(network.twice_permille))
-            .then(|| link.repeats.below(60 * SECOND));
+        // Within a stream nothing is repeated: its transport sees to that.
+        let twice = if datagram { network.twice_permille } else { network.again_permille };
+        let span = if datagram { 60 * SECOND } else { 2 * SECOND };
+        let again = (twice > 0 && link.repeats.permille(twice)).then(|| link.repeats.below(span));
         let mut at = now + delay;
         if let Some(taken) = (bytes.len() as u64 * SECOND).checked_div(network.bytes_per_second) {
             let waits = link.idle_at.saturating_sub(now);
