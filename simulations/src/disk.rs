@@ -62,6 +62,11 @@ impl Disk {
         self.fails_next = Some(failing);
     }
 
+    /// Every batch succeeds from now on.
+    pub const fn be_well(&mut self) {
+        self.fails_next = None;
+    }
+
     /// The host loses power, or its agent dies: what was on its way is lost.
     pub fn crash(&mut self) {
         self.pending.clear();

@@ -185,7 +185,7 @@ fn unfinished(world: &World) -> Option<Missing> {
         let labels = host.engine.running().filter_map(|container| container.label().cloned());
         labels.filter(|label| !known.contains(&label.slot.service)).count()
     };
-    let strays: usize = world.hosts.iter().map(strays).sum();
+    let strays: usize = world.hosts.iter().filter(|host| host.node.is_some()).map(strays).sum();
     if strays > 0 {
         return Missing::new("removed_is_gone", format!("{strays} tasks of removed services run"));
     }
@@ -209,8 +209,9 @@ fn unfinished(world: &World) -> Option<Missing> {
     None
 }
 
+/// How many tasks run, where an agent answers for them.
 fn running_of(world: &World, service: Option<ServiceId>, on: impl Fn(NodeId) -> bool) -> usize {
-    let hosts = world.hosts.iter().filter(|host| on(host.id));
+    let hosts = world.hosts.iter().filter(|host| host.node.is_some() && on(host.id));
     let labels = hosts.flat_map(|host| host.engine.running()).filter_map(|container| container.label());
     labels.filter(|label| service.is_none_or(|service| label.slot.service == service)).count()
 }

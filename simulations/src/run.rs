@@ -116,7 +116,7 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
     let mut told = formed.and_then(|services| {
         let users = Users::new(world.seed, services);
         suffer(world, scenario, users);
-        calm(world);
+        calm(world, scenario);
         liveness::judge(world)
     });
     if let Some(violation) = world.broken.clone() {
@@ -199,8 +199,9 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
     }
 }
 
-/// Nothing goes wrong any more: everything is mended, every agent runs, and none is paused.
-fn calm(world: &mut World) {
+/// Nothing goes wrong any more: everything is mended, and every agent runs that did not end for ever.
+fn calm(world: &mut World, scenario: &Scenario) {
+    let graves: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.grave()).collect();
     world.mark(Phase::Calm);
     world.network = Network::default();
     world.heal();
@@ -208,7 +209,16 @@ fn calm(world: &mut World) {
         world.with_engine(host, |engine, _| engine.set_faults(Faults::default()));
         world.hosts[host].each = 0;
         world.be_honest(host);
-        world.start(host);
+        world.hosts[host].disk.be_well();
+        if !graves.contains(&host) {
+            world.start(host);
+        }
+    }
+    // Without a majority of its voters a cluster waits for people, who bring back what they have lost.
+    for grave in graves {
+        if !story::majority_lives(world) {
+            world.start(grave);
+        }
     }
     let awake = world.awake();
     world.until(awake, |_| false);

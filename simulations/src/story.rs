@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use sleep_core::io::{Command, Reply, Ticket};
 use sleep_wire::durable::{Cell, LeaseCell};
+use sleep_wire::lease::VoterConfig;
 use sleep_wire::spec::{Mode, Revision, TaskTemplate};
 use sleep_wire::token::JoinString;
 use sleep_wire::trust::Role;
@@ -71,10 +72,20 @@ fn token_of(world: &mut World, role: Role) -> Result<JoinString, Failure> {
 /// They have not, in that time.
 pub fn three_vote(world: &mut World, within: Time) -> Result<(), Failure> {
     expect(world, within, "three nodes vote", |world| {
-        let config = |host: &crate::host::Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
-        let newest = world.hosts.iter().filter_map(config).max_by_key(|config| config.id);
-        newest.is_some_and(|config| config.voters.iter().map(|voter| voter.weight).eq([1, 1, 1]))
+        newest_config(world)
+            .is_some_and(|config| config.voters.iter().map(|voter| voter.weight).eq([1, 1, 1]))
     })
+}
+
+fn newest_config(world: &World) -> Option<VoterConfig> {
+    let config = |host: &crate::host::Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
+    world.hosts.iter().filter_map(config).max_by_key(|config| config.id)
+}
+
+/// Whether agents run of more than half of the votes.
+pub fn majority_lives(world: &World) -> bool {
+    let alive = world.hosts.iter().filter(|host| host.node.is_some()).map(|host| host.id);
+    newest_config(world).is_none_or(|config| config.is_quorum(alive))
 }
 
 /// Creates a service.

@@ -288,7 +288,7 @@ impl World {
     /// A host's agent gets nothing to do for a while: what comes for it waits.
     pub fn pause(&mut self, host: usize, time: Time) {
         let pause = &mut self.paused[host];
-        if pause.until < self.now {
+        if pause.until <= self.now {
             pause.since = self.now;
         }
         pause.until = pause.until.max(self.now + time);

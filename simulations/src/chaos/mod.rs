@@ -25,7 +25,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 20] = [
+const CLASSES: [Class; 21] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -46,6 +46,7 @@ const CLASSES: [Class; 20] = [
     Draw::ambushes,
     Draw::changes,
     Draw::stalls,
+    Draw::graves,
 ];
 
 /// What the seed says, for so many hosts.
@@ -263,6 +264,21 @@ impl Draw {
             let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
             let lasts = stream.between(1, 40_000) * 1_000;
             self.add(at, Fault::Kill { node, lasts: Some(lasts) });
+        }
+    }
+
+    /// Somebody is never seen again: too few for the others to lose their majority.
+    fn graves(&mut self) {
+        let mut stream = self.stream("graves");
+        let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+        let fault = match stream.below(3) {
+            0 => Fault::Kill { node, lasts: None },
+            1 => Fault::Stop { node, lasts: None },
+            _ => Fault::PowerOff { node, lasts: None },
+        };
+        // Before three vote, one may have the only vote.
+        if self.hosts >= 4 && draw_growth(self.seed) <= SECOND && self.workers.is_empty() {
+            self.add(at, fault);
         }
     }
 

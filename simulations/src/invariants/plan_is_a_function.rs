@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sleep_core::view::{Life, NodeRow, TaskFilter};
+use sleep_core::view::{Life, TaskFilter};
 use sleep_wire::{Digest, NodeId};
 
 use super::{Law, Verdict};
@@ -30,9 +30,8 @@ impl Law for PlanIsAFunction {
         let mut alike: BTreeMap<Facts, Vec<usize>> = BTreeMap::new();
         for (number, host) in world.hosts.iter().enumerate() {
             let Some(node) = &host.node else { continue };
-            let now = host.now(world.now);
             let Some(digest) = node.digest() else { continue };
-            let lives = node.nodes(now).iter().map(|row: &NodeRow| (row.id, row.life)).collect();
+            let lives = node.lives();
             alike.entry(Facts { digest, lives }).or_default().push(number);
         }
         for numbers in alike.values().filter(|numbers| numbers.len() > 1) {

@@ -97,8 +97,7 @@ impl Law for OnWhatIsKnown {
             let host = &world.hosts[*number];
             let Some(node) = host.node.as_ref().filter(|_| world.now >= tenure.look_at) else { continue };
             tenure.look_at = world.now + SETTLED;
-            let shown: BTreeSet<ServiceId> =
-                node.services(host.now(world.now)).into_iter().map(|row| row.id).collect();
+            let shown: BTreeSet<ServiceId> = node.standing().collect();
             let is_earlier = |(slot, stamp): &(SlotKey, Stamp)| {
                 shown.contains(&slot.service)
                     && !matches!(stamp, Stamp::Lease { epoch, .. } if *epoch >= tenure.epoch)

@@ -248,6 +248,16 @@ impl Fault {
         self.between_hosts(world).unwrap_or_else(|| self.at_hosts(world))
     }
 
+    /// The host that it ends for ever.
+    pub(crate) const fn grave(&self) -> Option<usize> {
+        match self {
+            Self::Kill { node, lasts: None }
+            | Self::Stop { node, lasts: None }
+            | Self::PowerOff { node, lasts: None } => Some(*node),
+            _ => None,
+        }
+    }
+
     /// The host whose disk it lets fail: its agent will complain.
     pub(crate) const fn failing(&self) -> Option<usize> {
         if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }

@@ -139,6 +139,8 @@ impl Lease {
     pub fn handle(&mut self, now: Instant, input: LeaseInput) {
         self.protocol.expire(now);
         self.absorb(now);
+        // One rides in every frame, and hardly any is news.
+        let known = matches!(input, LeaseInput::Hint { .. }).then(|| self.evidence.clone());
         match input {
             LeaseInput::Message { from, message } => self.receive(now, from, message),
             LeaseInput::Hint { from, hint, from_control } => {
@@ -162,6 +164,10 @@ impl Lease {
             LeaseInput::Recover => self.recover(now),
         }
         self.absorb(now);
+        let due = self.wake.is_some_and(|wake| now >= wake);
+        if known.is_some_and(|known| known == self.evidence) && self.outputs.is_empty() && !due {
+            return;
+        }
         self.drive(now);
     }
 

@@ -285,6 +285,7 @@ impl Membership {
             MembershipMessage::Restarting { hold_ms } => {
                 let hold = Duration::from_millis(u64::from(hold_ms)).min(profile::RESTART_HOLD_MAX);
                 self.holds.insert(from, now + hold);
+                self.timers.arm(now + hold, Due::Held { node: from, until: now + hold });
                 let hold_ms = u32::try_from(hold.as_millis()).unwrap_or(u32::MAX);
                 self.outputs.push_back(MembershipOutput::Restarting { node: from, hold_ms });
             }
@@ -315,6 +316,7 @@ impl Membership {
                         self.want_roster(now);
                     }
                 }
+                Due::Held { node, until } => self.end_hold(node, until),
                 Due::Believe { node, count } => self.believe(node, count),
             }
         }
@@ -372,6 +374,17 @@ impl Membership {
         if let Some(peer) = self.table.disbelieve(now, said) {
             self.forget(now, peer);
             self.suspicions.remove(&peer.node);
+        }
+    }
+
+    /// A member said that it would be back by now. If it is not, it is down like any other.
+    fn end_hold(&mut self, node: NodeId, until: Instant) {
+        if self.holds.get(&node) != Some(&until) {
+            return;
+        }
+        self.holds.remove(&node);
+        if self.state(node).is_some_and(|state| state.liveness == Liveness::Down) {
+            self.outputs.push_back(MembershipOutput::Down { node });
         }
     }
 

@@ -137,7 +137,8 @@ impl Membership {
         };
         let span = self.profile.suspicion(members, suspicion.witnesses.len(), suspicion.wanted);
         if now < suspicion.began + span {
-            return;
+            // More members are there than when this was armed.
+            return self.await_suspect(now, node);
         }
         let Suspicion { peer, incarnation, timer, .. } = suspicion.clone();
         self.suspicions.remove(&node);

@@ -280,6 +280,26 @@ fn a_restart_is_announced_and_held() {
     assert_eq!(world.room(0).state(id(2)).map(|state| state.held_until), Some(None));
 }
 
+/// Who said that it would be back, and is not, is down like any other, and the others are told.
+#[test]
+fn a_restart_that_does_not_come_is_a_death() {
+    let mut world = World::new(3, 20);
+    world.run(10 * SECOND);
+    world.input(2, MembershipInput::Stopping);
+    world.run(5 * MS);
+    world.kill(2);
+    world.run(59 * SECOND);
+    assert!(world.room(0).state(id(2)).is_some_and(|state| state.held_until.is_some()));
+    world.told.clear();
+    world.run(2 * SECOND);
+    let down = MembershipOutput::Down { node: id(2) };
+    for other in [0, 1] {
+        let state = world.room(other).state(id(2)).expect("a member");
+        assert_eq!((state.liveness, state.held_until), (Liveness::Down, None));
+        assert!(world.told.iter().any(|told| told.node == other && told.what == down), "{:?}", world.told);
+    }
+}
+
 /// A leave is known within a second, as a leave, and the node is not sought.
 #[test]
 fn a_leave_is_known_in_a_second() {

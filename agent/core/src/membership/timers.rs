@@ -28,6 +28,8 @@ pub(super) enum Due {
     Digest,
     /// The roster that was asked for did not come.
     Roster,
+    /// A member that said it would be back is not, unless it said so anew.
+    Held { node: NodeId, until: Instant },
     /// A member that flapped has stayed up long enough.
     Believe { node: NodeId, count: u32 },
 }

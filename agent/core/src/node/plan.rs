@@ -260,7 +260,14 @@ impl Member {
         self.ask_about_the_down(cx);
     }
 
+    const fn is_planning(&self) -> bool {
+        matches!(self.desk, Desk::Open(_))
+    }
+
     pub(super) fn desk_node<C: Crypto>(&mut self, cx: &mut Context<'_, C>, node: NodeId) {
+        if !self.is_planning() {
+            return;
+        }
         let fact = self.node_fact(cx.now.instant, node);
         let down = matches!(fact.liveness, Liveness::Down { .. });
         let Desk::Open(open) = &mut self.desk else { return };
@@ -274,6 +281,9 @@ impl Member {
     }
 
     pub(super) fn desk_service<C: Crypto>(&mut self, cx: &mut Context<'_, C>, service: ServiceId) {
+        if !self.is_planning() {
+            return;
+        }
         let fact = self.service_fact(cx.now.instant, service);
         let Desk::Open(open) = &mut self.desk else { return };
         match fact {
@@ -308,6 +318,9 @@ impl Member {
 
     /// Before work moves, others try to reach a node that does not answer this one.
     fn ask_about_the_down<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        if !self.is_planning() {
+            return;
+        }
         let now = cx.now.instant;
         let down: BTreeSet<NodeId> =
             self.trust.members().filter(|node| *node != cx.me && self.down_since(*node).is_some()).collect();

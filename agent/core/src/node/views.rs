@@ -79,6 +79,12 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
+    /// What is believed of every member, by id.
+    pub fn lives(&self) -> Vec<(NodeId, Life)> {
+        let Some(member) = self.member() else { return Vec::new() };
+        member.trust.members().map(|id| (id, member.life(id))).collect()
+    }
+
     /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds;
     /// `None` if it has not said, or no two clocks can be compared.
     pub fn wall_clock_off_ms(&self, now: Now, node: NodeId) -> Option<i64> {
