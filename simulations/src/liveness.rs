@@ -19,7 +19,8 @@ pub const SETTLING: Time = 5 * SECOND;
 pub const LEADER_WITHIN: Time = 30 * SECOND;
 /// By when every agent believes that every other answers.
 pub const SEEN_WITHIN: Time = 60 * SECOND;
-/// By when all have the same records, from the moment when all see each other.
+/// By when all have the same records, from the moment when nothing is left to be written: until then a
+/// rollout writes at each of its steps.
 pub const EQUAL_WITHIN: Time = 10 * SECOND;
 /// By when what runs is what was asked for, and drained nodes are empty.
 pub const RUNNING_WITHIN: Time = 120 * SECOND;
@@ -35,10 +36,10 @@ pub struct Times {
     pub leader: Time,
     /// Until all see all.
     pub seen: Time,
-    /// Until all have the same records.
-    pub equal: Time,
     /// Until what runs is what was asked for.
     pub running: Time,
+    /// Until all have the same records.
+    pub equal: Time,
 }
 
 /// What did not come about.
@@ -79,10 +80,10 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
     let leader = world.now - began;
     await_none(world, SEEN_WITHIN, unseen)?;
     let seen = world.now - began;
-    await_none(world, EQUAL_WITHIN, unequal)?;
-    let equal = world.now - began;
     await_none(world, RUNNING_WITHIN, unfinished)?;
     let running = world.now - began;
+    await_none(world, EQUAL_WITHIN, unequal)?;
+    let equal = world.now - began;
     let times = Times { leader, seen, equal, running };
     let held = holders(world);
     let quiet_from = world.now;

@@ -144,11 +144,11 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
     match &outcome.verdict {
         Ok(times) => {
             println!(
-                "after the faults: leader {:.1} s, all seen {:.1} s, equal {:.1} s, running {:.1} s",
+                "after the faults: leader {:.1} s, all seen {:.1} s, running {:.1} s, equal {:.1} s",
                 seconds(times.leader),
                 seconds(times.seen),
-                seconds(times.equal),
-                seconds(times.running)
+                seconds(times.running),
+                seconds(times.equal)
             );
             ExitCode::SUCCESS
         }

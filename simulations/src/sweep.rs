@@ -66,7 +66,7 @@ pub fn sweep(plan: &Plan, mut failed: impl FnMut(u64, usize, &Failure)) -> Summa
             Ok(outcome) => {
                 summary.world += outcome.world;
                 summary.real += outcome.real;
-                let slow = outcome.verdict.as_ref().map_or(0, |times| times.running);
+                let slow = outcome.verdict.as_ref().map_or(0, |times| times.equal);
                 summary.slowest = summary.slowest.max((slow, seed));
             }
             Err(failure) => {

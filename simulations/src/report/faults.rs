@@ -36,8 +36,10 @@ struct Said {
 
 /// A fault as it happened: who held the lease then, what hosts are called, when the last was over.
 pub fn happened(at: Time, fault: &Fault, holder: Option<usize>, names: &[&str], over: Time) -> Happened {
-    let Said { hosts, kind, words, lasts, silences } =
-        of_network(fault, holder, names).or_else(|| of_agents(fault, names)).unwrap_or_else(|| {
+    let Said { hosts, kind, words, lasts, silences } = of_holder(fault, holder, names)
+        .or_else(|| of_network(fault, names))
+        .or_else(|| of_agents(fault, names))
+        .unwrap_or_else(|| {
             let (node, kind, words, lasts) = of_hosts(fault, names);
             Said { hosts: node.into_iter().collect(), kind, words, lasts, silences: false }
         });
@@ -72,24 +74,10 @@ fn like(network: &Network) -> String {
     how.join(", ")
 }
 
-fn of_network(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Said> {
+/// Those that befall whoever holds the lease.
+fn of_holder(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Said> {
     let led = holder.map_or("nobody, for nobody led", |holder| names[holder]);
     Some(match fault {
-        Fault::Cut { nodes, one_way, bridge, lasts } => {
-            let how = if *one_way { "not heard any more, but hear" } else { "cut off" };
-            let seen = if bridge.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    " ({} {} both sides)",
-                    all(names, bridge),
-                    if bridge.len() == 1 { "sees" } else { "see" }
-                )
-            };
-            let words = format!("{} {} {how}{}{seen}", all(names, nodes), are(nodes), during(*lasts));
-            let kind = if *one_way { "one-way cut" } else { "cut" };
-            Said { hosts: nodes.clone(), kind, words, lasts: *lasts, silences: true }
-        }
         Fault::IsolateLeader { lasts } => Said {
             hosts: holder.into_iter().collect(),
             kind: "leader cut off",
@@ -122,6 +110,27 @@ fn of_network(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Sa
             lasts: Some(*after + *lasts),
             silences: true,
         },
+        _ => return None,
+    })
+}
+
+fn of_network(fault: &Fault, names: &[&str]) -> Option<Said> {
+    Some(match fault {
+        Fault::Cut { nodes, one_way, bridge, lasts } => {
+            let how = if *one_way { "not heard any more, but hear" } else { "cut off" };
+            let seen = if bridge.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    " ({} {} both sides)",
+                    all(names, bridge),
+                    if bridge.len() == 1 { "sees" } else { "see" }
+                )
+            };
+            let words = format!("{} {} {how}{}{seen}", all(names, nodes), are(nodes), during(*lasts));
+            let kind = if *one_way { "one-way cut" } else { "cut" };
+            Said { hosts: nodes.clone(), kind, words, lasts: *lasts, silences: true }
+        }
         Fault::Weather { nodes, towards, network, lasts } => {
             let towards = match towards.as_slice() {
                 [] => String::new(),

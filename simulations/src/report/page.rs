@@ -99,8 +99,8 @@ fn verdict(outcome: &Outcome, world: &World) -> String {
             let steps = [
                 ("leader", times.leader),
                 ("all seen", times.seen),
-                ("equal", times.equal),
                 ("running", times.running),
+                ("equal", times.equal),
             ];
             let steps = steps.map(|(what, time)| format!("{what} {}", length(time)));
             ("well", "Well".to_owned(), format!("After the faults: {}.", steps.join(", ")))
@@ -163,7 +163,7 @@ fn cards(figures: &Figures, outcome: &Outcome, names: &[&str]) -> String {
     let more = format!("a node a second; {} sends most, {}", names[busiest], bytes(most));
     card("Network", &bytes(mean), &more);
     match &outcome.verdict {
-        Ok(times) => card("Well again", &length(times.running), "after the faults"),
+        Ok(times) => card("Well again", &length(times.equal), "after the faults"),
         Err(_) => card("Well again", "no", "see the verdict"),
     }
     cards

@@ -34,7 +34,7 @@ impl Row {
     /// Failures first, the gravest of them before others; then the slowest to be well.
     fn order(&self) -> (Reverse<u8>, Reverse<Time>, &str) {
         let (code, slow) = match &self.result {
-            Ok(outcome) => (0, outcome.verdict.as_ref().map_or(0, |times| times.running)),
+            Ok(outcome) => (0, outcome.verdict.as_ref().map_or(0, |times| times.equal)),
             Err(failure) => (failure.code(), 0),
         };
         (Reverse(code), Reverse(slow), &self.what)
@@ -81,7 +81,7 @@ pub fn page(rows: &[Row], seeds: (u64, u64)) -> String {
         format!("{} of virtual time", length(world)),
         format!("{speed:.0} times as fast as it would have taken"),
     ];
-    let most = outcomes().filter_map(|it| Some(it.verdict.as_ref().ok()?.running)).max().unwrap_or(1);
+    let most = outcomes().filter_map(|it| Some(it.verdict.as_ref().ok()?.equal)).max().unwrap_or(1);
     let mut table = String::new();
     for row in rows {
         // Writing to a string does not fail.
@@ -104,17 +104,17 @@ fn line(row: &Row, most: Time) -> String {
     match &row.result {
         Ok(outcome) => {
             let times = outcome.verdict.as_ref().copied().unwrap_or_default();
-            let Times { leader, seen, equal, running } = times;
-            let steps = [leader, seen, equal];
+            let Times { leader, seen, running, equal } = times;
+            let steps = [leader, seen, running];
             let cells: String = steps.map(|time| number(&format!("{:.1}", seconds(time)))).concat();
-            let part = running as f64 / most.max(1) as f64 * 100.0;
+            let part = equal as f64 / most.max(1) as f64 * 100.0;
             let bar = format!("<i style=\"width:{:.0}px\"></i>", part * 0.8);
-            let running = format!("<td class=\"number bar\">{bar}<span>{:.1}</span></td>", seconds(running));
+            let equal = format!("<td class=\"number bar\">{bar}<span>{:.1}</span></td>", seconds(equal));
             let speed = seconds(outcome.world) / outcome.real.as_secs_f64().max(f64::EPSILON);
             let length = number(&length(outcome.world));
             let speed = number(&format!("{}×", thousands(speed as u64)));
             let badge = "<td><b class=\"badge well\">well</b></td>";
-            format!("<tr>{head}{badge}{cells}{running}{length}{speed}{command}</tr>")
+            format!("<tr>{head}{badge}{cells}{equal}{length}{speed}{command}</tr>")
         }
         Err(failure) => {
             let (class, word, how) = match failure {
@@ -148,12 +148,12 @@ mod tests {
     use crate::liveness::Missing;
 
     fn row(what: &str, result: Result<Time, Failure>) -> Row {
-        let outcome = |running| Outcome {
+        let outcome = |equal| Outcome {
             trace: 0,
             events: 0,
             world: SECOND,
             real: Duration::from_millis(1),
-            verdict: Ok(Times { running, ..Times::default() }),
+            verdict: Ok(Times { equal, ..Times::default() }),
         };
         Row { what: what.to_owned(), command: format!("run {what}"), nodes: 3, result: result.map(outcome) }
     }
