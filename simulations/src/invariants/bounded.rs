@@ -1,10 +1,11 @@
-//! What an agent does at one moment is bounded: it comes to rest before time goes on.
+//! What an agent does at one moment is bounded: it comes to rest before time goes on. So is what it does in a
+//! second: nodes that tell each other the same for ever would fill a real network.
 //!
 //! An input whose outputs ask for a wake-up at once, and so on without end, would stop a real agent's world
 //! no less than this one.
 
 use super::{Law, Verdict};
-use crate::world::{Time, World};
+use crate::world::{SECOND, Time, World};
 
 /// The law's name: the world itself says so when the core notices.
 pub const NAME: &str = "bounded";
@@ -12,11 +13,16 @@ pub const NAME: &str = "bounded";
 /// The most that may happen at one host at one moment: answers of a large cluster may fall together.
 const MOST: u32 = 20_000;
 
-/// How much happened at the present moment, by host.
+/// The most that may happen at one host in a second, whoever talks to it, and for each host that may.
+const MOST_A_SECOND: (u32, u32) = (2_000, 200);
+
+/// How much happened, by host: at the present moment, and in the present second.
 #[derive(Default)]
 pub struct Bounded {
     at: Time,
     count: Vec<u32>,
+    second: Time,
+    in_second: Vec<u32>,
 }
 
 impl Law for Bounded {
@@ -33,6 +39,17 @@ impl Law for Bounded {
         self.count[host] += 1;
         if self.count[host] > MOST {
             return Err(format!("more than {MOST} things happened at one moment"));
+        }
+        if self.second != world.now / SECOND {
+            self.second = world.now / SECOND;
+            self.in_second.clear();
+        }
+        self.in_second.resize(world.hosts.len(), 0);
+        self.in_second[host] += 1;
+        let (any, each) = MOST_A_SECOND;
+        let most = any + each * u32::try_from(world.hosts.len()).unwrap_or(u32::MAX / each);
+        if self.in_second[host] > most {
+            return Err(format!("more than {most} things happened within a second"));
         }
         Ok(())
     }
