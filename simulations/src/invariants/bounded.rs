@@ -1,5 +1,5 @@
-//! What an agent does at one moment is bounded: it comes to rest before time goes on. So is what it does in a
-//! second: nodes that tell each other the same for ever would fill a real network.
+//! What an agent does at one moment is bounded: it comes to rest before time goes on. So is what it does in ten
+//! seconds: nodes that tell each other the same for ever would fill a real network.
 //!
 //! An input whose outputs ask for a wake-up at once, and so on without end, would stop a real agent's world
 //! no less than this one.
@@ -13,16 +13,19 @@ pub const NAME: &str = "bounded";
 /// The most that may happen at one host at one moment: answers of a large cluster may fall together.
 const MOST: u32 = 20_000;
 
-/// The most that may happen at one host in a second, whoever talks to it, and for each host that may.
-const MOST_A_SECOND: (u32, u32) = (2_000, 200);
+/// How long a span is.
+const SPAN: Time = 10 * SECOND;
 
-/// How much happened, by host: at the present moment, and in the present second.
+/// The most that may happen at one host in such a span, whoever talks to it, and for each host that may.
+const MOST_A_SPAN: (u32, u32) = (1_000, 200);
+
+/// How much happened, by host: at the present moment, and in the present span.
 #[derive(Default)]
 pub struct Bounded {
     at: Time,
     count: Vec<u32>,
-    second: Time,
-    in_second: Vec<u32>,
+    span: Time,
+    in_span: Vec<u32>,
 }
 
 impl Law for Bounded {
@@ -40,16 +43,16 @@ impl Law for Bounded {
         if self.count[host] > MOST {
             return Err(format!("more than {MOST} things happened at one moment"));
         }
-        if self.second != world.now / SECOND {
-            self.second = world.now / SECOND;
-            self.in_second.clear();
+        if self.span != world.now / SPAN {
+            self.span = world.now / SPAN;
+            self.in_span.clear();
         }
-        self.in_second.resize(world.hosts.len(), 0);
-        self.in_second[host] += 1;
-        let (any, each) = MOST_A_SECOND;
+        self.in_span.resize(world.hosts.len(), 0);
+        self.in_span[host] += 1;
+        let (any, each) = MOST_A_SPAN;
         let most = any + each * u32::try_from(world.hosts.len()).unwrap_or(u32::MAX / each);
-        if self.in_second[host] > most {
-            return Err(format!("more than {most} things happened within a second"));
+        if self.in_span[host] > most {
+            return Err(format!("more than {most} things happened within ten seconds"));
         }
         Ok(())
     }
