@@ -28,6 +28,14 @@ mod start;
 mod stop;
 mod watch;
 
+/// What reads an engine's answers, for [`crate::foreign`].
+pub(crate) mod reading {
+    pub(crate) use super::error::read as refusal;
+    pub(crate) use super::facts::{at, exit, health, health_of_text, started_at};
+    pub(crate) use super::hearing::hears;
+    pub(crate) use super::output::line;
+}
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;

@@ -23,6 +23,7 @@
 mod book;
 pub mod docker;
 mod environment;
+pub mod foreign;
 mod label;
 pub mod logs;
 pub mod process;

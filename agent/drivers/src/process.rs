@@ -30,6 +30,13 @@ mod trace;
 mod user;
 mod watch;
 
+/// What reads the files of tasks, for [`crate::foreign`].
+pub(crate) mod files {
+    pub(crate) use super::log::parse as log_line;
+    pub(crate) use super::store::{Ended, Home, Running, Spec, read, write};
+    pub(crate) use super::user::find_in as user;
+}
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;

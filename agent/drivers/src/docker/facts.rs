@@ -1,6 +1,6 @@
 //! What an inspection says, in our words.
 
-use bollard::models::{ContainerState, HealthStatusEnum};
+use bollard::models::{ContainerState, EventMessage, HealthStatusEnum};
 use sleep_wire::WallTime;
 use sleep_wire::task::{Exit, Health};
 
@@ -47,6 +47,12 @@ pub(crate) fn exit(state: &ContainerState) -> Option<Exit> {
 pub(crate) fn died(state: &ContainerState) -> Option<Died> {
     let at = state.finished_at.as_deref().and_then(text::wall_time).unwrap_or_else(text::now);
     exit(state).map(|exit| Died { code: exit.code, at })
+}
+
+/// When an event happened.
+pub(crate) fn at(event: &EventMessage) -> WallTime {
+    let seconds = || event.time.unwrap_or(0) * 1000;
+    WallTime(event.time_nano.map_or_else(seconds, |nanos| nanos / 1_000_000))
 }
 
 /// An exit code as engines give it. One that is missing or absurd is a failure.

@@ -142,6 +142,13 @@ fn awaits_signals(syscall: &str) -> Option<bool> {
     Some(SIGTIMEDWAIT?.iter().any(|known| i64::from(*known) == number))
 }
 
+/// Whether a process with these files catches or blocks a signal, and whether it waits for any.
+pub(crate) fn hears(status: &str, syscall: &str, signal: u32) -> (Option<bool>, Option<bool>) {
+    let first = is_first(status);
+    let masks = first.and_then(|_| Some(has(status, "SigCgt", signal)? || has(status, "SigBlk", signal)?));
+    (masks, awaits_signals(syscall))
+}
+
 /// Whether `/proc/PID/cgroup` names the container.
 fn is_member(cgroup: &str, container: &str) -> bool {
     !container.is_empty() && cgroup.lines().any(|line| line.contains(container))

@@ -49,7 +49,7 @@ pub(crate) async fn logs(
 }
 
 /// A piece of output begins with the moment at which the engine had it, and a space.
-fn line(piece: LogOutput) -> LogLine {
+pub(crate) fn line(piece: LogOutput) -> LogLine {
     let stream = match piece {
         LogOutput::StdErr { .. } => LogStream::Err,
         LogOutput::StdOut { .. } | LogOutput::StdIn { .. } | LogOutput::Console { .. } => LogStream::Out,

@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
 use futures_util::StreamExt;
-use sleep_wire::WallTime;
 use sleep_wire::engine::{EngineError, EngineReport};
 use sleep_wire::spec::Runtime;
 use sleep_wire::task::{Health, TaskLabel};
@@ -107,12 +106,11 @@ async fn events(inner: &std::sync::Arc<Inner>, link: Link, seen: &mut Seen) -> E
 
 /// Something happened to a container.
 fn happened(inner: &std::sync::Arc<Inner>, event: EventMessage) {
+    let at = facts::at(&event);
     let Some(actor) = event.actor else { return };
     let (Some(container), Some(attributes)) = (actor.id, actor.attributes) else { return };
     let Owner::Ours(Some(label)) = label::owner(&attributes, inner.cluster()) else { return };
     let action = event.action.unwrap_or_default();
-    let at =
-        WallTime(event.time_nano.map_or_else(|| event.time.unwrap_or(0) * 1000, |nanos| nanos / 1_000_000));
     let mut book = inner.book();
     book.changed(&container);
     if action == "die" {

@@ -182,15 +182,24 @@ impl Home {
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> io::Result<T> {
-        let bytes = fs::read(self.0.join(file))?;
-        serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        read(&fs::read(self.0.join(file))?)
     }
 
     fn write<T: Serialize>(&self, file: &str, value: &T) -> io::Result<()> {
         let aside = self.0.join(format!("{file}.new"));
-        fs::write(&aside, serde_json::to_vec(value).map_err(io::Error::other)?)?;
+        fs::write(&aside, write(value)?)?;
         fs::rename(aside, self.0.join(file))
     }
+}
+
+/// What a file's bytes say.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The bytes of a file.
+pub(crate) fn write<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(io::Error::other)
 }
 
 /// Whether a file could not be read because of what it is, not because of what the host lacks just now.

@@ -15,7 +15,7 @@ pub(crate) fn find(text: &str) -> Result<Who, String> {
     find_in(text, &read("/etc/passwd"), &read("/etc/group"))
 }
 
-fn find_in(text: &str, passwd: &str, groups: &str) -> Result<Who, String> {
+pub(crate) fn find_in(text: &str, passwd: &str, groups: &str) -> Result<Who, String> {
     if text.is_empty() {
         return Ok(Who { ids: None, home: "/".to_owned() });
     }
