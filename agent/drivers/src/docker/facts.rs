@@ -51,7 +51,7 @@ pub(crate) fn died(state: &ContainerState) -> Option<Died> {
 
 /// When an event happened.
 pub(crate) fn at(event: &EventMessage) -> WallTime {
-    let seconds = || event.time.unwrap_or(0) * 1000;
+    let seconds = || event.time.unwrap_or(0).saturating_mul(1000);
     WallTime(event.time_nano.map_or_else(seconds, |nanos| nanos / 1_000_000))
 }
 
