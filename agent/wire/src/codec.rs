@@ -11,6 +11,9 @@ use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
 /// The largest value of any kind, in bytes.
 pub const MAX_LEN: usize = 1 << 20;
 
+/// The most memory that a byte can truly stand for: an empty text, or list, in a list.
+pub const PER_BYTE: usize = size_of::<alloc::string::String>();
+
 /// A value that has bytes, and a bound on them.
 pub trait Wire: bincode::Encode + bincode::Decode<()> {
     /// The most bytes that a value of this kind may have, at most [`MAX_LEN`].
@@ -65,8 +68,11 @@ pub fn fits<T: Wire>(value: &T) -> bool {
 /// Reads a value from exactly `bytes`.
 ///
 /// # Errors
-/// [`Malformed`] if there are too many bytes, too few, or they mean nothing. Allocates at most 16 times the
-/// bytes received, or 4 KiB where that is more.
+/// [`Malformed`] if there are too many bytes, too few, or they mean nothing.
+///
+/// # Memory
+/// A length that lies claims at most 16 times the bytes received, or 4 KiB where that is more. What is truly
+/// there takes at most [`PER_BYTE`] bytes of memory a byte, beside that.
 pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, Malformed> {
     if bytes.len() > T::LIMIT {
         return Err(Malformed::TooLong { len: bytes.len(), limit: T::LIMIT });
