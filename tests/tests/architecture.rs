@@ -10,7 +10,7 @@ use sleep_tests::house::{self, Package};
 use sleep_tests::source::{Source, lines_with_word};
 
 /// Which of our own packages each of them may depend on, for its tests too.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("sleep-wire", &[]),
     ("sleep-core", &["sleep-wire"]),
     ("sleep-net", &["sleep-wire"]),
@@ -22,6 +22,7 @@ const EDGES: [(&str, &[&str]); 8] = [
         "sleep-tests",
         &["sleep-wire", "sleep-core", "sleep-net", "sleep-drivers", "sleepd", "sleepctl", "sleep-sim"],
     ),
+    ("sleep-fuzz", &["sleep-wire", "sleep-core", "sleep-drivers", "sleepd", "sleepctl", "sleep-sim"]),
 ];
 
 /// Crates that only one room may name, in its manifest and in its code.
