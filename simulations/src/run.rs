@@ -146,7 +146,7 @@ fn begin(world: &mut World, scenario: &Scenario) -> Result<BTreeSet<ServiceId>, 
     story::form(world)?;
     let control = || world.hosts.iter().enumerate().filter(|(_, host)| !host.plan.worker);
     let voters = control().count();
-    let last = control().last().map_or(0, |(number, _)| number);
+    let last = control().next_back().map_or(0, |(number, _)| number);
     let mut services = BTreeSet::new();
     for plan in &scenario.services {
         let first = plan.replicas.min(1);

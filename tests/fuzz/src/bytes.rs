@@ -87,12 +87,10 @@ impl<'a> Bytes<'a> {
     /// A text: one of these words, or any other of at most `most` bytes.
     pub fn text(&mut self, words: &[&str], most: usize) -> String {
         let kind = self.below(words.len() + 1);
-        match words.get(kind) {
-            Some(word) => (*word).to_owned(),
-            None => {
-                let len = self.below(most + 1);
-                String::from_utf8_lossy(self.take(len)).into_owned()
-            }
+        if let Some(word) = words.get(kind) {
+            return (*word).to_owned();
         }
+        let len = self.below(most + 1);
+        String::from_utf8_lossy(self.take(len)).into_owned()
     }
 }
