@@ -20,6 +20,7 @@ use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, Stamp, WallTime}
 
 use super::State;
 use super::entry::{Entry, Fact};
+use crate::validate::MAX_REPLICAS;
 
 /// A service that was not removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct Service<'a> {
     pub conflicts: Vec<RevisionView<'a>>,
     /// Every revision, oldest first, the one of its birth included.
     pub revisions: Vec<RevisionView<'a>>,
-    /// How many replicas it is to have.
+    /// How many replicas it is to have: as many as people may ask for, whatever a record says.
     pub replicas: u32,
     /// When that was last said apart from its birth.
     pub scaled: Option<Stamp>,
@@ -223,7 +224,7 @@ impl State {
             current,
             conflicts: leaves,
             revisions,
-            replicas,
+            replicas: replicas.min(MAX_REPLICAS),
             scaled,
             scaling,
             sealed: scale_sealed || revision_sealed,

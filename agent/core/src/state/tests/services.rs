@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::kit::*;
 use crate::Instant;
 use crate::state::{Draft, State};
+use crate::validate;
 
 fn with(drafts: &[Draft]) -> State {
     let mut state = State::new(CLUSTER, node(1), 1);
@@ -47,6 +48,13 @@ fn scale_is_a_register_of_its_own() {
         state.service(service(1)).map(|seen| (seen.replicas, seen.scaled, seen.current.id)),
         Some((7, Some(at(5, 1)), revision(2)))
     );
+}
+
+/// A door refuses what nobody may ask for, but a record need not have come through a door that is one.
+#[test]
+fn no_record_asks_for_more_replicas_than_people_may() {
+    let state = with(&[birth(1, "web", at(1, 1)), scale(1, u32::MAX, 9, at(5, 1))]);
+    assert_eq!(state.service(service(1)).map(|seen| seen.replicas), Some(validate::MAX_REPLICAS));
 }
 
 /// The older service keeps a name that two claim, the younger is shown under another, and gets it once it is
