@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
-use sleep_wire::{Wire, decode};
+use sleep_wire::{Record, Wire, decode};
 
 /// A disk, and the writes that are on their way to it.
 #[derive(Debug, Default)]
@@ -106,6 +106,14 @@ impl Disk {
             records: self.records.values().cloned().collect(),
             cells: self.cells.iter().map(|(cell, value)| (*cell, value.clone())).collect(),
         }
+    }
+
+    /// Somebody was at it while the agent was not running: this is all that it holds now.
+    pub fn restore(&mut self, stored: Stored) {
+        let key = |bytes: &[u8]| decode::<Record>(bytes).map_or_else(|_| bytes.to_vec(), |record| record.key);
+        self.records = stored.records.into_iter().map(|bytes| (key(&bytes), bytes)).collect();
+        self.cells = stored.cells.into_iter().collect();
+        self.syncs += 1;
     }
 
     fn apply(&mut self, write: Write) {

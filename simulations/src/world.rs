@@ -324,6 +324,15 @@ impl World {
         ticket
     }
 
+    /// Something comes to a host's agent that nobody sent: for whoever asks what anything at all may do to it.
+    pub fn inject(&mut self, host: usize, input: Input) {
+        if self.hosts[host].node.is_some() {
+            self.trace.add(self.now, host, b"inject");
+            self.input(host, input);
+            self.check(host);
+        }
+    }
+
     /// Lets the world go on until something holds, or time is up. True if it holds.
     pub fn until(&mut self, end: Time, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         loop {
