@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod history;
 pub mod kept;
 pub mod smoke;
 

@@ -52,6 +52,10 @@ pub fn run(name: &str, place: Place<'_>, cases: u64, mut seeds: Vec<Vec<u8>>, ch
     let whole = seeds.iter().cloned();
     let made = (0..cases * times).map(|case| Chance::of(name, case).input(&seeds));
     for (number, input) in whole.chain(made).enumerate() {
+        if times > 1 {
+            // For what brings down the whole process: memory, or a stack that is used up.
+            fs::write(place.failed.join(format!("{name}-last")), &input).expect("it can be written");
+        }
         let Err(why) = catch_unwind(AssertUnwindSafe(|| check(&input))) else { continue };
         let path = place.failed.join(format!("{name}-{number}"));
         let written = fs::write(&path, &input).map(|()| path.display().to_string());
