@@ -20,6 +20,7 @@ mod create;
 mod engine;
 mod error;
 mod facts;
+pub(crate) mod foreign;
 mod hearing;
 
 mod list;

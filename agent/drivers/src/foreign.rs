@@ -9,16 +9,13 @@
 
 use std::collections::HashMap;
 
-use bollard::container::LogOutput;
-use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage};
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sleep_wire::engine::{EngineError, Launch};
-use sleep_wire::task::{Exit, Health, TaskLabel};
-use sleep_wire::{ClusterId, WallTime};
+use sleep_wire::ClusterId;
+use sleep_wire::engine::Launch;
+use sleep_wire::task::TaskLabel;
 
+pub use crate::docker::foreign::{engine_line, event, inspection, refusal, summary};
 use crate::docker::reading;
 use crate::label::Owner;
 use crate::logs::LogLine;
@@ -58,11 +55,6 @@ pub fn task_of(name: &str) -> Option<String> {
 /// A line of a process's log.
 pub fn log_line(line: &[u8]) -> Option<LogLine> {
     files::log_line(line)
-}
-
-/// A piece of a container's output.
-pub fn engine_line(message: &[u8]) -> LogLine {
-    reading::line(LogOutput::StdOut { message: Bytes::copy_from_slice(message) })
 }
 
 /// The last lines of a task's output, for people.
@@ -105,29 +97,4 @@ pub fn owner(labels: &HashMap<String, String>, cluster: ClusterId) -> Option<Opt
         Owner::Foreign => None,
         Owner::Ours(label) => Some(label),
     }
-}
-
-/// What an engine's refusal means.
-pub fn refusal(status_code: u16, message: String) -> EngineError {
-    reading::refusal("call", &Error::DockerResponseServerError { status_code, message })
-}
-
-/// What an inspection says of a container: how it ended, its health, when it started.
-pub fn inspection(json: &[u8]) -> Option<(Option<Exit>, Health, Option<WallTime>)> {
-    let seen: ContainerInspectResponse = serde_json::from_slice(json).ok()?;
-    let state = seen.state.unwrap_or_default();
-    Some((reading::exit(&state), reading::health(&state), reading::started_at(&state)))
-}
-
-/// When an event happened.
-pub fn event(json: &[u8]) -> Option<WallTime> {
-    let event: EventMessage = serde_json::from_slice(json).ok()?;
-    Some(reading::at(&event))
-}
-
-/// Whose a container of a list is, and how well.
-pub fn summary(json: &[u8], cluster: ClusterId) -> Option<(Option<Option<TaskLabel>>, Health)> {
-    let summary: ContainerSummary = serde_json::from_slice(json).ok()?;
-    let health = reading::health_of_text(summary.status.as_deref().unwrap_or_default());
-    Some((owner(&summary.labels.unwrap_or_default(), cluster), health))
 }
