@@ -116,10 +116,11 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     open_doors(&config, &handle).await?;
     let ways = Ways { change, alarms, journal, handle, addresses, logs };
     let mut stop = Stop::new().map_err(AgentError::Host)?;
+    let rebooted = host_rebooted(&config.data_dir).map_err(AgentError::Host)?;
     loop {
         let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
         let runtimes = runtimes(&config).await?;
-        let mut session = Session::begin(&config, keys, runtimes, ways.clone())?;
+        let mut session = Session::begin(&config, keys, runtimes, ways.clone(), rebooted)?;
         sd_notify::notify(&[sd_notify::NotifyState::Ready])
             .unwrap_or_else(|error| warn!(%error, "sd_notify"));
         info!(node = %session.me(), name = config.name, "the agent runs");
@@ -198,7 +199,8 @@ fn recorded(dir: &Path) -> Option<Wanted> {
     }
 }
 
-/// Whether the host, not only the agent, was restarted since the agent was last started on this directory.
+/// Whether the host, not only the agent, was restarted since the agent was last started on this directory. To
+/// be asked once: asking is remembered.
 fn host_rebooted(dir: &Path) -> io::Result<bool> {
     let path = dir.join("boot-id");
     let now = host::boot_id()?;

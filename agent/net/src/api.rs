@@ -65,6 +65,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, operator:
     connection.set_receive_window(OPERATOR_WINDOW.into());
     connection.set_max_concurrent_bi_streams(OPERATOR_STREAMS.into());
     while let Ok((send, receive)) = connection.accept_bi().await {
+        // Streams that came before it was closed are handed out afterwards.
+        if connection.close_reason().is_some() {
+            break;
+        }
         let event = NetEvent::ApiStream { operator, stream: ApiStream { receive, send } };
         if !shared.outbox.visitor(event) {
             // The stream ends without an answer: the client may try again.

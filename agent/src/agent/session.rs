@@ -1,6 +1,6 @@
 //! One life of a node: from its key's first start to its leave, or the agent's end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use sleep_drivers::{Deadlines, Drivers, Options};
 use sleep_net::{Events, JoinReply, Limits, Net, NetEvent};
 use sleep_wire::engine::{EngineError, EngineReport};
 use sleep_wire::spec::Runtime;
-use sleep_wire::{ClusterId, NodeId};
+use sleep_wire::{ClusterId, NodeId, PublicKey};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
-use super::{AgentError, Core, Stop, host_rebooted};
+use super::{AgentError, Core, Stop};
 use crate::api::{self, Ask, Handle, doors};
 use crate::config::{Config, RUN_DIR};
 use crate::crypto::{Keys, draw};
@@ -84,6 +84,8 @@ pub(super) struct Session {
     tickets: u64,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<Reply, Refusal>>>,
     newcomers: BTreeMap<Ticket, JoinReply>,
+    /// Whose keys may use the whole API.
+    operators: BTreeSet<PublicKey>,
     wake: Option<sleep_core::Instant>,
     cluster: Option<ClusterId>,
     /// One agent an engine.
@@ -111,6 +113,7 @@ impl Session {
         keys: Keys,
         runtimes: Vec<Runtime>,
         ways: Ways,
+        host_rebooted: bool,
     ) -> Result<Self, AgentError> {
         let (report, durable) = mpsc::unbounded_channel();
         let (storage, stored) = Storage::open(&config.data_dir, move |outcome| {
@@ -137,7 +140,7 @@ impl Session {
             facts: host::facts(config.name.clone(), &told_addresses, labels),
             runtimes,
             stored,
-            host_rebooted: host_rebooted(&config.data_dir).map_err(AgentError::Host)?,
+            host_rebooted,
             seed,
             tuning: Tuning::default(),
         });
@@ -156,6 +159,7 @@ impl Session {
             tickets: 0,
             commands: BTreeMap::new(),
             newcomers: BTreeMap::new(),
+            operators: BTreeSet::new(),
             wake: None,
             cluster: None,
             engine: None,
@@ -265,7 +269,14 @@ impl Session {
                 self.net.operator(key, false);
                 self.net.expel(peer, key, Bytes::from(farewell));
             }
-            Output::Operator { key, allowed } => self.net.operator(key, allowed),
+            Output::Operator { key, allowed } => {
+                if allowed {
+                    self.operators.insert(key);
+                } else {
+                    self.operators.remove(&key);
+                }
+                self.net.operator(key, allowed);
+            }
             Output::KeepConnected { peers } => self.net.keep_connected(&peers),
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(ticket, addresses, bytes),
             Output::AnswerJoin { ticket, bytes } => {
@@ -322,7 +333,14 @@ impl Session {
                 self.input(Input::JoinAsked { ticket, key, bytes: bytes.to_vec() });
             }
             NetEvent::ApiStream { operator, stream } => {
-                let router = if self.ways.logs.is_peer(&operator) { api::peer_router } else { api::router };
+                // A key that was taken out meanwhile may have streams on their way: they get nothing.
+                let router = if self.operators.contains(&operator) {
+                    api::router
+                } else if self.ways.logs.is_peer(&operator) {
+                    api::peer_router
+                } else {
+                    return;
+                };
                 doors::serve_stream(stream, router(self.ways.handle.clone()));
             }
         }
