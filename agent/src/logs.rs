@@ -137,6 +137,9 @@ async fn from_peer(
     })))
 }
 
+/// The longest line that a peer may send, in bytes, with what comes in one piece behind it.
+const MAX_LINE: usize = 4 << 20;
+
 /// A peer's answer, line by line; the connection stands as long as it is read.
 struct Reading {
     _client: ApiClient,
@@ -153,9 +156,11 @@ impl Reading {
             }
             match self.body.frame().await? {
                 Ok(frame) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.held.extend_from_slice(data);
+                    let data = frame.data_ref().cloned().unwrap_or_default();
+                    if self.held.len() + data.len() > MAX_LINE {
+                        return Some(Err(format!("a line of more than {MAX_LINE} bytes")));
                     }
+                    self.held.extend_from_slice(&data);
                 }
                 Err(error) => return Some(Err(error.to_string())),
             }
@@ -180,20 +185,13 @@ fn in_words(error: &EngineError) -> String {
 /// One task's output cannot be read: said as a line of its own, so that the others' is; and what its node
 /// told of it when it ended.
 fn refused(request: &LogRequest, message: &str) -> Lines {
-    let line = |stream: &str, line: String| LogLine {
-        task: request.task.clone(),
-        id: request.id.clone(),
-        node: request.node_name.clone(),
-        stream: stream.to_owned(),
-        at: String::new(),
-        line,
-    };
-    let last = request.last_lines.iter().map(|text| line("stdout", text.clone()));
+    let last = request.last_lines.iter();
+    let last = last.map(|text| LogLine { stream: "stdout".to_owned(), ..request.line(text.clone()) });
     let told = if request.last_lines.is_empty() {
         format!("(its output cannot be read: {message})")
     } else {
         format!("(these are its last lines; the rest cannot be read: {message})")
     };
-    let lines: Vec<_> = last.chain([line("stderr", told)]).map(Ok).collect();
+    let lines: Vec<_> = last.chain([request.line(told)]).map(Ok).collect();
     Box::pin(stream::iter(lines))
 }

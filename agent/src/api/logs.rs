@@ -123,8 +123,30 @@ pub(super) async fn service_logs(
         })
         .await??;
     let source = handle.shared.logs.clone();
-    let lines = stream::select_all(requests.into_iter().map(|(node, request)| source.lines(node, request)));
+    let lines = stream::select_all(requests.into_iter().map(|(node, request)| {
+        let last = request.line(String::new());
+        // One node that goes away ends its own tasks' output, and not that of the others.
+        source.lines(node, request).map(move |line| {
+            line.or_else(|message| {
+                Ok(LogLine { line: format!("(the rest cannot be read: {message})"), ..last.clone() })
+            })
+        })
+    }));
     Ok(as_json(lines))
+}
+
+impl LogRequest {
+    /// A line that is said of a task, not by it.
+    pub fn line(&self, line: String) -> LogLine {
+        LogLine {
+            task: self.task.clone(),
+            id: self.id.clone(),
+            node: self.node_name.clone(),
+            stream: "stderr".to_owned(),
+            at: String::new(),
+            line,
+        }
+    }
 }
 
 /// Whether a task has come so far that it may have written something.
