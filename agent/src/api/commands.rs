@@ -100,16 +100,7 @@ pub(super) async fn token_create(
     responses((status = 200, description = "Done", body = Changed), Problems),
 )]
 pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<String>) -> Answer<Changed> {
-    let token = handle
-        .ask(move |core, now| {
-            let mut known = core.tokens(now).into_iter().map(|row| row.id);
-            known
-                .find(|id| id.to_string() == text || (text.len() >= 4 && id.to_string().starts_with(&text)))
-                .ok_or_else(|| {
-                    Failure::from(Problem::new(Code::NoSuchToken, 404, format!("no join token `{text}`")))
-                })
-        })
-        .await??;
+    let token = handle.ask(move |core, now| names::token(core, now, &text)).await??;
     changed(handle.command(Command::TokenRevoke { token }).await?)
 }
 

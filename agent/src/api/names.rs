@@ -2,7 +2,7 @@
 
 use sleep_core::Now;
 use sleep_wire::api::{Code, Problem};
-use sleep_wire::{NodeId, ServiceId};
+use sleep_wire::{NodeId, ServiceId, TokenId};
 
 use super::Failure;
 use crate::agent::Core;
@@ -63,6 +63,12 @@ pub(super) fn operator(core: &Core, text: &str) -> Result<NodeId, Failure> {
     }
     let known = rows.into_iter().map(|row| (row.name, row.id.to_string(), row.id)).collect();
     resolve(text, known, Code::NoSuchOperator, "operator")
+}
+
+/// The join token that has this id, or the only one whose id begins like that.
+pub(super) fn token(core: &Core, now: Now, text: &str) -> Result<TokenId, Failure> {
+    let known = core.tokens(now).into_iter().map(|row| (row.id.to_string(), row.id.to_string(), row.id));
+    resolve(text, known.collect(), Code::NoSuchToken, "join token")
 }
 
 fn resolve<T: Copy>(
