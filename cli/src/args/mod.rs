@@ -520,7 +520,7 @@ pub enum NodeCommand {
         /// Names or ids
         #[arg(required = true, value_parser = parse::name, value_name = "NODE")]
         nodes: Vec<String>,
-        /// Its key is in other hands: void what it wrote
+        /// Its key is in other hands: cut its connections at once (what it wrote stays: look over it)
         #[arg(long)]
         compromised: bool,
     },

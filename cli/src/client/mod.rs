@@ -81,6 +81,8 @@ struct Sent<'a> {
     body: Bytes,
     /// The id of the last event that was heard, of a stream that is resumed.
     heard: &'a str,
+    /// Whether the answer may take as long as whoever waits for it is willing to.
+    at_length: bool,
 }
 
 impl Client {
@@ -114,7 +116,15 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.again(&Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard: "" }).await
+        self.again(&Sent {
+            method: Method::GET,
+            path,
+            command: None,
+            body: Bytes::new(),
+            heard: "",
+            at_length: false,
+        })
+        .await
     }
 
     /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by
@@ -130,8 +140,15 @@ impl Client {
     ) -> Result<T, Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| Error::internal("no randomness", &error))?;
-        self.again(&Sent { method, path, command: Some(CommandId(id)), body: written(body)?, heard: "" })
-            .await
+        self.again(&Sent {
+            method,
+            path,
+            command: Some(CommandId(id)),
+            body: written(body)?,
+            heard: "",
+            at_length: false,
+        })
+        .await
     }
 
     /// Has this one agent do something, which it may do twice if it is told twice.
@@ -144,7 +161,22 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "" }).await
+        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "", at_length: false })
+            .await
+    }
+
+    /// The same of what may take as long as whoever waits for it is willing to.
+    ///
+    /// # Errors
+    /// As [`Client::tell`].
+    pub async fn tell_at_length<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "", at_length: true })
+            .await
     }
 
     /// Reads an answer line by line, as it is written.
@@ -160,7 +192,8 @@ impl Client {
     /// # Errors
     /// As [`Client::lines`].
     pub async fn resume(&self, path: &str, heard: &str) -> Result<Lines, Error> {
-        let sent = Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard };
+        let sent =
+            Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard, at_length: false };
         let (response, _) = self.send(&sent).await?;
         if response.status().is_success() {
             return Ok(Lines { body: response.into_body(), held: Vec::new(), last_id: heard.to_owned() });
@@ -213,7 +246,7 @@ impl Client {
         }
         let body = Full::new(sent.body.clone());
         let request = request.body(body).map_err(|error| Error::internal("a request", &error))?;
-        let within = self.patience.min(ANSWER_WITHIN);
+        let within = if sent.at_length { self.patience } else { self.patience.min(ANSWER_WITHIN) };
         match timeout(within, sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, sender)),
             Ok(Err(error)) => Err(Error::lost(connector.host(), &error)),

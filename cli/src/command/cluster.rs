@@ -49,7 +49,7 @@ async fn leave(output: &Output, global: &Global, force: bool) -> Result<(), Erro
         };
         output.confirm(&format!("{} leaves the cluster for good and forgets it; {others}.", status.name))?;
     }
-    let _: Changed = client.tell(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
+    let _: Changed = client.tell_at_length(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
     let named = json::Named { id: status.node.clone(), name: status.name.clone() };
     output.done(&named, &status.name, &status.node, &format!("{} left the cluster", status.name))
 }

@@ -59,8 +59,11 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
     let create = OperatorCreate { name: name.clone(), public_key: public_key.clone() };
     let changed: Changed = match context.client.tell(Method::POST, "/v1/operators", &create).await {
         Ok(changed) => changed,
+        // Only a refusal says that it was not admitted: whoever has not heard the answer keeps the key.
         Err(error) => {
-            fs::remove_file(&path).map_err(|error| Error::internal("a key that is of no use", &error))?;
+            if matches!(error, Error::Refused(..)) {
+                fs::remove_file(&path).map_err(|error| Error::internal("a key that is of no use", &error))?;
+            }
             return Err(error);
         }
     };
