@@ -324,7 +324,8 @@ impl World {
         ticket
     }
 
-    /// Something comes to a host's agent that nobody sent: for whoever asks what anything at all may do to it.
+    /// Something comes to a host's agent that nobody sent: for whoever asks what anything at all may do to
+    /// it.
     pub fn inject(&mut self, host: usize, input: Input) {
         if self.hosts[host].node.is_some() {
             self.trace.add(self.now, host, b"inject");

@@ -1,5 +1,5 @@
-//! What an agent does at one moment is bounded: it comes to rest before time goes on. So is what it does in ten
-//! seconds: nodes that tell each other the same for ever would fill a real network.
+//! What an agent does at one moment is bounded: it comes to rest before time goes on. So is what it does in
+//! ten seconds: nodes that tell each other the same for ever would fill a real network.
 //!
 //! An input whose outputs ask for a wake-up at once, and so on without end, would stop a real agent's world
 //! no less than this one.

@@ -1,8 +1,9 @@
 //! Histories of a small cluster, read from bytes: whatever may come to an agent's core, in any order.
 //!
 //! ```text
-//! bytes ─▶ how it begins ─▶ action, action, …     an action: time goes on, a host suffers, somebody commands,
-//!                                                 or something comes that nobody sent
+//! bytes ─▶ how it begins ─▶ action, action, …
+//!                           └─ time goes on, a host suffers, somebody commands, or something comes that
+//!                              nobody sent
 //! ```
 //! The hosts are the simulator's: real cores, disks and engines in virtual time. On top of what they do by
 //! themselves comes what a member could do that is mad or in other hands: its key signs whatever the bytes
