@@ -10,6 +10,7 @@ use sleep_core::validate;
 use sleep_fuzz::kept::{files, root, texts};
 use sleep_fuzz::{target, whatever};
 use sleep_sim::{scenario, span};
+use sleep_wire::api::{LogLine, Plan, Problem, ServiceProgress, TaskView, Why};
 use sleep_wire::token::JoinString;
 use sleep_wire::{ClusterId, CommandId, NodeId, RevisionId, ServiceId, TokenId};
 use sleepctl::args::{Cli, habit, parse};
@@ -232,8 +233,55 @@ target!(
     names
 );
 
-/// What agents answer, as it is shown to people.
+/// What agents answer, told in words.
 fn answers(bytes: &[u8]) {
+    if let Ok(why) = serde_json::from_slice::<Why>(bytes) {
+        assert!(!output::words::why(&why).is_empty());
+    }
+    if let Ok(plan) = serde_json::from_slice::<Plan>(bytes) {
+        assert!(!output::plan::words(&plan).is_empty());
+    }
+    if let Ok(task) = serde_json::from_slice::<TaskView>(bytes) {
+        assert!(!output::progress::crash(&task).is_empty());
+        assert_eq!(output::task::sorted(vec![task.clone()], true), [task]);
+    }
+    if let Ok(service) = serde_json::from_slice::<ServiceProgress>(bytes) {
+        assert!(output::progress::running(&service) as usize <= service.slots.len());
+    }
+    whatever(serde_json::from_slice::<Problem>(bytes));
+    whatever(serde_json::from_slice::<LogLine>(bytes));
+}
+
+fn answer_seeds() -> Vec<Vec<u8>> {
+    texts(&[
+        r#"{"subject":"web.1","summary":"it runs","at":"2026-01-02T11:59:48.5Z",
+            "story":[{"at":"x","text":"a"}],
+            "slots":[{"name":"web.1","summary":"é","settled":true}],"last_lines":["\u001b[31m"],
+            "refusals":[{"node":"pi-1","filter":"memory","reason":"1 MiB of 2"}]}"#,
+        r#"{"changes":["web: 2 → 3"],"moves":[{"name":"web.1","from":"","to":"pi-1","why":"wanted"}],
+            "pending":[{"name":"web.2","refusals":[]}],"complete":false,
+            "nodes":3,"seen":2,"seen_from":"pi-1"}"#,
+        r#"{"id":"a","service":"web","slot":"1","name":"web.1","node":"pi-1","image":"nginx",
+            "desired":"running",
+            "state":"failed","since":null,"error":"exited with code 1","started_at":null,
+            "exit_code":-2147483648,
+            "container":"c","ports":[],"history":false,"last_lines":["a","b"]}"#,
+        r#"{"id":"a","name":"web","removed":false,"desired":2,"settled":1,"slots":[{"name":"web.1","node":"",
+            "state":"running","message":"","refusals":[],"settled":false}],"ending":0,"waiting_for_down":[],
+            "update":"","converged":false}"#,
+    ])
+}
+
+target!(
+    /// Agents' answers.
+    answers_of_agents,
+    5_000,
+    answer_seeds(),
+    answers
+);
+
+/// When something was, as agents tell it.
+fn moments_of(bytes: &[u8]) {
     let text = text(bytes);
     let now = output::time::Moment::now();
     whatever(now.age(Some(&text)));
@@ -245,5 +293,5 @@ target!(
     /// Moments in agents' answers.
     moments, 5_000,
     texts(&["2026-01-02T11:59:48.5Z", "-009999-01-02T00:00:00Z", "9999-12-30T22:00:00.999999999Z"]),
-    answers
+    moments_of
 );
