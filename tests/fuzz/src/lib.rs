@@ -8,6 +8,10 @@
 //! The targets: see `tests/`.
 #![forbid(unsafe_code)]
 
+// `cargo bolero` builds this as a test too, and whatever is built for it needs its libFuzzer.
+#[cfg(test)]
+use bolero as _;
+
 pub mod bytes;
 pub mod history;
 pub mod kept;

@@ -50,7 +50,7 @@ pub fn run(name: &str, place: Place<'_>, cases: u64, mut seeds: Vec<Vec<u8>>, ch
     seeds.extend(kept::files(&place.kept.join("crashes")));
     let times = std::env::var(TIMES).ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     let whole = seeds.iter().cloned();
-    let made = (0..cases * times).map(|case| Chance::of(name, case).input(&seeds));
+    let made = inputs(name, cases * times, &seeds);
     for (number, input) in whole.chain(made).enumerate() {
         if times > 1 {
             // For what brings down the whole process: memory, or a stack that is used up.
@@ -66,6 +66,11 @@ pub fn run(name: &str, place: Place<'_>, cases: u64, mut seeds: Vec<Vec<u8>>, ch
         );
         resume_unwind(why);
     }
+}
+
+/// So many inputs made from `seeds`: the same for the same name.
+pub fn inputs(name: &str, cases: u64, seeds: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+    (0..cases).map(move |case| Chance::of(name, case).input(seeds))
 }
 
 /// Where a failing input is to be kept, as people call it.
@@ -137,21 +142,5 @@ impl Chance {
             _ if at < input.len() => input[at] = self.next().to_le_bytes()[5],
             _ => input.push(0),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A gate that tries something else every time passes one day and fails the next.
-    #[test]
-    fn what_is_tried_follows_from_the_name_alone() {
-        let seeds = kept::texts(&["seed", "another seed"]);
-        let tried = |name| (0..50).map(|case| Chance::of(name, case).input(&seeds)).collect::<Vec<_>>();
-        assert_eq!(tried("a"), tried("a"));
-        assert_ne!(tried("a"), tried("b"));
-        let distinct: std::collections::BTreeSet<_> = tried("a").into_iter().collect();
-        assert!(distinct.len() > 40, "{} of 50 are distinct", distinct.len());
     }
 }
