@@ -3,13 +3,14 @@
 //! # Not here
 //! What must never happen: `invariants`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sleep_core::view::Life;
 use sleep_wire::node::Availability;
-use sleep_wire::{Epoch, NodeId, ServiceId};
+use sleep_wire::{Epoch, NodeId, Record, ServiceId, Stamp, decode};
 
+use crate::host::SimNode;
 use crate::world::{SECOND, Time, World};
 
 /// For how long a leader is not asked for: a voter that has just restarted says nothing for a lease, and if
@@ -19,8 +20,8 @@ pub const SETTLING: Time = 5 * SECOND;
 pub const LEADER_WITHIN: Time = 30 * SECOND;
 /// By when every agent believes that every other answers.
 pub const SEEN_WITHIN: Time = 60 * SECOND;
-/// By when all have the same records, from the moment when nothing is left to be written: until then a
-/// rollout writes at each of its steps.
+/// By when what was written is everywhere, from the moment when all see each other; and by when all have the
+/// same records, from the moment when nothing is left to be written: a rollout writes at each of its steps.
 pub const EQUAL_WITHIN: Time = 10 * SECOND;
 /// By when what runs is what was asked for, and drained nodes are empty.
 pub const RUNNING_WITHIN: Time = 120 * SECOND;
@@ -80,6 +81,8 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
     let leader = world.now - began;
     await_none(world, SEEN_WITHIN, unseen)?;
     let seen = world.now - began;
+    let written = written(world);
+    await_none(world, EQUAL_WITHIN, |world| not_passed_on(world, &written))?;
     await_none(world, RUNNING_WITHIN, unfinished)?;
     let running = world.now - began;
     await_none(world, EQUAL_WITHIN, unequal)?;
@@ -103,7 +106,7 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
 fn await_none(
     world: &mut World,
     within: Time,
-    complaint: fn(&World) -> Option<Missing>,
+    complaint: impl Fn(&World) -> Option<Missing>,
 ) -> Result<(), Missing> {
     let end = world.now + within;
     loop {
@@ -150,6 +153,36 @@ fn unseen(world: &World) -> Option<Missing> {
         }
     }
     None
+}
+
+/// The newest stamp of every record that anybody has.
+fn written(world: &World) -> BTreeMap<Vec<u8>, Stamp> {
+    let mut newest = BTreeMap::new();
+    for node in world.hosts.iter().filter_map(|host| host.node.as_ref()) {
+        for (key, stamp) in stamps(node) {
+            newest.entry(key).and_modify(|known: &mut Stamp| *known = stamp.max(*known)).or_insert(stamp);
+        }
+    }
+    newest
+}
+
+/// What was written by then and is not everywhere, though others may be written meanwhile.
+fn not_passed_on(world: &World, written: &BTreeMap<Vec<u8>, Stamp>) -> Option<Missing> {
+    for (number, host) in world.hosts.iter().enumerate() {
+        let Some(node) = &host.node else { continue };
+        let has: BTreeMap<Vec<u8>, Stamp> = stamps(node).collect();
+        let lacks = |(key, stamp): &(&Vec<u8>, &Stamp)| has.get(*key).is_none_or(|has| has < *stamp);
+        if let Some((key, stamp)) = written.iter().find(lacks) {
+            let key = sleep_wire::Key::from_bytes(key);
+            return Missing::new("passed_on", format!("node{} lacks {key:?} of {stamp:?}", number + 1));
+        }
+    }
+    None
+}
+
+fn stamps(node: &SimNode) -> impl Iterator<Item = (Vec<u8>, Stamp)> {
+    let read = |bytes: &[u8]| decode::<Record>(bytes).ok().map(|record| (record.key, record.stamp));
+    node.records().filter_map(read)
 }
 
 fn unequal(world: &World) -> Option<Missing> {
