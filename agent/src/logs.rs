@@ -131,9 +131,12 @@ async fn from_peer(
         return Err(format!("{} answers {}", request.node_name, answer.status()));
     }
     let reading = Reading { _client: client, body: answer.into_body(), held: BytesMut::new() };
-    Ok(Box::pin(stream::unfold(reading, |mut reading| async move {
+    // Nothing is read after what could not be.
+    Ok(Box::pin(stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
         let line = reading.next().await?;
-        Some((line, reading))
+        let goes_on = line.is_ok().then_some(reading);
+        Some((line, goes_on))
     })))
 }
 
