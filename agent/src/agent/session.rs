@@ -333,15 +333,10 @@ impl Session {
                 self.input(Input::JoinAsked { ticket, key, bytes: bytes.to_vec() });
             }
             NetEvent::ApiStream { operator, stream } => {
-                // A key that was taken out meanwhile may have streams on their way: they get nothing.
-                let router = if self.operators.contains(&operator) {
-                    api::router
-                } else if self.ways.logs.is_peer(&operator) {
-                    api::peer_router
-                } else {
-                    return;
-                };
-                doors::serve_stream(stream, router(self.ways.handle.clone()));
+                let is_operator = self.operators.contains(&operator);
+                if let Some(router) = router_of(is_operator, self.ways.logs.is_peer(&operator)) {
+                    doors::serve_stream(stream, router(self.ways.handle.clone()));
+                }
             }
         }
     }
@@ -426,5 +421,26 @@ impl Session {
     fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
+    }
+}
+
+/// What of the API a key may use. One that was taken out meanwhile may have streams on their way: it is
+/// nobody's then, and gets nothing.
+fn router_of(is_operator: bool, is_peer: bool) -> Option<fn(Handle) -> axum::Router> {
+    match (is_operator, is_peer) {
+        (true, _) => Some(api::router),
+        (false, true) => Some(api::peer_router),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_nobodys_gets_nothing_of_the_api() {
+        assert!(router_of(false, false).is_none());
+        assert!(router_of(false, true).is_some() && router_of(true, false).is_some());
     }
 }
