@@ -125,7 +125,7 @@ impl VoterState {
 
     /// Whether an epoch can be true. A node without a config has nothing to compare it with.
     pub(super) fn is_plausible(&self, epoch: Epoch) -> bool {
-        self.cell.config.is_none() || epoch.term <= self.highest.term.saturating_add(MAX_TERM_STEP)
+        self.cell.config.is_none() || self.is_credible(epoch)
     }
 
     /// Whether an epoch that others tell of can be true: hearsay counts from the start.

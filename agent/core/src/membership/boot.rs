@@ -82,6 +82,7 @@ impl Membership {
             self.outputs.push_back(MembershipOutput::Clone { node: self.me.node });
         }
     }
+
     /// How many have to say the same of this node.
     fn tellers_needed(&self) -> usize {
         self.table.count().clamp(1, profile::TELLERS)

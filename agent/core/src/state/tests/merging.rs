@@ -77,8 +77,13 @@ proptest! {
         let mut state = empty(1);
         let receipts = take(&mut state, &records);
         prop_assert_eq!(receipts.len(), records.len());
-        let kept = |receipt: &Receipt| !matches!(receipt, Receipt::Refused(_) | Receipt::Unknown);
-        prop_assert!(!receipts.iter().any(kept), "{:?}", receipts);
+        for (receipt, bytes) in receipts.iter().zip(&records) {
+            let refused = match decode::<sleep_wire::Record>(bytes) {
+                Err(_) => *receipt == Receipt::Refused("not a record"),
+                Ok(_) => matches!(receipt, Receipt::Refused(_) | Receipt::Unknown),
+            };
+            prop_assert!(refused, "{:?} of {:?}", receipt, bytes);
+        }
         prop_assert!(state.is_empty());
     }
 }
