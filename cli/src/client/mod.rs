@@ -85,6 +85,16 @@ struct Sent<'a> {
     at_length: bool,
 }
 
+impl<'a> Sent<'a> {
+    const fn asking(path: &'a str) -> Self {
+        Self { method: Method::GET, path, command: None, body: Bytes::new(), heard: "", at_length: false }
+    }
+
+    fn telling(method: Method, path: &'a str, body: &impl Serialize) -> Result<Self, Error> {
+        Ok(Self { method, body: written(body)?, ..Self::asking(path) })
+    }
+}
+
 impl Client {
     /// Finds the first of the hosts that answers.
     ///
@@ -116,15 +126,7 @@ impl Client {
     /// # Errors
     /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.again(&Sent {
-            method: Method::GET,
-            path,
-            command: None,
-            body: Bytes::new(),
-            heard: "",
-            at_length: false,
-        })
-        .await
+        self.again(&Sent::asking(path)).await
     }
 
     /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by
@@ -140,15 +142,7 @@ impl Client {
     ) -> Result<T, Error> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| Error::internal("no randomness", &error))?;
-        self.again(&Sent {
-            method,
-            path,
-            command: Some(CommandId(id)),
-            body: written(body)?,
-            heard: "",
-            at_length: false,
-        })
-        .await
+        self.again(&Sent { command: Some(CommandId(id)), ..Sent::telling(method, path, body)? }).await
     }
 
     /// Has this one agent do something, which it may do twice if it is told twice.
@@ -161,8 +155,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "", at_length: false })
-            .await
+        self.once(&Sent::telling(method, path, body)?).await
     }
 
     /// The same of what may take as long as whoever waits for it is willing to.
@@ -175,8 +168,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.once(&Sent { method, path, command: None, body: written(body)?, heard: "", at_length: true })
-            .await
+        self.once(&Sent { at_length: true, ..Sent::telling(method, path, body)? }).await
     }
 
     /// Reads an answer line by line, as it is written.
@@ -192,8 +184,7 @@ impl Client {
     /// # Errors
     /// As [`Client::lines`].
     pub async fn resume(&self, path: &str, heard: &str) -> Result<Lines, Error> {
-        let sent =
-            Sent { method: Method::GET, path, command: None, body: Bytes::new(), heard, at_length: false };
+        let sent = Sent { heard, ..Sent::asking(path) };
         let (response, _) = self.send(&sent).await?;
         if response.status().is_success() {
             return Ok(Lines { body: response.into_body(), held: Vec::new(), last_id: heard.to_owned() });
