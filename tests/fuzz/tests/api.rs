@@ -231,7 +231,10 @@ fn seeds() -> Vec<Vec<u8>> {
     ]);
     seeds.extend([
         with("GET /v1/services\n%\nGET /v1/services/web/tasks\n%\nGET /v1/services/web/history?limit=3"),
-        with("GET /v1/why/web.1\n%\nGET /v1/why/web\n%\nGET /v1/why/pi-1\n%\nGET /v1/services/web/logs"),
+        with(
+            "GET /v1/why/web.1\n%\nGET /v1/why/web\n%\nGET /v1/why/pi-1\n%\n\
+              GET /v1/services/web/logs?tail=3",
+        ),
         with(
             "POST /v1/scale\n{\"services\":{\"web\":7}}\n%\nPOST /v1/services/remove\n\
               {\"services\":[\"web\"]}",

@@ -33,8 +33,10 @@ fn task_files(bytes: &[u8]) {
 
 fn task_file_seeds() -> Vec<Vec<u8>> {
     texts(&[
-        r#"{"cluster":"ab","label":"00","argv":["sleep","9"],"env":["A=b"],"user":"web:all","workdir":"/"}"#,
-        r#"{"boot":"0f","shim":{"pid":1,"started":3},"main":{"pid":2,"started":4},"at":1750000000000}"#,
+        r#"{"cluster":"ab","label":"00","argv":["sleep","9"],"env":["A=b"],"user":"web:staff",
+            "workdir":"/"}"#,
+        r#"{"boot":"0f","shim":{"pid":12,"started":345},"main":{"pid":13,"started":346},
+            "at":1750000000000}"#,
         r#"{"code":-1,"at":1750000000000}"#,
         "web.2.0123456789ab",
     ])
@@ -142,7 +144,8 @@ fn answer_seeds() -> Vec<Vec<u8>> {
         r#"{"Type":"container","Action":"die","Actor":{"ID":"a","Attributes":{"exitCode":"1"}},
             "time":1750000000,"timeNano":1750000000000000000}"#,
         r#"{"time":9223372036854775807}"#,
-        r#"{"Id":"a","Labels":{"io.sleepd.label":"00"},"State":"running","Status":"Up 3 s (healthy)"}"#,
+        r#"{"Id":"a","Labels":{"io.sleepd.label":"00"},"State":"running",
+            "Status":"Up 3 s (health: starting)"}"#,
         "ab4No such image: nosuch:1",
         "ab5Conflict. The container name \"/web\" is already in use by container \"ab\"",
         "ab0exec: \"/etc\": permission denied",
