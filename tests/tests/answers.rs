@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sleep_tests::agents::Agents;
 use sleep_tests::wait::until;
 use sleep_tests::{Error, Result};
@@ -207,6 +207,90 @@ fn metrics_tell_of_the_cluster_and_of_the_agent() -> Result<()> {
     Ok(())
 }
 
+/// An answer that is lost on its way is asked for again, of another agent if need be: what was done is done,
+/// even if others have done more since.
+#[test]
+fn a_command_sent_again_is_done_once() -> Result<()> {
+    let agents = Agents::formed(3)?;
+    let ctl = agents.ctl(1);
+    ctl.run("service create --name web --replicas 2 --runtime process -- sleep infinity")?;
+    ctl.run("service create --name other --runtime process -- sleep infinity")?;
+    let (_, detail) = get(&agents.socket(1), "/v1/services/web")?;
+    let detail: Value = serde_json::from_str(&detail).map_err(|error| Error::new(error.to_string()))?;
+    let (id, seen) = (&detail["service"]["id"], &detail["service"]["revision"]);
+    let mut spec = detail["spec"].clone();
+    spec["template"]["env"] = json!(["A=1"]);
+    let update = json!({ "spec": spec, "replicas": 3, "expected": seen });
+    let put = format!("PUT /v1/services/{}", id.as_str().unwrap_or_default());
+    let (status, first) = command(&agents.socket(1), &put, 'u', &update)?;
+    assert_eq!((status, &first["changed"]), (200, &json!(true)), "{first}");
+    // What it made is seen everywhere, and somebody goes on from there.
+    let everywhere = |what: &str, holds: &dyn Fn(&Value) -> bool| {
+        until(what, SOON, || {
+            let told = |number| -> Option<Value> {
+                serde_json::from_str(&get(&agents.socket(number), "/v1/services/web").ok()?.1).ok()
+            };
+            (1..=3).all(|number| told(number).is_some_and(|detail| holds(&detail))).then_some(())
+        })
+    };
+    everywhere("the update is known", &|detail| detail["service"]["revision"] == first["revision"])?;
+    agents.ctl(3).run("service update web --env A=2 --replicas 1 --detach")?;
+    everywhere("the next update is known", &|detail| detail["spec"]["template"]["env"][0] == "A=2")?;
+    for number in 1..=3 {
+        let (status, again) = command(&agents.socket(number), &put, 'u', &update)?;
+        assert_eq!((status, &again["changed"]), (200, &json!(false)), "node{number}: {again}");
+        assert_eq!(again["revision"], first["revision"], "node{number}");
+    }
+    let (status, reused) = command(&agents.socket(2), &put, 'u', &json!({ "spec": spec, "replicas": 4 }))?;
+    assert_eq!((status, &reused["code"]), (409, &json!("command_reused")), "{reused}");
+    let (status, stale) = command(&agents.socket(2), &put, 'v', &update)?;
+    assert_eq!((status, &stale["code"]), (412, &json!("stale")), "{stale}");
+    // One of two is as it shall be already, at first; when it is asked again, it is not.
+    let scale = json!({ "services": { "web": 1, "other": 2 } });
+    let (_, scaled) = command(&agents.socket(1), "PUT /v1/scale", 's', &scale)?;
+    assert_eq!(scaled["changed"], json!(true), "{scaled}");
+    agents.ctl(1).run("service scale web=4 other=1 --detach")?;
+    let (_, again) = command(&agents.socket(1), "PUT /v1/scale", 's', &scale)?;
+    assert_eq!(again["changed"], json!(false), "{again}");
+    let replicas = agents.ctl(1).run("service inspect web -o json")?.stdout;
+    assert!(replicas.contains("\"desired\": 4"), "{replicas}");
+    // Gone is gone.
+    let remove = json!({ "services": [id] });
+    let mut told = Vec::new();
+    for number in [1, 1, 2, 3] {
+        if number == 2 {
+            everywhere("the removal is known", &|detail| detail["code"] == "no_such_service")?;
+        }
+        let (status, answer) = command(&agents.socket(number), "POST /v1/services/remove", 'r', &remove)?;
+        told.push((status, answer["changed"].clone()));
+    }
+    assert_eq!(told, [(200, json!(true)), (200, json!(false)), (200, json!(false)), (200, json!(false))]);
+    Ok(())
+}
+
+/// A node that is removed stays removed, by whatever command, and saying so changes nothing.
+#[test]
+fn a_node_that_is_gone_is_removed_by_id_again() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    let (_, detail) = get(&agents.socket(1), "/v1/nodes/node3")?;
+    let detail: Value = serde_json::from_str(&detail).map_err(|error| Error::new(error.to_string()))?;
+    let id = detail["node"]["id"].as_str().unwrap_or_default().to_owned();
+    agents.kill_agent(3)?;
+    let delete = format!("DELETE /v1/nodes/{id}");
+    let mut told = Vec::new();
+    for (request, name) in
+        [(&delete, 'n'), (&delete, 'n'), (&format!("{delete}?compromised=true"), 'c'), (&delete, 'd')]
+    {
+        let (status, answer) = command(&agents.socket(1), request, name, &Value::Null)?;
+        told.push((status, answer["changed"].clone()));
+    }
+    assert_eq!(told, [true, false, true, false].map(|changed| (200, json!(changed))));
+    let (status, unknown) =
+        command(&agents.socket(1), &format!("DELETE /v1/nodes/{}", "b".repeat(26)), 'e', &Value::Null)?;
+    assert_eq!((status, &unknown["code"]), (404, &json!("no_such_node")), "{unknown}");
+    Ok(())
+}
+
 /// Events name what they say: whoever heard it from one agent is told by another only what is new.
 #[test]
 fn a_watch_is_resumed_at_another_agent() -> Result<()> {
@@ -244,6 +328,25 @@ fn get(socket: &Path, path: &str) -> Result<(String, String)> {
     stream.read_to_string(&mut text).map_err(trouble)?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
     Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
+}
+
+/// What is answered to a command that has a name of its own: the status, and the body.
+fn command(socket: &Path, request: &str, name: char, body: &Value) -> Result<(u16, Value)> {
+    let trouble = |error: std::io::Error| Error::new(error.to_string());
+    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
+    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
+    let (key, body) = (name.to_string().repeat(25) + "a", body.to_string());
+    let head = "Host: sleepd\r\nConnection: close\r\nContent-Type: application/json";
+    let length = body.len();
+    write!(stream, "{request} HTTP/1.1\r\n{head}\r\nIdempotency-Key: {key}\r\n")
+        .and_then(|()| write!(stream, "Content-Length: {length}\r\n\r\n{body}"))
+        .map_err(trouble)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(trouble)?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let body = serde_json::from_str(body).map_err(|error| Error::new(format!("{error}: {body}")))?;
+    Ok((status.ok_or_else(|| Error::new(head))?, body))
 }
 
 fn begin(socket: &Path, path: &str, heard: &str) -> Result<BufReader<UnixStream>> {

@@ -240,7 +240,7 @@ pub(super) async fn node_remove(
     headers: HeaderMap,
 ) -> Answer<Changed> {
     let command = command_id(&headers)?;
-    let node = handle.ask(move |core, now| names::node(core, now, &node)).await??;
+    let node = handle.ask(move |core, now| names::any_node(core, now, &node)).await??;
     changed(handle.command(Command::NodeRemove { node, compromised: removing.compromised, command }).await?)
 }
 
@@ -345,7 +345,8 @@ pub(super) async fn services_remove(
     let command = command_id(&headers)?;
     let services = handle
         .ask(move |core, now| {
-            remove.services.iter().map(|name| names::service(core, now, name)).collect::<Result<Vec<_>, _>>()
+            let named = remove.services.iter().map(|name| names::any_service(core, now, name));
+            named.collect::<Result<Vec<_>, _>>()
         })
         .await??;
     changed(handle.command(Command::ServiceRemove { services, command }).await?)

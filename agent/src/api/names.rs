@@ -41,12 +41,14 @@ pub(super) fn service(core: &Core, now: Now, text: &str) -> Result<ServiceId, Fa
     resolve(text, known, Code::NoSuchService, "service")
 }
 
-/// The service that somebody watches: also one that was removed, by its whole id.
-pub(super) fn watched_service(core: &Core, now: Now, text: &str) -> Result<ServiceId, Failure> {
-    match text.parse() {
-        Ok(id) => Ok(id),
-        Err(_) => service(core, now, text),
-    }
+/// The node that somebody means: also one that was removed, by its whole id.
+pub(super) fn any_node(core: &Core, now: Now, text: &str) -> Result<NodeId, Failure> {
+    node(core, now, text).or_else(|missing| text.parse().map_err(|_| missing))
+}
+
+/// The service that somebody means: also one that was removed, by its whole id.
+pub(super) fn any_service(core: &Core, now: Now, text: &str) -> Result<ServiceId, Failure> {
+    service(core, now, text).or_else(|missing| text.parse().map_err(|_| missing))
 }
 
 /// The operator that somebody means. Several may have one name: then it takes an id.

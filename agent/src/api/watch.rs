@@ -75,7 +75,7 @@ pub(super) async fn watch(
             if core.cluster().is_none() {
                 return Err(super::problem::not_clustered().into());
             }
-            let services = list(&watching.services).map(|name| names::watched_service(core, now, name));
+            let services = list(&watching.services).map(|name| names::any_service(core, now, name));
             let nodes = list(&watching.nodes).map(|name| names::node(core, now, name));
             let named = Named {
                 services: services.collect::<Result<_, _>>()?,

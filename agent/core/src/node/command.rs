@@ -9,7 +9,7 @@ use sleep_wire::key::DesiredKey;
 use sleep_wire::node::{Availability, NodeIntent, NodeLabel};
 use sleep_wire::spec::{Mode, Revision, RevisionBody, Scale, ServiceBirth, ServiceRemoval};
 use sleep_wire::trust::{JoinToken, Role};
-use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, TokenId, encode};
+use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, TokenId, Wire, encode};
 
 use super::context::Context;
 use super::door::UNKNOWN_YET;
@@ -26,6 +26,27 @@ use crate::validate;
 pub(super) struct Act {
     pub(super) drafts: Vec<Draft>,
     pub(super) reply: Reply,
+}
+
+impl Act {
+    /// The same, told of a service.
+    fn about(self, service: ServiceId, revision: RevisionId) -> Self {
+        let changed = !self.drafts.is_empty();
+        Self { reply: Reply::Service { service, revision, changed, durability: UNKNOWN_YET }, ..self }
+    }
+}
+
+/// A record that a command asks for, and whether anything would be different.
+struct Wish {
+    key: Key,
+    body: Vec<u8>,
+    is_news: bool,
+}
+
+impl Wish {
+    fn new(key: DesiredKey, body: &impl Wire, is_news: bool) -> Self {
+        Self { key: Key::Desired(key), body: encode(body), is_news }
+    }
 }
 
 const DONE: Reply = Reply::Done { changed: true, durability: UNKNOWN_YET };
@@ -136,12 +157,10 @@ impl Member {
         command: CommandId,
     ) -> Result<Act, Refusal> {
         self.known_member(node)?;
-        if self.state.availability(node) == availability {
-            return Ok(Act { drafts: Vec::new(), reply: NOTHING });
-        }
         let intent = NodeIntent { availability, command, at: cx.now.wall };
-        let draft = self.draft(cx, DesiredKey::NodeAvailability { node }, &intent);
-        self.unless_replayed(cx, command, Vec::from([draft]), DONE, NOTHING)
+        let is_news = self.state.availability(node) != availability;
+        let wish = Wish::new(DesiredKey::NodeAvailability { node }, &intent, is_news);
+        self.once(cx, command, Vec::from([wish]))
     }
 
     fn node_role<C: Crypto>(
@@ -180,15 +199,12 @@ impl Member {
         }
         let present: BTreeMap<String, String> =
             self.state.labels(node).map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let mut drafts = Vec::new();
-        for (label, value) in labels {
-            if present.get(&label) != value.as_ref() {
-                let body = NodeLabel { value, command };
-                drafts.push(self.draft(cx, DesiredKey::NodeLabel { node, label }, &body));
-            }
-        }
-        let reply = if drafts.is_empty() { NOTHING } else { DONE };
-        Ok(Act { drafts, reply })
+        let wishes = labels.into_iter().map(|(label, value)| {
+            let is_news = present.get(&label) != value.as_ref();
+            let body = NodeLabel { value, command };
+            Wish::new(DesiredKey::NodeLabel { node, label }, &body, is_news)
+        });
+        self.once(cx, command, wishes.collect())
     }
 
     fn node_remove<C: Crypto>(
@@ -197,7 +213,15 @@ impl Member {
         node: NodeId,
         compromised: bool,
     ) -> Result<Option<Act>, Refusal> {
-        self.known_member(node)?;
+        if let Some(removed) = self.trust.standing(node).and_then(|standing| standing.removed)
+            && (removed.compromised || !compromised)
+        {
+            // For good, and by whatever command.
+            return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
+        }
+        if self.trust.standing(node).is_none() {
+            return Err(Refusal::NoSuchNode(node));
+        }
         if node == cx.me {
             return Err(Refusal::Oneself);
         }
@@ -267,11 +291,9 @@ impl Member {
             created_at,
         };
         validate::birth(&body)?;
-        let draft = self.draft(cx, DesiredKey::ServiceBirth { service }, &body);
-        let durability = UNKNOWN_YET;
-        let made = Reply::Service { service, revision, changed: true, durability };
-        let had = Reply::Service { service, revision, changed: false, durability };
-        let act = self.unless_replayed(cx, command, Vec::from([draft]), made, had)?;
+        let wish = Wish::new(DesiredKey::ServiceBirth { service }, &body, true);
+        let act = self.once(cx, command, Vec::from([wish]))?;
+        let act = act.about(service, revision);
         match self.state.service_named(&name) {
             Some(holder) if holder != service => Err(Refusal::NameTaken { name, service: holder }),
             Some(_) | None => Ok(act),
@@ -291,30 +313,31 @@ impl Member {
         let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
         self.check_spec(&spec, &known.current.spec.placement.constraints)?;
         let current = known.current.id;
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(Refusal::Stale { current });
-        }
         if replicas.is_some() && known.birth.mode == Mode::Global {
             return Err(no_replicas());
         }
         let parents: Vec<RevisionId> =
             core::iter::once(current).chain(known.conflicts.iter().map(|conflict| conflict.id)).collect();
         let same = known.conflicts.is_empty() && is_same(known.current.spec, &spec);
-        let scaled = replicas.filter(|replicas| *replicas != known.replicas);
-        let revision = if same { current } else { revision_id(&command, cx.crypto) };
-        let mut drafts = Vec::new();
-        if !same {
-            let spec = Revision { parents, at: cx.now.wall, ..spec };
-            let body = RevisionBody { spec, command };
-            drafts.push(self.draft(cx, DesiredKey::ServiceRevision { service, revision }, &body));
-        }
-        if let Some(replicas) = scaled {
+        let revision = revision_id(&command, cx.crypto);
+        let body = RevisionBody { spec: Revision { parents, at: cx.now.wall, ..spec }, command };
+        let mut wishes =
+            Vec::from([Wish::new(DesiredKey::ServiceRevision { service, revision }, &body, !same)]);
+        if let Some(replicas) = replicas {
             let body = Scale { replicas, command, at: cx.now.wall };
-            drafts.push(self.draft(cx, DesiredKey::ServiceScale { service }, &body));
+            let is_news = replicas != known.replicas;
+            wishes.push(Wish::new(DesiredKey::ServiceScale { service }, &body, is_news));
         }
-        let changed = !drafts.is_empty();
-        let reply = |changed| Reply::Service { service, revision, changed, durability: UNKNOWN_YET };
-        self.unless_replayed(cx, command, drafts, reply(changed), reply(false))
+        let act = self.once(cx, command, wishes)?;
+        // What it was to follow, itself may have followed: only what is new has to.
+        if let Some(expected) = expected
+            && !act.drafts.is_empty()
+            && expected != current
+        {
+            return Err(Refusal::Stale { current });
+        }
+        let is_made = !same || self.state.revisions(service).iter().any(|held| held.id == revision);
+        Ok(act.about(service, if is_made { revision } else { current }))
     }
 
     fn service_scale<C: Crypto>(
@@ -323,20 +346,18 @@ impl Member {
         scales: Vec<(ServiceId, u32)>,
         command: CommandId,
     ) -> Result<Act, Refusal> {
-        let mut drafts = Vec::new();
+        let mut wishes = Vec::with_capacity(scales.len());
         for (service, replicas) in scales {
             validate::replicas(replicas)?;
             let known = self.state.service(service).ok_or(Refusal::NoSuchService(service))?;
             if known.birth.mode == Mode::Global {
                 return Err(no_replicas());
             }
-            if known.replicas != replicas {
-                let body = Scale { replicas, command, at: cx.now.wall };
-                drafts.push(self.draft(cx, DesiredKey::ServiceScale { service }, &body));
-            }
+            let body = Scale { replicas, command, at: cx.now.wall };
+            let is_news = replicas != known.replicas;
+            wishes.push(Wish::new(DesiredKey::ServiceScale { service }, &body, is_news));
         }
-        let reply = if drafts.is_empty() { NOTHING } else { DONE };
-        self.unless_replayed(cx, command, drafts, reply, NOTHING)
+        self.once(cx, command, wishes)
     }
 
     fn service_remove<C: Crypto>(
@@ -345,31 +366,44 @@ impl Member {
         services: &[ServiceId],
         command: CommandId,
     ) -> Result<Act, Refusal> {
-        let mut drafts = Vec::new();
+        let mut wishes = Vec::with_capacity(services.len());
         for service in services {
-            let known = self.state.service(*service).ok_or(Refusal::NoSuchService(*service))?;
-            let conflicts = known.conflicts.iter().map(|conflict| conflict.id);
-            let seen = core::iter::once(known.current.id).chain(conflicts).collect();
-            let body = ServiceRemoval { seen, command, at: cx.now.wall };
-            drafts.push(self.draft(cx, DesiredKey::ServiceRemoval { service: *service }, &body));
+            let known = self.state.service(*service);
+            let is_news = !self.state.is_removed(*service);
+            if known.is_none() && is_news {
+                return Err(Refusal::NoSuchService(*service));
+            }
+            let seen = known.iter().flat_map(|known| {
+                let conflicts = known.conflicts.iter().map(|conflict| conflict.id);
+                core::iter::once(known.current.id).chain(conflicts)
+            });
+            let body = ServiceRemoval { seen: seen.collect(), command, at: cx.now.wall };
+            wishes.push(Wish::new(DesiredKey::ServiceRemoval { service: *service }, &body, is_news));
         }
-        self.unless_replayed(cx, command, drafts, DONE, NOTHING)
+        self.once(cx, command, wishes)
     }
 
-    /// The same command twice is done once; another under its id is refused.
-    fn unless_replayed<C: Crypto>(
-        &self,
+    /// What of a command is news. The same command twice is done once; another under its id is refused.
+    fn once<C: Crypto>(
+        &mut self,
         cx: &Context<'_, C>,
         command: CommandId,
-        drafts: Vec<Draft>,
-        reply: Reply,
-        replayed: Reply,
+        wishes: Vec<Wish>,
     ) -> Result<Act, Refusal> {
-        match self.state.replay(&command, &drafts, cx.crypto) {
-            Replay::New => Ok(Act { drafts, reply }),
-            Replay::Done => Ok(Act { drafts: Vec::new(), reply: replayed }),
-            Replay::Other => Err(Refusal::CommandReused(command)),
+        let said = wishes.iter().map(|wish| (&wish.key, wish.body.as_slice()));
+        let replay = self.state.replay(&command, said, cx.crypto);
+        let mut drafts = Vec::new();
+        match replay {
+            Replay::New => {
+                for Wish { key, body, .. } in wishes.into_iter().filter(|wish| wish.is_news) {
+                    drafts.push(self.encoded(cx, key, body));
+                }
+            }
+            Replay::Done => {}
+            Replay::Other => return Err(Refusal::CommandReused(command)),
         }
+        let reply = if drafts.is_empty() { NOTHING } else { DONE };
+        Ok(Act { drafts, reply })
     }
 
     /// Whether a revision says what people may ask for, after one that had these constraints.

@@ -150,8 +150,13 @@ impl Member {
         key: DesiredKey,
         body: &impl Wire,
     ) -> Draft {
+        self.encoded(cx, Key::Desired(key), encode(body))
+    }
+
+    /// The same of a body that is encoded already.
+    pub(super) fn encoded<C: Crypto>(&mut self, cx: &Context<'_, C>, key: Key, body: Vec<u8>) -> Draft {
         let stamp = Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
-        Draft { key: Key::Desired(key), stamp, version: BODY_VERSION, body: encode(body) }
+        Draft { key, stamp, version: BODY_VERSION, body }
     }
 
     /// Writes drafts; a reply, if there is one, leaves when they are safe.

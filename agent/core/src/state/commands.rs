@@ -10,7 +10,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use sleep_wire::trust::{Removal, RoleChange};
 use sleep_wire::{CommandId, Digest, RevisionId, ServiceId, WallTime, encode};
 
 use super::entry::{Fact, Place};
@@ -30,14 +29,6 @@ pub fn service_id(command: &CommandId, crypto: &impl Crypto) -> ServiceId {
 /// The revision that a command creates.
 pub fn revision_id(command: &CommandId, crypto: &impl Crypto) -> RevisionId {
     RevisionId::from_digest(&claim(b"sleepd revision ", command, crypto))
-}
-
-/// The entry of a membership key that a command writes.
-pub fn entry_id(command: &CommandId, crypto: &impl Crypto) -> [u8; 8] {
-    *claim(b"sleepd entry 1\0\0", command, crypto)
-        .0
-        .first_chunk()
-        .expect("a hash is longer than an entry's id")
 }
 
 fn claim(purpose: &[u8; 16], command: &CommandId, crypto: &impl Crypto) -> Digest {
@@ -117,19 +108,6 @@ fn said(fact: &Fact) -> Option<(CommandId, Vec<u8>)> {
     })
 }
 
-/// Whether two facts of one append-only key say the same, apart from when.
-pub(crate) fn same_membership(a: &Fact, b: &Fact) -> bool {
-    if let (Fact::Role(RoleChange { role: a, .. }), Fact::Role(RoleChange { role: b, .. })) = (a, b) {
-        return a == b;
-    }
-    if let (Fact::Removal(Removal { compromised: a, .. }), Fact::Removal(Removal { compromised: b, .. })) =
-        (a, b)
-    {
-        return a == b;
-    }
-    a == b
-}
-
 /// The commands of the last day.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
@@ -163,11 +141,12 @@ impl Commands {
         }
     }
 
-    /// Whether the command said all of this before, or something else.
+    /// Whether a command that says this was carried out, or one that said something else. What made no
+    /// difference then was not written, and what others overwrote may be forgotten: part of it is enough.
     pub(crate) fn replay(&self, command: &CommandId, contents: &[[u8; 16]]) -> Replay {
         match self.known.get(command) {
             None => Replay::New,
-            Some(known) if contents.iter().all(|content| known.contents.contains(content)) => Replay::Done,
+            Some(known) if known.contents.iter().all(|content| contents.contains(content)) => Replay::Done,
             Some(_) => Replay::Other,
         }
     }

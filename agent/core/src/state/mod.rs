@@ -393,18 +393,19 @@ impl State {
         self.store.take_changes().into_iter().collect()
     }
 
-    /// Whether anybody sent this command before. `drafts` are the records that it would become, had it never
-    /// been: their stamps, and the parents of revisions, do not matter.
-    pub fn replay(&self, command: &CommandId, drafts: &[Draft], crypto: &impl Crypto) -> Replay {
+    /// Whether anybody sent this command before. `said` is all that it may write: the parents of revisions,
+    /// and when anything was, do not matter.
+    pub fn replay<'a>(
+        &self,
+        command: &CommandId,
+        said: impl IntoIterator<Item = (&'a Key, &'a [u8])>,
+        crypto: &impl Crypto,
+    ) -> Replay {
         let mut contents = Vec::new();
-        for draft in drafts {
-            let Ok(fact) = entry::fact_of(&draft.key, &draft.body) else { return Replay::Other };
-            if let Some(used) = commands::used(&Place::Known(draft.key.clone()), &fact, crypto) {
-                contents.push(used.content);
-            } else if let Some(held) = self.store.get(&draft.key).filter(|held| held.is_membership()) {
-                let same = commands::same_membership(held.fact(), &fact);
-                return if same { Replay::Done } else { Replay::Other };
-            }
+        for (key, body) in said {
+            let Ok(fact) = entry::fact_of(key, body) else { return Replay::Other };
+            let used = commands::used(&Place::Known(key.clone()), &fact, crypto);
+            contents.extend(used.map(|used| used.content));
         }
         self.store.commands().replay(command, &contents)
     }
