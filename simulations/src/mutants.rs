@@ -65,6 +65,9 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::UnknownIsFailed => &["one_attempt", "retired_by_name"],
         Mutant::StampsRepeat => &["fenced", "liveness"],
         Mutant::PlansWithoutLease => &["plans_under_its_lease"],
+        Mutant::NodesOverlooked | Mutant::OldTasksAreFresh => &["plan_is_a_function"],
+        Mutant::AnySignature | Mutant::AnyRole => &["authorship"],
+        Mutant::RemovedComesBack => &["no_resurrection"],
     }
 }
 

@@ -94,12 +94,22 @@ pub enum Mutant {
     StampsRepeat,
     /// A planner that lost its lease goes on.
     PlansWithoutLease,
+    /// A planner is not told what a node is now.
+    NodesOverlooked,
+    /// What a node told of its tasks before it was restarted counts like what it tells since.
+    OldTasksAreFresh,
+    /// Nobody looks at a record's signature.
+    AnySignature,
+    /// Whoever is known may write anything.
+    AnyRole,
+    /// A service that was removed is there again once something else is said of it later.
+    RemovedComesBack,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 46] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -141,6 +151,11 @@ impl Mutant {
         Self::NoRollCall,
         Self::StampsRepeat,
         Self::PlansWithoutLease,
+        Self::NodesOverlooked,
+        Self::OldTasksAreFresh,
+        Self::AnySignature,
+        Self::AnyRole,
+        Self::RemovedComesBack,
     ];
 }
 

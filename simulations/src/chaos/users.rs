@@ -21,7 +21,15 @@ pub struct Users {
     services: BTreeSet<ServiceId>,
     /// Nodes that a user drained or paused last.
     away: BTreeSet<NodeId>,
-    waiting: BTreeMap<Ticket, Option<ServiceId>>,
+    /// Services that a user was told are gone: others may not have heard, and act on them still.
+    gone: BTreeSet<ServiceId>,
+    waiting: BTreeMap<Ticket, Typed>,
+}
+
+/// A command that was typed, and the service that it removes.
+struct Typed {
+    wanted: Command,
+    removes: Option<ServiceId>,
 }
 
 impl Users {
@@ -32,6 +40,7 @@ impl Users {
             count: 0,
             services,
             away: BTreeSet::new(),
+            gone: BTreeSet::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -43,6 +52,9 @@ impl Users {
         let (pick, number) = (self.stream.any(), self.stream.any());
         let command = CommandId(self.stream.bytes());
         self.count += 1;
+        if pick.is_multiple_of(7) && self.again(world, host) {
+            return;
+        }
         let service = self.service(pick);
         let node = world.hosts[usize::try_from(number % world.hosts.len() as u64).unwrap_or(0)].id;
         let (wanted, removes) = match (kind, service) {
@@ -74,19 +86,34 @@ impl Users {
             }
         };
         if world.hosts[host].node.is_some() {
-            let ticket = world.command(host, wanted);
-            self.waiting.insert(ticket, removes);
+            let ticket = world.command(host, wanted.clone());
+            self.waiting.insert(ticket, Typed { wanted, removes });
         }
+    }
+
+    /// Who got no answer asks the same again, of whatever node. Whether there was anybody.
+    fn again(&mut self, world: &mut World, host: usize) -> bool {
+        let Some((_, Typed { wanted, removes })) = self.waiting.first_key_value() else { return false };
+        let (wanted, removes) = (wanted.clone(), *removes);
+        if world.hosts[host].node.is_some() {
+            let ticket = world.command(host, wanted.clone());
+            self.waiting.insert(ticket, Typed { wanted, removes });
+        }
+        true
     }
 
     fn read(&mut self, world: &World) {
         let answered: Vec<Ticket> =
             self.waiting.keys().filter(|ticket| world.answers.contains_key(ticket)).copied().collect();
         for ticket in answered {
-            let removed = self.waiting.remove(&ticket).flatten();
+            let removed = self.waiting.remove(&ticket).and_then(|typed| typed.removes);
             match (world.answers.get(&ticket), removed) {
+                (Some((_, Ok(Reply::Service { service, .. }))), _) if self.gone.contains(service) => {}
                 (Some((_, Ok(Reply::Service { service, .. }))), _) => drop(self.services.insert(*service)),
-                (Some((_, Ok(_))), Some(service)) => drop(self.services.remove(&service)),
+                (Some((_, Ok(_))), Some(service)) => {
+                    self.services.remove(&service);
+                    self.gone.insert(service);
+                }
                 _ => {}
             }
         }
@@ -97,9 +124,9 @@ impl Users {
     }
 
     fn service(&self, pick: u64) -> Option<ServiceId> {
-        let count = self.services.len() as u64;
-        let place = usize::try_from(pick.checked_rem(count)?).unwrap_or(0);
-        self.services.iter().nth(place).copied()
+        let known = if pick.is_multiple_of(5) && !self.gone.is_empty() { &self.gone } else { &self.services };
+        let place = usize::try_from(pick.checked_rem(known.len() as u64)?).unwrap_or(0);
+        known.iter().nth(place).copied()
     }
 
     fn create(&self, number: u64, command: CommandId) -> Command {

@@ -4,7 +4,7 @@
 //! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
 //! ones, for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_core::io::{Durability, Reply, Ticket};
 use sleep_wire::durable::Write;
@@ -24,8 +24,45 @@ pub struct Acked {
     written: BTreeMap<Ticket, (usize, Written)>,
     /// By node: what must stay on its disk.
     kept: BTreeMap<NodeId, BTreeMap<Vec<u8>, Stamp>>,
-    /// Nodes whose disks changed since the last look.
-    changed: BTreeSet<usize>,
+    /// By host: what each write that is on its way changes, oldest first.
+    on_the_way: BTreeMap<usize, VecDeque<Changed>>,
+    /// By host: what changed on its disk since the last look.
+    changed: BTreeMap<usize, Changed>,
+}
+
+/// What of a disk is to be looked at.
+enum Changed {
+    /// These keys.
+    Keys(BTreeSet<Vec<u8>>),
+    /// Any of them: it was wiped, or its agent ended, and what was on its way then may have arrived or not.
+    Anything,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self::Keys(BTreeSet::new())
+    }
+}
+
+impl Changed {
+    fn by(writes: &[Write]) -> Self {
+        let keys = writes.iter().filter(|write| !matches!(write, Write::PutCell { .. }));
+        let keys = keys.map(|write| match write {
+            Write::PutRecord { key, .. } | Write::DeleteRecord { key } => Some(key.clone()),
+            Write::PutCell { .. } | Write::Wipe => None,
+        });
+        keys.collect::<Option<_>>().map_or(Self::Anything, Self::Keys)
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Keys(mut one), Self::Keys(other)) => {
+                one.extend(other);
+                Self::Keys(one)
+            }
+            (Self::Anything, _) | (_, Self::Anything) => Self::Anything,
+        }
+    }
 }
 
 impl Law for Acked {
@@ -41,6 +78,7 @@ impl Law for Acked {
             }
             Seen::CommandTaken { .. } => drop(self.handling.remove(&seen.host)),
             Seen::Persist(writes) => {
+                self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes));
                 let me = world.hosts[seen.host].id;
                 if let Some((_, written)) =
                     self.handling.get(&seen.host).and_then(|ticket| self.written.get_mut(ticket))
@@ -49,19 +87,28 @@ impl Law for Acked {
                 }
             }
             Seen::Reply { ticket, reply } => return self.answered(world, *ticket, reply),
-            Seen::Killed | Seen::Synced => drop(self.changed.insert(seen.host)),
+            Seen::Synced => self.synced(seen.host),
+            Seen::Killed => {
+                self.on_the_way.remove(&seen.host);
+                self.changed.insert(seen.host, Changed::Anything);
+            }
             Seen::Launch(_) | Seen::Stop { .. } | Seen::Started => {}
         }
         Ok(())
     }
 
     fn look(&mut self, world: &World) -> Verdict {
-        for number in std::mem::take(&mut self.changed) {
-            let host = &world.hosts[number];
-            for (key, least) in self.kept.get(&host.id).into_iter().flatten() {
-                if stamp_on(world, number, key).is_none_or(|stamp| stamp < *least) {
-                    return Err(format!("node{} lost {:?}", number + 1, sleep_wire::Key::from_bytes(key)));
-                }
+        for (number, changed) in std::mem::take(&mut self.changed) {
+            let Some(kept) = self.kept.get(&world.hosts[number].id) else { continue };
+            let lost = |(key, least): &(&Vec<u8>, &Stamp)| {
+                stamp_on(world, number, key).is_none_or(|stamp| stamp < **least)
+            };
+            let lost = match changed {
+                Changed::Keys(keys) => keys.iter().filter_map(|key| kept.get_key_value(key)).find(lost),
+                Changed::Anything => kept.iter().find(lost),
+            };
+            if let Some((key, _)) = lost {
+                return Err(format!("node{} lost {:?}", number + 1, sleep_wire::Key::from_bytes(key)));
             }
         }
         Ok(())
@@ -69,6 +116,12 @@ impl Law for Acked {
 }
 
 impl Acked {
+    fn synced(&mut self, host: usize) {
+        let next = self.on_the_way.get_mut(&host).and_then(VecDeque::pop_front);
+        let changed = self.changed.remove(&host).unwrap_or_default();
+        self.changed.insert(host, changed.and(next.unwrap_or_default()));
+    }
+
     fn answered(&mut self, world: &World, ticket: Ticket, reply: &Answer) -> Verdict {
         let Some((host, written)) = self.written.remove(&ticket) else { return Ok(()) };
         let durability = match reply {

@@ -9,7 +9,7 @@ use sleep_wire::message::Message;
 use sleep_wire::swim::Peer;
 
 use super::swim::{self, Effects, Engine};
-use super::table::Change;
+use super::table::{Change, Known};
 use super::timers::Due;
 use super::{Membership, MembershipOutput, Probe, profile};
 use crate::time::Instant;
@@ -173,8 +173,11 @@ impl Membership {
         let node = update.id().node;
         let Some((change, restarted)) = self.table.absorb(now, update) else { return false };
         self.drop_suspicion(update);
-        if restarted {
-            self.holds.remove(&node);
+        let was_awaited = restarted && self.holds.remove(&node).is_some();
+        if restarted && self.table.get(node).is_some_and(Known::is_live) && self.let_go(now, node) {
+            // A fresh start, though nobody noticed that it was away.
+            self.flaps.remove(&node);
+            self.outputs.push_back(MembershipOutput::Up { node });
         }
         match change {
             Change::Up => {
@@ -201,6 +204,10 @@ impl Membership {
                         MembershipOutput::Down { node }
                     });
                 }
+            }
+            Change::Inward if was_awaited && self.table.get(node).is_some_and(|known| !known.is_live()) => {
+                // It has restarted, as it said that it would, and is down since.
+                self.outputs.push_back(MembershipOutput::Down { node });
             }
             Change::Suspected | Change::Refuted | Change::Inward => {}
         }

@@ -14,6 +14,8 @@ pub(super) struct Flap {
     /// How often it came back within the window.
     count: u32,
     last: Instant,
+    /// When it was last believed down; to come and go unbelieved changes nothing of that.
+    down: Instant,
     /// Whether it answers and is not believed yet.
     held: bool,
 }
@@ -23,7 +25,7 @@ impl Membership {
     /// same boot that comes and goes is a bad link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
         if is_sown(Mutant::DownForEver) {
-            self.flaps.insert(node, Flap { count: 0, last: now, held: true });
+            self.flaps.insert(node, Flap { count: 0, last: now, down: now, held: true });
             return true;
         }
         if restarted {
@@ -38,7 +40,8 @@ impl Membership {
             .copied()
             .unwrap_or_default();
         let held = !hold.is_zero();
-        self.flaps.insert(node, Flap { count, last: now, held });
+        let down = self.flaps.get(&node).map_or(now, |flap| flap.down);
+        self.flaps.insert(node, Flap { count, last: now, down, held });
         if held {
             self.timers.arm(now + hold, Due::Believe { node, count });
         }
@@ -47,6 +50,11 @@ impl Membership {
 
     pub(super) fn is_held_down(&self, node: NodeId) -> bool {
         self.flaps.get(&node).is_some_and(|flap| flap.held)
+    }
+
+    /// Since when a member is believed down that is.
+    pub(super) fn down_since(&self, known: &Known) -> Instant {
+        self.flaps.get(&known.peer.node).map_or(known.since, |flap| flap.down)
     }
 
     /// Whether a member that has just come back, without a restart, says of a live one that it is not: what
@@ -62,6 +70,9 @@ impl Membership {
     pub(super) fn let_go(&mut self, now: Instant, node: NodeId) -> bool {
         let Some(flap) = self.flaps.get_mut(&node) else { return false };
         flap.last = now;
+        if !flap.held {
+            flap.down = now;
+        }
         core::mem::take(&mut flap.held)
     }
 

@@ -214,7 +214,8 @@ impl Membership {
         let known = self.table.get(node)?;
         let liveness = if self.is_held_down(node) { Liveness::Down } else { known.liveness };
         let held_until = self.holds.get(&node).copied().filter(|_| liveness == Liveness::Down);
-        Some(NodeState { liveness, since: known.since, held_until })
+        let since = if liveness == Liveness::Down { self.down_since(known) } else { known.since };
+        Some(NodeState { liveness, since, held_until })
     }
 
     /// Members that answer, or may still do, without this node, sorted.

@@ -14,6 +14,7 @@ use crate::crypto::Crypto;
 use crate::io::{Event, Output};
 use crate::lease::{Electorate, Evidence, LeaseInput};
 use crate::membership::MembershipInput;
+use crate::mutant::{Mutant, is_sown};
 use crate::reconcile::ReconcileInput;
 use crate::state::StateInput;
 
@@ -163,6 +164,10 @@ impl Member {
                 Key::Observed(ObservedKey::Facts { node } | ObservedKey::Images { node }) => {
                     self.introduce(cx, *node);
                     self.node_changed(cx, *node);
+                    // What it told in an earlier boot is not fresh any more.
+                    if !is_sown(Mutant::OldTasksAreFresh) {
+                        slots.extend(self.state.tasks_on(*node).map(|task| task.slot));
+                    }
                 }
             }
         }

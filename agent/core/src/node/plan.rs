@@ -5,9 +5,15 @@
 //! ```
 //! Nothing is decided here: `placement` and `rollout` say what is to be written, and this writes it under the
 //! epoch, as long as the lease is held.
+//!
+//! # Invariants
+//! - `plan_is_a_function`: the planner is told of each change, so that what it knows is what would be read
+//!   anew.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -23,7 +29,7 @@ use crate::crypto::Crypto;
 use crate::io::{Event, Lane};
 use crate::membership::MembershipInput;
 use crate::mutant::{Mutant, is_sown};
-use crate::placement::{Liveness, Planner};
+use crate::placement::{Liveness, Planner, ServiceFact};
 use crate::reconcile::ReconcileInput;
 use crate::state::{BODY_VERSION, Draft};
 use crate::time::Instant;
@@ -275,7 +281,9 @@ impl Member {
             open.confirmed.remove(&node);
             open.asked.remove(&node);
         }
-        open.planner.set_node(fact);
+        if !is_sown(Mutant::NodesOverlooked) {
+            open.planner.set_node(fact);
+        }
         open.dirty = true;
         self.ask_about_the_down(cx);
     }
@@ -339,6 +347,33 @@ impl Member {
         for node in ask {
             self.membership.handle(now, MembershipInput::ConfirmDown { node });
         }
+    }
+
+    /// What this node plans with that is not as records and members say it is now, if it plans.
+    pub(super) fn overlooked(&self, now: Instant) -> Option<String> {
+        let Desk::Open(open) = &self.desk else { return None };
+        let facts = self.all_facts(now);
+        let mut nodes = facts.nodes.iter().map(|fact| (fact, open.planner.node(&fact.id)));
+        if let Some((fact, known)) = nodes.find(|(fact, known)| *known != Some(fact)) {
+            return Some(format!("{fact:?}\nand plans with {known:?}"));
+        }
+        for fact in &facts.services {
+            let Some(known) = open.planner.service(&fact.id) else {
+                return Some(format!("{} and plans without it", fact.id));
+            };
+            let slots = fact.slots.keys().chain(known.slots.keys());
+            let mut slots = slots.map(|name| (name, fact.slots.get(name), known.slots.get(name)));
+            if let Some((name, fact, known)) = slots.find(|(_, fact, known)| fact != known) {
+                return Some(format!("slot {name}: {fact:?}\nand plans with {known:?}"));
+            }
+            // What no slot names any more may be known of it still.
+            let revisions = known.revisions.clone();
+            let slots = known.slots.clone();
+            if (ServiceFact { revisions, slots, ..fact.clone() }) != *known {
+                return Some(format!("{fact:?}\nand plans with {known:?}"));
+            }
+        }
+        None
     }
 
     /// Others have tried to reach a node, and could not.

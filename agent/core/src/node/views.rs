@@ -245,6 +245,21 @@ impl<C: Crypto> Node<C> {
         self.member().map(|member| member.membership.component()).unwrap_or_default()
     }
 
+    /// What this node plans with although something else is known by now, in words; `None` if it does not
+    /// plan. For those who check that nothing is overlooked between two plans.
+    pub fn overlooked(&self, now: Now) -> Option<String> {
+        self.member()?.overlooked(now.instant)
+    }
+
+    /// Whether the very same records stand here and there: for those who check that equal sums mean this.
+    pub fn has_records_of(&self, other: &Self) -> bool {
+        match (self.member(), other.member()) {
+            (Some(one), Some(other)) => one.state.is_equal(&other.state),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// Every record that stands here, as received: for those who check what was written.
     pub fn records(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
         match self.member() {

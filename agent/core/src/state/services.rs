@@ -20,6 +20,7 @@ use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, Stamp, WallTime}
 
 use super::State;
 use super::entry::{Entry, Fact};
+use crate::mutant::{Mutant, is_sown};
 use crate::validate::MAX_REPLICAS;
 
 /// A service that was not removed.
@@ -160,7 +161,10 @@ impl State {
 
     /// Whether a service was removed, for good, whatever else comes.
     pub fn is_removed(&self, service: ServiceId) -> bool {
-        self.store.get(&Key::Desired(DesiredKey::ServiceRemoval { service })).is_some()
+        let said = |key| self.store.get(&Key::Desired(key)).map(|entry| entry.stamp());
+        let removed = said(DesiredKey::ServiceRemoval { service });
+        removed.is_some()
+            && !(is_sown(Mutant::RemovedComesBack) && said(DesiredKey::ServiceScale { service }) > removed)
     }
 
     /// Services that were removed within the horizon.

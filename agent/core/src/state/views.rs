@@ -2,6 +2,7 @@
 //! concerned.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -70,6 +71,18 @@ impl State {
     /// Every record, those of unknown families last.
     pub fn records(&self) -> impl Iterator<Item = &Entry> {
         self.store.iter().map(|entry| &**entry)
+    }
+
+    /// Whether the very same records stand here and there. Equal ones may be one piece of memory.
+    pub fn is_equal(&self, other: &Self) -> bool {
+        let (mut ones, mut others) = (self.store.iter(), other.store.iter());
+        loop {
+            match (ones.next(), others.next()) {
+                (None, None) => return true,
+                (Some(one), Some(other)) if Arc::ptr_eq(one, other) || one == other => {}
+                (Some(_) | None, Some(_) | None) => return false,
+            }
+        }
     }
 
     /// What the quorum's holder says of a slot.
