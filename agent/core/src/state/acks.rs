@@ -10,7 +10,8 @@
 //!             ▼
 //!           Alone
 //! ```
-//! A member that does not confirm within half a second is not waited for: others are asked as well.
+//! Where few live all are asked, and else three. A member that does not confirm within half a second is not
+//! waited for: others are asked as well.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -21,7 +22,7 @@ use sleep_wire::NodeId;
 use sleep_wire::record::Batch;
 
 use super::entry::Entry;
-use super::push::{Dice, FANOUT, batches};
+use super::push::{Dice, FANOUT, FEW, batches};
 use crate::Instant;
 use crate::io::Durability;
 use crate::mutant::{Mutant, is_sown};
@@ -77,6 +78,12 @@ impl Acks {
             deadline: now + CONFIRM_WITHIN,
             ask_at: now,
         });
+    }
+
+    /// Whether somebody waits for this record to be safe.
+    pub(crate) fn concern(&self, entry: &Entry) -> bool {
+        let of = |pending: &Pending| pending.entries.iter().any(|waited| waited.hash() == entry.hash());
+        self.pending.iter().any(of)
     }
 
     /// A write is durable.
@@ -145,7 +152,8 @@ impl Pending {
             others = live.iter().copied().collect();
         }
         let batches = batches(self.entries.iter());
-        for peer in dice.choose(others, FANOUT) {
+        let count = if live.len() <= FEW { live.len() } else { FANOUT };
+        for peer in dice.choose(others, count) {
             let mut open = BTreeSet::new();
             for (ack, batch) in (self.first_ack..).zip(&batches) {
                 open.insert(ack);

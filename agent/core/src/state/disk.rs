@@ -79,6 +79,11 @@ impl Disk {
         self.pending.get(&entry.hash()).copied()
     }
 
+    /// Whether every record is durable.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Whether every write up to this one is durable.
     pub(crate) fn is_durable(&self, token: u64) -> bool {
         self.writing.first_key_value().is_none_or(|(oldest, _)| *oldest > token)

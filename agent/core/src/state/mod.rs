@@ -59,7 +59,7 @@ pub use entry::{BODY_VERSION, Entry, Fact, Place, TOMBSTONES_MS};
 pub use horizon::HORIZON_STEP_MS;
 pub use intake::{ASIDE, Aside, REFUSALS_PER_SECOND, WAITING_BYTES};
 pub use judge::{Judge, Verdict};
-pub use push::{BATCH_LIMIT, FANOUT, GATHER};
+pub use push::{BATCH_LIMIT, FANOUT, FEW, GATHER};
 pub use services::{Name, RevisionView, Service, Unseen};
 pub use store::{FOREIGN_QUOTA, Receipt};
 pub use sync::{ANSWER_LIMIT, CONFIRMATIONS, PER_SECOND};
@@ -311,6 +311,11 @@ impl State {
         let token = entries.iter().filter_map(|entry| self.disk.waits_for(entry)).max();
         self.wait(now, waiter, entries, token);
         self.pump(now);
+    }
+
+    /// Whether all that stands is durable.
+    pub fn is_written(&self) -> bool {
+        self.disk.is_idle()
     }
 
     /// The write that makes what stands under a key durable, unless it is.

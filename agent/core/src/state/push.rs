@@ -1,7 +1,9 @@
-//! How new records spread unasked: each node passes each record on once, to three peers.
+//! How new records spread unasked.
 //!
-//! The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way, or
-//! reaches nobody, is found by the next comparison ([`super::sync`]).
+//! Where few live, who writes a record tells everybody, and who hears of it tells one more, for the sake of
+//! those to whom there is no way just then. Where many do, each node passes each record on once, to three
+//! peers. The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way,
+//! or reaches nobody, is found by the next comparison ([`super::sync`]).
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -16,8 +18,11 @@ use sleep_wire::record::Batch;
 use super::entry::Entry;
 use crate::Instant;
 
-/// To how many peers a record is pushed.
+/// To how many peers a record is pushed where many live.
 pub const FANOUT: usize = 3;
+
+/// Up to how many live peers are all told of what is written here.
+pub const FEW: usize = 16;
 
 /// How long records are gathered after a push.
 pub const GATHER: Duration = Duration::from_millis(50);
@@ -93,13 +98,21 @@ impl Pushes {
         }
         self.closed_until = now + GATHER;
         let queue = core::mem::take(&mut self.queue);
+        let few = live.len() <= FEW;
+        let is_news = |parcel: &Parcel, peer: NodeId| {
+            parcel.source != Some(peer) && parcel.entry.author() != peer && (!few || parcel.source.is_some())
+        };
+        let hears = |peer: &NodeId| queue.iter().any(|parcel| is_news(parcel, *peer));
+        let onward: Vec<NodeId> = live.iter().copied().filter(hears).collect();
+        let onward = dice.choose(onward, if few { 1 } else { FANOUT });
+        let told = |peer: &NodeId| few || onward.contains(peer);
         let mut leaving = Vec::new();
-        for peer in dice.choose(live.iter().copied().collect(), FANOUT) {
+        for peer in live.iter().copied().filter(told) {
+            let to_all = |parcel: &Parcel| few && parcel.source.is_none();
             let news = queue
                 .iter()
-                .filter(|parcel| parcel.source != Some(peer) && parcel.entry.author() != peer)
-                .map(|parcel| &parcel.entry);
-            leaving.extend(batches(news).into_iter().map(|batch| (peer, batch)));
+                .filter(|parcel| to_all(parcel) || (onward.contains(&peer) && is_news(parcel, peer)));
+            leaving.extend(batches(news.map(|parcel| &parcel.entry)).into_iter().map(|batch| (peer, batch)));
         }
         leaving
     }

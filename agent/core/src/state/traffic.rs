@@ -14,6 +14,7 @@ use super::acks::Step;
 use super::disk::Owed;
 use super::intake::Intake;
 use super::judge::Judge;
+use super::push::FEW;
 use super::store::Receipt;
 use super::sync::{Answer, View, size};
 use super::trie::Sum;
@@ -91,8 +92,12 @@ impl State {
     }
 
     fn durable(&mut self, token: u64) {
+        let few = self.live.len() <= FEW;
         for entry in self.disk.finish(token) {
-            self.pushes.add(entry, None);
+            // Where everybody is asked to confirm it, everybody has it.
+            if !(few && self.acks.concern(&entry)) {
+                self.pushes.add(entry, None);
+            }
         }
         let disk = &self.disk;
         self.acks.durable(|token| disk.is_durable(token));
