@@ -11,8 +11,8 @@ use crate::time::Instant;
 /// A member that was down, and how often lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flap {
-    /// How often it came back within the window.
-    count: u32,
+    /// How often it came back within the window; `None` if that is forgiven.
+    count: Option<u32>,
     last: Instant,
     /// When it was last believed down; to come and go unbelieved changes nothing of that.
     down: Instant,
@@ -25,7 +25,7 @@ impl Membership {
     /// same boot that comes and goes is a bad link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
         if is_sown(Mutant::DownForEver) {
-            self.flaps.insert(node, Flap { count: 0, last: now, down: now, held: true });
+            self.flaps.insert(node, Flap { count: Some(0), last: now, down: now, held: true });
             return true;
         }
         if restarted {
@@ -33,7 +33,8 @@ impl Membership {
             return false;
         }
         let before = self.flaps.get(&node).filter(|flap| now.since(flap.last) < profile::FLAP_WINDOW);
-        let count = before.map_or(0, |flap| flap.count.saturating_add(1));
+        let before = before.and_then(|flap| flap.count);
+        let count = before.map_or(0, |count| count.saturating_add(1));
         let hold = profile::FLAP_HOLDS
             .get(count as usize)
             .or(profile::FLAP_HOLDS.last())
@@ -41,7 +42,7 @@ impl Membership {
             .unwrap_or_default();
         let held = !hold.is_zero();
         let down = self.flaps.get(&node).map_or(now, |flap| flap.down);
-        self.flaps.insert(node, Flap { count, last: now, down, held });
+        self.flaps.insert(node, Flap { count: Some(count), last: now, down, held });
         if held {
             self.timers.arm(now + hold, Due::Believe { node, count });
         }
@@ -76,10 +77,17 @@ impl Membership {
         core::mem::take(&mut flap.held)
     }
 
+    /// It was not the member that flapped.
+    pub(super) fn forgive(&mut self, node: NodeId) {
+        if let Some(flap) = self.flaps.get_mut(&node) {
+            flap.count = None;
+        }
+    }
+
     /// It stayed up for long enough.
     pub(super) fn believe(&mut self, node: NodeId, count: u32) {
         let Some(flap) = self.flaps.get_mut(&node) else { return };
-        if flap.held && flap.count == count {
+        if flap.held && flap.count == Some(count) {
             flap.held = false;
             self.outputs.push_back(MembershipOutput::Up { node });
         }

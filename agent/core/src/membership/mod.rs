@@ -401,7 +401,7 @@ impl Membership {
             self.say(node, MembershipMessage::Roster { members, answer: false });
             if alone {
                 // It was this node that flapped.
-                self.flaps.remove(&node);
+                self.forgive(node);
             }
         }
     }
