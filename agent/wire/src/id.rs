@@ -1,6 +1,7 @@
 //! Names of things: fixed-size, `Copy`, ordered, never confused with one another.
 
 use alloc::string::String;
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -30,8 +31,21 @@ pub struct WallTime(pub i64);
 macro_rules! short_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
         pub struct $name(pub [u8; 16]);
+
+        // As bytes are, and in two steps: maps whose keys have ids compare little else.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// The first 128 bits of a hash.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::key::{DesiredKey, SlotKey};
+use sleep_wire::slot::Slot;
 use sleep_wire::spec::ServiceBirth;
 use sleep_wire::task::Health;
 use sleep_wire::{Key, NodeId, RevisionId, ServiceId, Stamp};
@@ -53,47 +54,41 @@ impl Member {
 
     /// Slots of this node whose next step waits for another node.
     pub(super) fn slots_that_wait_for(&self, node: NodeId) -> Vec<SlotKey> {
-        let names = |slot: &&SlotKey| {
-            self.slot_record(**slot).is_some_and(|(_, slot)| {
-                slot.current.as_ref().is_some_and(|current| current.node == node)
-                    || slot.retire.iter().any(|retired| retired.node == node)
-            })
-        };
-        self.fed.iter().filter(names).copied().collect()
+        let waits = |slot: &&SlotKey| self.slot_record(**slot).is_some_and(|(_, slot)| names(slot, node));
+        self.fed.iter().filter(waits).copied().collect()
     }
 
     /// Tells the reconcile room what is wanted of a slot, if the slot is any of this node's business.
     pub(super) fn feed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
-        let named = self.slot_record(slot).is_some_and(|(_, slot)| {
-            slot.current.as_ref().is_some_and(|current| current.node == cx.me)
-                || slot.retire.iter().any(|retired| retired.node == cx.me)
-        });
-        let has_tasks = self.state.tasks_at(cx.me, slot).next().is_some();
-        if !named && !has_tasks && !self.fed.contains(&slot) {
+        let record = self.slot_record(slot).map(|(stamp, slot)| SlotRecord { stamp, slot: slot.clone() });
+        let concerns = self.fed.contains(&slot)
+            || record.as_ref().is_some_and(|record| names(&record.slot, cx.me))
+            || self.state.tasks_at(cx.me, slot).next().is_some();
+        if !concerns {
             return;
         }
         self.fed.insert(slot);
-        if let Some(write) = self.write_under_way(slot) {
+        if let Some(write) = self.write_under_way(slot, record.as_ref()) {
             self.unwritten.entry(write).or_default().insert(slot);
             self.delays.remove(&slot);
             return;
         }
-        match self.delay_over_at(cx.now.instant, cx.me, slot) {
+        match record.as_ref().and_then(|record| self.delay_over_at(cx.now.instant, cx.me, slot, record)) {
             Some(at) => drop(self.delays.insert(slot, at)),
             None => drop(self.delays.remove(&slot)),
         }
-        let desired = self.desired(cx.now.instant, cx.me, slot);
+        let desired = self.desired(cx.now.instant, cx.me, slot, record);
         self.reconcile.set_assignment(cx.now, slot, desired);
     }
 
     /// The write that has to be durable before anything is done about a slot: whoever starts or stops a task
     /// and then forgets why has a task that nobody knows, or a slot whose task is gone.
-    fn write_under_way(&self, slot: SlotKey) -> Option<u64> {
-        if is_sown(Mutant::ActsBeforeDurable) {
+    fn write_under_way(&self, slot: SlotKey, record: Option<&SlotRecord>) -> Option<u64> {
+        if is_sown(Mutant::ActsBeforeDurable) || self.state.is_written() {
             return None;
         }
         let service = slot.service;
-        let current = self.slot_record(slot).and_then(|(_, record)| record.current.as_ref());
+        let current = record.and_then(|record| record.slot.current.as_ref());
         let revision = current.map(|current| current.revision);
         let revision = revision.map(|revision| DesiredKey::ServiceRevision { service, revision });
         let keys = [DesiredKey::ServiceBirth { service }, DesiredKey::ServiceRemoval { service }];
@@ -127,13 +122,13 @@ impl Member {
 
     /// When the first of the other nodes that a slot's record names is given up, if one is down that is not
     /// yet.
-    fn delay_over_at(&self, now: Instant, me: NodeId, slot: SlotKey) -> Option<Instant> {
-        let (_, record) = self.slot_record(slot)?;
-        let current = record.current.iter().map(|current| current.node);
-        let others = current.chain(record.retire.iter().map(|retired| retired.node));
-        let delay = self.reschedule_delay(slot.service);
-        let over = |node: NodeId| self.down_since(node).map(|since| since + delay);
-        others.filter(|node| *node != me).filter_map(over).filter(|at| *at > now).min()
+    fn delay_over_at(&self, now: Instant, me: NodeId, slot: SlotKey, record: &SlotRecord) -> Option<Instant> {
+        let first = nodes_of(&record.slot)
+            .filter(|node| *node != me)
+            .filter_map(|node| self.down_since(node))
+            .map(|since| since + self.reschedule_delay(slot.service))
+            .filter(|at| *at > now);
+        first.min()
     }
 
     /// How long a service's tasks are left to a node that is down.
@@ -143,21 +138,25 @@ impl Member {
         })
     }
 
-    fn desired(&self, now: Instant, me: NodeId, slot: SlotKey) -> Option<Desired> {
+    fn desired(
+        &self,
+        now: Instant,
+        me: NodeId,
+        slot: SlotKey,
+        record: Option<SlotRecord>,
+    ) -> Option<Desired> {
         let birth = self.birth(slot.service);
-        let record = self.slot_record(slot).map(|(stamp, slot)| SlotRecord { stamp, slot: slot.clone() });
         if birth.is_none() && record.is_none() {
             return None;
         }
-        let mut wanted: BTreeSet<RevisionId> =
-            self.state.tasks_at(me, slot).map(|task| task.status.revision).collect();
-        wanted.extend(
-            record.iter().filter_map(|record| record.slot.current.as_ref()).map(|current| current.revision),
-        );
+        let told = self.state.tasks_at(me, slot).map(|task| task.status.revision);
+        let current = record.iter().filter_map(|record| record.slot.current.as_ref());
+        let wanted: BTreeSet<RevisionId> = told.chain(current.map(|current| current.revision)).collect();
         // A service whose birth has not come yet has no name: nothing of it is started under another.
-        let revisions = if birth.is_some() { self.state.revisions(slot.service) } else { Vec::new() };
-        let templates = revisions.iter().filter(|revision| wanted.contains(&revision.id)).map(|revision| {
-            Template { revision: revision.id, template: Arc::new(revision.spec.template.clone()) }
+        let wanted = wanted.into_iter().filter(|_| birth.is_some());
+        let templates = wanted.filter_map(|revision| {
+            let spec = self.state.revision(slot.service, revision)?;
+            Some(Template { revision, template: Arc::new(spec.template.clone()) })
         });
         Some(Desired {
             service_name: self
@@ -185,14 +184,14 @@ impl Member {
             .tasks_at(node, slot)
             .filter(|task| task.status.task.assignment == assignment)
             .max_by_key(|task| task.status.task.attempt);
-        let delay = self.reschedule_delay(slot.service);
+        let is_over = |since: Instant| now >= since + self.reschedule_delay(slot.service);
         let removed = self.trust.standing(node).is_none_or(|standing| standing.removed.is_some());
         PeerTask {
             assignment,
             node,
             state: newest.map(|task| task.status.state),
             health: newest.map_or(Health::None, |task| task.status.health),
-            node_down_confirmed: removed || self.down_since(node).is_some_and(|since| now >= since + delay),
+            node_down_confirmed: removed || self.down_since(node).is_some_and(is_over),
         }
     }
 
@@ -206,9 +205,19 @@ impl Member {
 
     /// What people call a service; a removed one has its name still, as far as views show it.
     pub(super) fn service_name(&self, service: ServiceId) -> Option<String> {
-        match self.state.service(service) {
-            Some(service) => Some(service.name.text),
+        match self.state.name(service) {
+            Some(name) => Some(name.text),
             None => self.birth(service).map(|birth| birth.name.clone()),
         }
     }
+}
+
+/// The nodes that a slot's record names: one that has its task, and those that are to end theirs.
+fn nodes_of(slot: &Slot) -> impl Iterator<Item = NodeId> {
+    let current = slot.current.iter().map(|current| current.node);
+    current.chain(slot.retire.iter().map(|retired| retired.node))
+}
+
+fn names(slot: &Slot, node: NodeId) -> bool {
+    nodes_of(slot).any(|named| named == node)
 }

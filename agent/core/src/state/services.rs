@@ -97,8 +97,30 @@ impl State {
     /// A service, unless it was removed or its birth has not come yet.
     pub fn service(&self, id: ServiceId) -> Option<Service<'_>> {
         let (entry, birth) = self.birth(id)?;
-        let first = self.claims_of(&birth.name).next().map(|(_, first)| first);
-        self.view_service(id, entry, birth, first == Some(id))
+        self.view_service(id, entry, birth)
+    }
+
+    /// What a service is called, unless it was removed or its birth has not come yet.
+    pub fn name(&self, id: ServiceId) -> Option<Name> {
+        let (_, birth) = self.birth(id)?;
+        (!self.is_removed(id)).then(|| self.name_of(id, birth))
+    }
+
+    fn name_of(&self, id: ServiceId, birth: &ServiceBirth) -> Name {
+        let lost = self.claims_of(&birth.name).next().is_none_or(|(_, first)| first != id);
+        let text = if lost { format!("{}~{}", birth.name, short_id(id)) } else { birth.name.clone() };
+        Name { text, lost }
+    }
+
+    /// What a revision of a service says.
+    pub fn revision(&self, service: ServiceId, revision: RevisionId) -> Option<&Revision> {
+        if let Some((_, birth)) = self.birth(service).filter(|(_, birth)| birth.revision == revision) {
+            return Some(&birth.spec);
+        }
+        match self.store.get(&Key::Desired(DesiredKey::ServiceRevision { service, revision }))?.fact() {
+            Fact::Revision(body) => Some(&body.spec),
+            _sealed => None,
+        }
     }
 
     /// The ids of all services that were not removed, in order.
@@ -108,12 +130,7 @@ impl State {
 
     /// Every service that was not removed, by id.
     pub fn services(&self) -> Vec<Service<'_>> {
-        self.births()
-            .filter_map(|(id, entry, birth)| {
-                let first = self.claims_of(&birth.name).next();
-                self.view_service(id, entry, birth, first.is_some_and(|(_, first)| first == id))
-            })
-            .collect()
+        self.births().filter_map(|(id, entry, birth)| self.view_service(id, entry, birth)).collect()
     }
 
     /// The service of this name, `name~id4` included.
@@ -202,7 +219,6 @@ impl State {
         id: ServiceId,
         entry: &'a Entry,
         birth: &'a ServiceBirth,
-        has_name: bool,
     ) -> Option<Service<'a>> {
         if self.is_removed(id) {
             return None;
@@ -218,10 +234,9 @@ impl State {
             Some((Fact::Scale(scale), author)) => (scale.replicas, Some((scale.at, author)), false),
             Some((_sealed, _)) => (birth.replicas, None, true),
         };
-        let text = if has_name { birth.name.clone() } else { format!("{}~{}", birth.name, short_id(id)) };
         Some(Service {
             id,
-            name: Name { text, lost: !has_name },
+            name: self.name_of(id, birth),
             birth,
             born: entry.stamp(),
             author: entry.author(),
