@@ -20,6 +20,9 @@ use sleep_sim::sweep::{Plan, judged, sweep};
 use sleep_sim::world::{Network, SECOND, World};
 use sleep_sim::{report, story};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Action::Run { which, verbose } => given(&which, |scenario| one(scenario, verbose)),

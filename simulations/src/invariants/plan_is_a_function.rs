@@ -76,10 +76,9 @@ fn answer(world: &World, number: usize) -> Answer {
     let host = &world.hosts[number];
     let Some(node) = &host.node else { return Answer::default() };
     let now = host.now(world.now);
-    let services = node.services(now).into_iter();
     let tasks = node.tasks(now, &TaskFilter::default()).into_iter();
     Answer {
-        services: services.map(|row| (row.id, row.name, row.revision, row.desired)).collect(),
+        services: node.asked_for(),
         tasks: tasks
             .map(|row| {
                 let slot = SlotKey { service: row.service, slot: row.slot };
