@@ -1,4 +1,4 @@
-//! Probing a member now: for a witness, and before work moves.
+//! Probing a member now: for a witness, on a rumour, and before work moves.
 //!
 //! ```text
 //! planner's node ── ProbeNow ──▶ three random live members ── Ping ×3 ──▶ the member
@@ -29,6 +29,15 @@ pub(super) enum Purpose {
     Asked { by: NodeId, nonce: u64 },
     /// This node's own planner asks.
     Own,
+    /// Somebody calls it dead.
+    Rumour,
+}
+
+impl Purpose {
+    /// Whether another member had it done: so many at a time, and no more.
+    const fn is_asked_for(self) -> bool {
+        matches!(self, Self::Witness { .. } | Self::Asked { .. })
+    }
 }
 
 /// A member that is being probed now.
@@ -36,7 +45,8 @@ pub(super) enum Purpose {
 pub(super) struct Pinging {
     target: NodeId,
     purpose: Purpose,
-    tries_left: u8,
+    /// How often it did not answer.
+    failed: u8,
 }
 
 /// A question of this node's planner.
@@ -52,25 +62,31 @@ pub(super) struct Confirm {
 impl Membership {
     /// Probes a member now, a few times.
     pub(super) fn ping(&mut self, now: Instant, target: NodeId, purpose: Purpose) {
-        let same = |ping: &&Pinging| ping.target == target && ping.purpose == purpose;
-        if self.pings.len() >= PINGS || self.pings.values().any(|ping| same(&ping)) {
+        let same = |ping: &Pinging| ping.target == target && ping.purpose == purpose;
+        let asked = self.pings.values().filter(|ping| ping.purpose.is_asked_for()).count();
+        if (purpose.is_asked_for() && asked >= PINGS) || self.pings.values().any(same) {
             return;
         }
         let nonce = self.rng.random();
-        self.pings.insert(nonce, Pinging { target, purpose, tries_left: PING_TRIES });
-        self.ping_again(now, nonce);
+        self.pings.insert(nonce, Pinging { target, purpose, failed: 0 });
+        self.send_ping(now, target, nonce);
     }
 
+    fn send_ping(&mut self, now: Instant, target: NodeId, nonce: u64) {
+        self.say(target, MembershipMessage::Ping { nonce });
+        let wait = self.health.stretch(self.profile.probe_rtt);
+        self.timers.arm(now + wait, Due::Ping { nonce });
+    }
+
+    /// An answer did not come in time.
     pub(super) fn ping_again(&mut self, now: Instant, nonce: u64) {
         let Some(ping) = self.pings.get_mut(&nonce) else { return };
-        let target = ping.target;
-        if ping.tries_left > 0 {
-            ping.tries_left -= 1;
-            self.say(target, MembershipMessage::Ping { nonce });
-            let wait = self.health.stretch(self.profile.probe_rtt);
-            self.timers.arm(now + wait, Due::Ping { nonce });
-        } else {
+        ping.failed += 1;
+        let Pinging { target, purpose, failed } = *ping;
+        if failed == PING_TRIES || (purpose == Purpose::Rumour && self.is_rumoured_dead(target)) {
             self.end_ping(now, nonce, false);
+        } else {
+            self.send_ping(now, target, nonce);
         }
     }
 
@@ -82,6 +98,9 @@ impl Membership {
 
     fn end_ping(&mut self, now: Instant, nonce: u64, reached: bool) {
         let Some(Pinging { target, purpose, .. }) = self.pings.remove(&nonce) else { return };
+        if !reached {
+            self.table.miss(target, now);
+        }
         match purpose {
             Purpose::Witness { to, about, incarnation } => {
                 // A suspect that answers is told, too; one that does not has a witness.
@@ -95,7 +114,17 @@ impl Membership {
                 let me = self.me.node;
                 self.take_answer(now, me, target, reached);
             }
+            Purpose::Rumour => self.end_rumour(now, target, reached),
         }
+    }
+
+    /// A member that a rumour made this node probe is called dead by enough others. Returns whether it had
+    /// failed to answer by then, so that the probe is over.
+    pub(super) fn has_failed_rumour(&mut self, node: NodeId) -> bool {
+        let before = self.pings.len();
+        self.pings
+            .retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || ping.failed == 0);
+        self.pings.len() < before
     }
 
     /// Somebody's planner asks this node to probe a member now.

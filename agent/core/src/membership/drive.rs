@@ -114,11 +114,15 @@ impl Membership {
                 self.overhear(&update);
             } else if update.state() != State::Alive && self.is_stale(now, from, peer.node) {
                 // It was cut off when it came to believe this.
-            } else if peer.boot > 0
-                && (from == peer.node || self.table.is_plausible(&peer))
-                && self.absorb(now, from, &update)
+            } else if peer.boot == 0 {
+                // Nobody has this identity.
+            } else if from == peer.node {
+                news.extend(self.absorb(now, from, &update).then_some(update));
+            } else if self.table.is_plausible(&peer)
+                && let Some(believed) = self.weigh(now, from, &update)
+                && self.absorb(now, from, &believed)
             {
-                news.push(update);
+                news.push(believed);
             }
         }
         news
@@ -168,6 +172,16 @@ impl Membership {
         }
     }
 
+    /// Believes something of a member, for reasons of this node's own, and tells others.
+    pub(super) fn believe(&mut self, now: Instant, update: &Member<Peer>) {
+        if self.absorb(now, self.me.node, update) {
+            let update = update.clone();
+            self.drive(now, |engine, effects| {
+                drop(engine.apply_many(core::iter::once(update), true, effects));
+            });
+        }
+    }
+
     /// Takes one update into the table, and says what it changed. Returns whether it is news.
     pub(super) fn absorb(&mut self, now: Instant, by: NodeId, update: &Member<Peer>) -> bool {
         let node = update.id().node;
@@ -191,6 +205,9 @@ impl Membership {
                 self.outputs.push_back(MembershipOutput::Refuted { node });
             }
             Change::Down => {
+                if by != node {
+                    self.called_dead.insert(node);
+                }
                 self.resize();
                 self.seeking = None;
                 let left = self.table.get(node).is_some_and(|known| known.left);

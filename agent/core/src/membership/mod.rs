@@ -14,13 +14,14 @@
 //! ```
 //! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before
 //! timers, and a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member
-//! now, before work moves; rosters, at a join and every minute between a random pair; seeking members that
-//! are down; restarts and leaving, announced.
+//! now, before work moves, and when others call it dead; rosters, at a join and every minute between a random
+//! pair; seeking members that are down; restarts and leaving, announced.
 //!
 //! # Invariants
 //! - `known_only`: a node that is no unremoved member is neither heard nor spoken of.
 //! - `stall_is_harmless`: a stalled node declares nobody down for its own lateness.
 //! - Down is a rumour: it is undone by the member itself, and nothing here moves work.
+//! - `own_eyes`: nobody is called down on hearsay alone; this node's own probe of it failed, too.
 //! - Nothing is written to disk, and nothing is sent in a cluster of one.
 //!
 //! # Not here
@@ -33,8 +34,11 @@ mod drive;
 mod flap;
 mod health;
 mod io;
+#[cfg(test)]
+mod liars;
 pub mod profile;
 mod roster;
+mod rumour;
 mod suspicion;
 mod swim;
 mod table;
@@ -61,6 +65,7 @@ use confirm::{Confirm, Pinging};
 use flap::Flap;
 use health::Health;
 use roster::Seeking;
+use rumour::Rumour;
 use suspicion::Suspicion;
 use swim::{Engine, Packet};
 use table::Table;
@@ -86,6 +91,7 @@ pub struct Membership {
     suspicions: BTreeMap<NodeId, Suspicion>,
     pings: BTreeMap<u64, Pinging>,
     confirms: BTreeMap<NodeId, Confirm>,
+    rumours: BTreeMap<NodeId, Rumour>,
     flaps: BTreeMap<NodeId, Flap>,
     holds: BTreeMap<NodeId, Instant>,
     /// Whom this node itself called dead, when nobody has seen them since.
@@ -143,6 +149,7 @@ impl Membership {
             suspicions: BTreeMap::new(),
             pings: BTreeMap::new(),
             confirms: BTreeMap::new(),
+            rumours: BTreeMap::new(),
             flaps: BTreeMap::new(),
             holds: BTreeMap::new(),
             called_dead: BTreeSet::new(),
@@ -317,7 +324,7 @@ impl Membership {
                     }
                 }
                 Due::Held { node, until } => self.end_hold(node, until),
-                Due::Believe { node, count } => self.believe(node, count),
+                Due::Believe { node, count } => self.end_disbelief(node, count),
             }
         }
     }
@@ -342,6 +349,7 @@ impl Membership {
 
     fn heard(&mut self, from: NodeId) {
         self.probe.heard_others |= self.probe.target != Some(from);
+        self.table.hear(from);
     }
 
     fn add_member(&mut self, now: Instant, node: NodeId) {
@@ -350,7 +358,7 @@ impl Membership {
         }
         self.seeking = None;
         if let Some(entry) = self.hearsay.remove(&node) {
-            self.learn(now, node, Vec::from([member_of(&entry)]), true);
+            self.learn(now, self.me.node, Vec::from([member_of(&entry)]), true);
         }
     }
 
@@ -361,6 +369,7 @@ impl Membership {
         }
         self.suspicions.remove(&node);
         self.confirms.remove(&node);
+        self.rumours.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);
         self.called_dead.remove(&node);

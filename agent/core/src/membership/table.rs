@@ -11,6 +11,7 @@ use sleep_wire::NodeId;
 use sleep_wire::message::{RosterEntry, RosterState};
 use sleep_wire::swim::Peer;
 
+use super::profile;
 use crate::time::Instant;
 
 /// Whether a member answers.
@@ -37,6 +38,8 @@ pub(super) struct Known {
     pub(super) left: bool,
     /// When its liveness changed last.
     pub(super) since: Instant,
+    /// When a probe of this node's own failed, if it was not heard since.
+    missed: Option<Instant>,
 }
 
 /// What an update changed.
@@ -65,7 +68,8 @@ pub(super) struct Table {
 impl Known {
     const fn unheard(node: NodeId, since: Instant) -> Self {
         let peer = Peer { node, boot: 0, renewal: 0 };
-        Self { peer, proven: (0, 0), incarnation: 0, liveness: Liveness::Down, left: false, since }
+        let liveness = Liveness::Down;
+        Self { peer, proven: (0, 0), incarnation: 0, liveness, left: false, since, missed: None }
     }
 
     pub(super) const fn is_heard_of(&self) -> bool {
@@ -74,6 +78,16 @@ impl Known {
 
     pub(super) fn is_live(&self) -> bool {
         self.liveness != Liveness::Down
+    }
+
+    /// Whether it did not answer this node itself lately.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.missed.is_some_and(|at| now.since(at) < profile::SILENT_FOR)
+    }
+
+    /// Word of its death.
+    pub(super) const fn dead(&self) -> Member<Peer> {
+        Member::new(self.peer, self.incarnation, State::Down)
     }
 
     /// SWIM's order of precedence (Das et al. 2002, section 4.2), as foca has it.
@@ -168,6 +182,20 @@ impl Table {
             | (Liveness::Down, Liveness::Down) => Change::Inward,
         };
         Some((change, after.peer.boot > before.peer.boot))
+    }
+
+    /// This node's own probe of a member failed.
+    pub(super) fn miss(&mut self, node: NodeId, now: Instant) {
+        if let Some(known) = self.members.get_mut(&node) {
+            known.missed = Some(now);
+        }
+    }
+
+    /// Something came from a member.
+    pub(super) fn hear(&mut self, node: NodeId) {
+        if let Some(known) = self.members.get_mut(&node) {
+            known.missed = None;
+        }
     }
 
     /// A member showed this identity to this node itself.

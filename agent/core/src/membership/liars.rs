@@ -1,0 +1,155 @@
+//! Members that lie, in the little world: what they say of others is found out, and does not last.
+
+use alloc::boxed::Box;
+
+use foca::Header;
+use sleep_wire::message::MembershipMessage;
+use sleep_wire::swim::Peer;
+
+use super::swim::Packet;
+use super::tests::downs;
+use super::world::{self, MS, SECOND, World, id};
+use super::*;
+
+/// Everything that a member that lies may say of another's death.
+fn call_dead(world: &mut World, by: usize, to: usize, of: usize) {
+    let (me, dst, peer) = (world.room(by).me(), world.room(to).me(), world.room(of).me());
+    let members = Vec::from([RosterEntry { peer, incarnation: 0, state: RosterState::Down }]);
+    let message = MembershipMessage::Roster { members, answer: false };
+    world.input(to, MembershipInput::Message { from: id(by), message });
+    let header = Header { src: me, src_incarnation: 0, dst, message: SwimMessage::Gossip };
+    let bytes = Packet { header, updates: Vec::from([Member::down(peer)]) }.write();
+    world.input(to, MembershipInput::Swim { from: id(by), bytes });
+    let message = MembershipMessage::Witness { about: peer, incarnation: 0 };
+    world.input(to, MembershipInput::Message { from: id(by), message });
+}
+
+/// One member may call others dead as often as it likes: nobody believes it, and who dies is missed as soon.
+#[test]
+fn one_member_alone_calls_nobody_dead() {
+    for (count, seed) in [(4, 41), (5, 42), (12, 43)] {
+        let mut world = World::new(count, seed);
+        world.run(10 * SECOND);
+        world.told.clear();
+        for round in 0..150 {
+            let (to, of) = (1 + round % (count - 1), 1 + (round / 7) % (count - 1));
+            if to != of {
+                call_dead(&mut world, 0, to, of);
+            }
+            world.run(200 * MS);
+        }
+        assert_eq!(downs(&world), BTreeSet::new(), "{count} nodes");
+        world.assert_tables_equal_foca();
+        world.kill(1);
+        let took = world.run_until(20 * SECOND, World::agrees);
+        assert!(took.is_some_and(|took| took <= 7 * SECOND), "{count} nodes: {took:?}");
+    }
+}
+
+/// Two who say so find a third that has not missed it yet within two round trips; one, within four.
+#[test]
+fn a_death_costs_a_probe() {
+    for (tellers, most) in [(1, 700 * MS), (2, 300 * MS)] {
+        let mut world = World::new(6, 44);
+        world.run(10 * SECOND);
+        world.open = Box::new(|_, to| to != 5);
+        for by in 0..tellers {
+            let members = Vec::from([RosterEntry {
+                peer: world.room(5).me(),
+                incarnation: 0,
+                state: RosterState::Down,
+            }]);
+            let message = MembershipMessage::Roster { members, answer: false };
+            world.input(4, MembershipInput::Message { from: id(by), message });
+        }
+        assert_eq!(world.sees(4, 5), Some(Liveness::Alive));
+        let took = world.run_until(SECOND, |world| world.sees(4, 5) == Some(Liveness::Down));
+        assert!(took.is_some_and(|took| took <= most), "{tellers}: {took:?}");
+    }
+}
+
+/// No member can banish another by claiming an identity for it that it could never outdo, nor use its
+/// counters up.
+#[test]
+fn a_lie_about_an_identity_does_not_last() {
+    let lie = |peer, state| MembershipMessage::Roster {
+        members: Vec::from([RosterEntry { peer, incarnation: u16::MAX, state }; 2]),
+        answer: false,
+    };
+    let lies = [
+        (Peer { node: id(3), boot: u32::MAX, renewal: 0 }, RosterState::Alive),
+        (Peer { node: id(3), boot: u32::MAX, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: u16::MAX }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Suspect),
+        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Down),
+    ];
+    for (peer, state) in lies {
+        let mut world = World::new(5, 25);
+        world.run(10 * SECOND);
+        // Node 4 starts anew, hears the lie first and has nothing to hold against it.
+        world.kill(4);
+        world.start(4, 2, 0..5);
+        for node in [1, 2, 3, 4] {
+            world.input(node, MembershipInput::Message { from: id(0), message: lie(peer, state) });
+        }
+        world.run(20 * SECOND);
+        assert!(world.agrees(), "{peer:?} {state:?}");
+        world.assert_tables_equal_foca();
+        let old = |told: &&world::Told| matches!(told.what, MembershipOutput::OldDisk { .. });
+        assert_eq!(world.told.iter().filter(old).count(), 0);
+    }
+}
+
+/// An agent with an old disk learns so, and two agents with one key are named.
+#[test]
+fn old_disks_and_clones_are_told() {
+    let mut world = World::new(3, 17);
+    world.run(10 * SECOND);
+    world.kill(2);
+    world.start(2, 7, 0..3);
+    world.run(2 * SECOND);
+    world.kill(2);
+    world.told.clear();
+    world.start(2, 3, 0..3);
+    for peer in [id(0), id(1)] {
+        world.input(2, MembershipInput::Connected { peer });
+    }
+    world.run(2 * SECOND);
+    let said = |world: &World, node: usize| {
+        let told = world.told.iter().filter(|told| told.node == node);
+        told.map(|told| told.what.clone())
+            .filter(|what| matches!(what, MembershipOutput::OldDisk { .. } | MembershipOutput::Clone { .. }))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&world, 2), [MembershipOutput::OldDisk { known: 7 }]);
+    world.told.clear();
+    for nonce in [5, 6] {
+        let message = MembershipMessage::BootQuery { boot: 8, nonce };
+        world.input(0, MembershipInput::Message { from: id(2), message });
+    }
+    assert_eq!(said(&world, 0), [MembershipOutput::Clone { node: id(2) }]);
+    for from in [0, 0, 1] {
+        assert_eq!(said(&world, 2), []);
+        let message = MembershipMessage::BootAnswer { highest: 3, cloned: true };
+        world.input(2, MembershipInput::Message { from: id(from), message });
+    }
+    assert_eq!(said(&world, 2), [MembershipOutput::Clone { node: id(2) }]);
+}
+
+/// One member that says so might lie; two have to. Neither takes the counter to its end.
+#[test]
+fn one_member_alone_does_not_make_a_disk_old() {
+    let mut world = World::new(4, 19);
+    world.run(10 * SECOND);
+    let mut tell = |from: usize, highest: u32| {
+        world.told.clear();
+        let message = MembershipMessage::BootAnswer { highest, cloned: false };
+        world.input(2, MembershipInput::Message { from: id(from), message });
+        world.told.iter().map(|told| told.what.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(tell(0, u32::MAX), []);
+    assert_eq!(tell(0, 9), []);
+    assert_eq!(tell(0, 12), []);
+    assert_eq!(tell(1, 8), [MembershipOutput::OldDisk { known: 8 }]);
+    assert_eq!(tell(3, 12), [MembershipOutput::OldDisk { known: 12 }]);
+}
