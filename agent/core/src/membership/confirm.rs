@@ -9,6 +9,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand::RngExt;
 use sleep_wire::NodeId;
@@ -31,6 +32,8 @@ pub(super) enum Purpose {
     Own,
     /// Somebody calls it dead.
     Rumour,
+    /// Somebody gives it another identity than it has shown.
+    Name,
 }
 
 impl Purpose {
@@ -45,8 +48,8 @@ impl Purpose {
 pub(super) struct Pinging {
     target: NodeId,
     purpose: Purpose,
-    /// How often it did not answer.
-    failed: u8,
+    /// How often it was asked.
+    asked: u8,
 }
 
 /// A question of this node's planner.
@@ -68,26 +71,35 @@ impl Membership {
             return;
         }
         let nonce = self.rng.random();
-        self.pings.insert(nonce, Pinging { target, purpose, failed: 0 });
-        self.send_ping(now, target, nonce);
+        self.pings.insert(nonce, Pinging { target, purpose, asked: 0 });
+        let wait = if purpose == Purpose::Name { self.name_wait(now, target) } else { Duration::ZERO };
+        if wait.is_zero() {
+            self.ping_again(now, nonce);
+        } else {
+            self.timers.arm(now + wait, Due::Ping { nonce });
+        }
     }
 
-    fn send_ping(&mut self, now: Instant, target: NodeId, nonce: u64) {
-        self.say(target, MembershipMessage::Ping { nonce });
-        let wait = self.health.stretch(self.profile.probe_rtt);
-        self.timers.arm(now + wait, Due::Ping { nonce });
-    }
-
-    /// An answer did not come in time.
+    /// It is time to ask for the first time, or an answer did not come.
     pub(super) fn ping_again(&mut self, now: Instant, nonce: u64) {
         let Some(ping) = self.pings.get_mut(&nonce) else { return };
-        ping.failed += 1;
-        let Pinging { target, purpose, failed } = *ping;
-        if failed == PING_TRIES || (purpose == Purpose::Rumour && self.is_rumoured_dead(target)) {
-            self.end_ping(now, nonce, false);
-        } else {
-            self.send_ping(now, target, nonce);
+        let Pinging { target, purpose, asked } = *ping;
+        ping.asked += 1;
+        let enough = asked > 0 && purpose == Purpose::Rumour && self.is_rumoured_dead(target);
+        if asked == PING_TRIES || enough {
+            return self.end_ping(now, nonce, false);
         }
+        self.say(
+            target,
+            match purpose {
+                Purpose::Name => who_are_you(target),
+                Purpose::Witness { .. } | Purpose::Asked { .. } | Purpose::Own | Purpose::Rumour => {
+                    MembershipMessage::Ping { nonce }
+                }
+            },
+        );
+        let wait = self.health.stretch(self.profile.probe_rtt);
+        self.timers.arm(now + wait, Due::Ping { nonce });
     }
 
     pub(super) fn take_pong(&mut self, now: Instant, from: NodeId, nonce: u64) {
@@ -115,6 +127,7 @@ impl Membership {
                 self.take_answer(now, me, target, reached);
             }
             Purpose::Rumour => self.end_rumour(now, target, reached),
+            Purpose::Name => self.name_unanswered(now, target),
         }
     }
 
@@ -122,9 +135,13 @@ impl Membership {
     /// failed to answer by then, so that the probe is over.
     pub(super) fn has_failed_rumour(&mut self, node: NodeId) -> bool {
         let before = self.pings.len();
-        self.pings
-            .retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || ping.failed == 0);
+        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || ping.asked < 2);
         self.pings.len() < before
+    }
+
+    /// A member's identity is asked for no longer.
+    pub(super) fn stop_asking_name(&mut self, node: NodeId) {
+        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Name);
     }
 
     /// Somebody's planner asks this node to probe a member now.
@@ -207,4 +224,9 @@ impl Membership {
             self.announce(now, node);
         }
     }
+}
+
+/// Doubt about an identity that nobody has: whoever it is, it answers with the one that it has.
+const fn who_are_you(node: NodeId) -> MembershipMessage {
+    MembershipMessage::Witness { about: Peer { node, boot: 0, renewal: 0 }, incarnation: 0 }
 }

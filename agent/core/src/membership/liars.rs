@@ -8,7 +8,7 @@ use sleep_wire::swim::Peer;
 
 use super::swim::Packet;
 use super::tests::downs;
-use super::world::{self, MS, SECOND, World, id};
+use super::world::{self, MS, SECOND, World, id, index};
 use super::*;
 
 /// Everything that a member that lies may say of another's death.
@@ -82,6 +82,10 @@ fn a_lie_about_an_identity_does_not_last() {
         (Peer { node: id(3), boot: 1, renewal: u16::MAX }, RosterState::Down),
         (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Suspect),
         (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Down),
+        (Peer { node: id(3), boot: 2, renewal: 0 }, RosterState::Alive),
+        (Peer { node: id(3), boot: 2, renewal: 0 }, RosterState::Down),
+        (Peer { node: id(3), boot: 1, renewal: 200 }, RosterState::Suspect),
+        (Peer { node: id(3), boot: 1, renewal: 200 }, RosterState::Down),
     ];
     for (peer, state) in lies {
         let mut world = World::new(5, 25);
@@ -152,4 +156,111 @@ fn one_member_alone_does_not_make_a_disk_old() {
     assert_eq!(tell(0, 12), []);
     assert_eq!(tell(1, 8), [MembershipOutput::OldDisk { known: 8 }]);
     assert_eq!(tell(3, 12), [MembershipOutput::OldDisk { known: 12 }]);
+}
+
+/// Who gives another an identity that it does not have yet is believed by nobody, however often it says so to
+/// how many: neither is that one called dead, nor does it take its own disk for an old one.
+#[test]
+fn an_identity_is_its_owners_to_tell() {
+    for (boots, renewals, incarnations) in [(1, 0, 0), (0, 1, 0), (0, 200, 0), (0, 0, 200)] {
+        for state in [RosterState::Alive, RosterState::Suspect, RosterState::Down] {
+            let mut world = World::new(5, 45);
+            world.run(10 * SECOND);
+            world.told.clear();
+            for round in 0..120 {
+                let (to, of) = (1 + round % 4, 1 + (round / 4) % 4);
+                let me = world.room(of).me();
+                let peer = Peer { boot: me.boot + boots, renewal: me.renewal + renewals, ..me };
+                let members = Vec::from([RosterEntry { peer, incarnation: incarnations, state }]);
+                let message = MembershipMessage::Roster { members, answer: false };
+                world.input(to, MembershipInput::Message { from: id(0), message });
+                world.run(100 * MS);
+            }
+            assert_eq!(downs(&world), BTreeSet::new());
+            let old = |told: &world::Told| matches!(told.what, MembershipOutput::OldDisk { .. });
+            assert!(!world.told.iter().any(old));
+            for (node, other) in (1..5).flat_map(|node| (1..5).map(move |other| (node, other))) {
+                let known = world.room(node).table.get(id(other)).map(|known| known.peer);
+                assert!(
+                    node == other || known == Some(world.room(other).me()),
+                    "{node} of {other}: {known:?}"
+                );
+            }
+            world.assert_tables_equal_foca();
+        }
+    }
+}
+
+/// A node that starts anew believes the first one that it meets, until those speak themselves of whom it
+/// heard.
+#[test]
+fn a_newcomer_is_not_misled_for_long() {
+    let mut world = World::new(6, 46);
+    world.run(10 * SECOND);
+    world.kill(5);
+    world.start(5, 2, 0..6);
+    let entry = |node| RosterEntry {
+        peer: Peer { node: id(node), boot: 7, renewal: 3 },
+        incarnation: 9,
+        state: if node % 2 == 0 { RosterState::Down } else { RosterState::Alive },
+    };
+    let message = MembershipMessage::Roster { members: (1..5).map(entry).collect(), answer: false };
+    world.input(5, MembershipInput::Message { from: id(0), message });
+    world.run(5 * SECOND);
+    assert!(world.agrees());
+    for node in 0..6 {
+        let told = world.room(node).table.entries();
+        assert!(
+            told.into_iter().all(|entry| entry.peer == world.room(index(entry.peer.node)).me()),
+            "{node}"
+        );
+    }
+    world.assert_tables_equal_foca();
+}
+
+/// Of three, two of which do not hear each other, the third tells that one was restarted, and is believed.
+#[test]
+fn the_only_one_who_can_tell_is_believed() {
+    let mut world = World::new(3, 47);
+    world.run(10 * SECOND);
+    world.open = Box::new(|from, to| from + to != 2 || from == to);
+    world.run(5 * SECOND);
+    world.kill(2);
+    world.start(2, 2, 0..3);
+    let took = world.run_until(20 * SECOND, |world| {
+        world.room(0).table.get(id(2)).map(|known| known.peer.boot) == Some(2)
+    });
+    assert!(took.is_some_and(|took| took <= 5 * SECOND), "{took:?}");
+    world.run(60 * SECOND);
+    assert!(world.agrees());
+}
+
+/// Who is told again and again that it is dead itself misses others as soon as ever, and does not use its
+/// renewals up.
+#[test]
+fn who_is_called_dead_to_its_face_still_looks() {
+    for seed in 0..4 {
+        let mut world = World::new(5, 48 + seed);
+        world.run(10 * SECOND);
+        let slander = |world: &mut World, time: u64| {
+            let end = world.now + time;
+            while world.now < end
+                && world
+                    .sees(1, 4)
+                    .zip(world.sees(2, 4))
+                    .is_some_and(|seen| seen != (Liveness::Down, Liveness::Down))
+            {
+                (1..4).for_each(|node| call_dead(world, 0, node, node));
+                world.run(50 * MS);
+            }
+        };
+        slander(&mut world, 30 * SECOND);
+        world.told.clear();
+        world.kill(4);
+        let died = world.now;
+        slander(&mut world, 20 * SECOND);
+        assert!(world.now - died <= 8 * SECOND, "seed {seed}: {} µs", world.now - died);
+        assert!((1..4).all(|node| world.room(node).me().renewal <= 8));
+        assert!(downs(&world).iter().all(|(_, node)| *node == 4));
+    }
 }

@@ -36,6 +36,7 @@ mod health;
 mod io;
 #[cfg(test)]
 mod liars;
+mod patience;
 pub mod profile;
 mod roster;
 mod rumour;
@@ -64,6 +65,7 @@ use boot::Boots;
 use confirm::{Confirm, Pinging};
 use flap::Flap;
 use health::Health;
+use patience::Patience;
 use roster::Seeking;
 use rumour::Rumour;
 use suspicion::Suspicion;
@@ -104,6 +106,10 @@ pub struct Membership {
     rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
     boots: Boots,
+    /// Whom this node told who it is, as they took it for another of its own identities.
+    corrected: Patience,
+    /// At whose word this node renewed itself.
+    renewed_for: Patience,
     rng: SmallRng,
     outputs: VecDeque<MembershipOutput>,
     stopped: bool,
@@ -159,6 +165,8 @@ impl Membership {
             rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
+            corrected: Patience::default(),
+            renewed_for: Patience::default(),
             rng,
             outputs: VecDeque::new(),
             stopped: false,
@@ -250,20 +258,18 @@ impl Membership {
             return;
         };
         self.heard(from);
-        if !packet.is_for(&self.me) || packet.header.src.boot == 0 {
-            return;
+        if !packet.is_for(&self.me) {
+            return self.correct(now, from, &packet.header.dst);
         }
-        if packet.header.message == SwimMessage::TurnUndead && !self.may_renew(now) {
+        if packet.header.src.boot == 0
+            || (packet.header.message == SwimMessage::TurnUndead && !self.renews_for(now, from))
+        {
             return;
         }
         let sender = packet.sender();
-        self.disbelieve(now, sender.id());
-        let known = self.table.get(from).copied();
-        let outdated = known.is_some_and(|known| known.peer != *sender.id() && !self.table.is_news(&sender));
-        self.absorb(now, from, &sender);
-        self.table.prove(sender.id());
+        self.own_word(now, &sender);
         // foca believes nothing of what a member says that is down, or older than what is known of it.
-        let trusted = !outdated && self.table.get(from).is_some_and(table::Known::is_live);
+        let trusted = self.table.get(from).is_some_and(|known| known.peer == *sender.id() && known.is_live());
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };
         let bytes = Packet { header: packet.header, updates }.write();
         self.drive_for(now, Some(from), |engine, effects| drop(engine.handle_data(&bytes, effects)));
@@ -375,15 +381,9 @@ impl Membership {
         self.called_dead.remove(&node);
         self.rosters_sent.remove(&node);
         self.boots.forget(node);
+        self.corrected.forget(node);
+        self.renewed_for.forget(node);
         self.resize();
-    }
-
-    /// A member's own word goes before what others said of it.
-    fn disbelieve(&mut self, now: Instant, said: &Peer) {
-        if let Some(peer) = self.table.disbelieve(now, said) {
-            self.forget(now, peer);
-            self.suspicions.remove(&peer.node);
-        }
     }
 
     /// A member said that it would be back by now. If it is not, it is down like any other.

@@ -118,8 +118,13 @@ pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
 /// So many members, if there are, have to say that this node's disk is old, or its key another's too, before
-/// it believes it; and so many that another is dead whom it has not missed three times itself.
+/// it believes it; so many that another is dead whom it has not missed three times itself; and so many that
+/// another has a new identity, if it is not heard itself.
 pub const TELLERS: usize = 2;
+/// So many contradictions of a member may have been missed: whoever tells of more lies, and would use them
+/// up.
+pub const INCARNATIONS_UNSEEN: u16 = 16;
+
 /// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
 pub const BOOTS_UNSEEN: u32 = 1 << 20;
 
