@@ -155,11 +155,16 @@ impl Membership {
     /// is the same one again and again, for its own probes and suspicions begin anew each time.
     pub(super) fn renews_for(&mut self, now: Instant, from: NodeId) -> bool {
         let lately = self.renewed_at.is_some_and(|at| now.since(at) < profile::RENEW_EVERY);
-        let renews = !lately && self.renewed_for.grant(now, from);
-        if renews {
-            self.renewed_at = Some(now);
+        if lately || !self.renewed_for.grant(now, from) {
+            return false;
         }
-        renews
+        self.renewed_at = Some(now);
+        let left = self.me.renewal < u16::MAX;
+        if !left {
+            // foca would fall silent for good.
+            self.outputs.push_back(MembershipOutput::UsedUp);
+        }
+        left
     }
 
     /// Hands foca what came by other ways than its own packets.

@@ -264,3 +264,38 @@ fn who_is_called_dead_to_its_face_still_looks() {
         assert!(downs(&world).iter().all(|(_, node)| *node == 4));
     }
 }
+
+/// A node whose renewals are used up asks to be started again, under its next boot; until then it goes on as
+/// it is.
+#[test]
+fn renewals_that_are_used_up_end_a_boot() {
+    let mut world = World::new(4, 52);
+    world.run(10 * SECOND);
+    world.kill(3);
+    let last = Peer { node: id(3), boot: 2, renewal: u16::MAX };
+    world.start_as(3, last, 0..4);
+    world.run(5 * SECOND);
+    assert!(world.agrees());
+    world.told.clear();
+    call_dead(&mut world, 0, 3, 3);
+    call_dead(&mut world, 0, 3, 3);
+    let told: Vec<_> = world.told.iter().map(|told| (told.node, told.what.clone())).collect();
+    assert_eq!(told, [(3, MembershipOutput::UsedUp)]);
+    assert_eq!(world.room(3).me(), last);
+    world.run(5 * SECOND);
+    assert!(world.agrees());
+    // Those who believe in its death indeed hear of the next boot.
+    world.open = Box::new(|from, to| from != 3 && to != 3);
+    world.run(20 * SECOND);
+    assert_eq!(world.sees(0, 3), Some(Liveness::Down));
+    world.open = Box::new(|_, _| true);
+    world.told.clear();
+    let asked =
+        |world: &World| world.told.iter().any(|told| told.node == 3 && told.what == MembershipOutput::UsedUp);
+    assert!(world.run_until(10 * SECOND, asked).is_some());
+    world.kill(3);
+    world.start(3, 3, 0..4);
+    let took = world.run_until(5 * SECOND, World::agrees);
+    assert!(took.is_some_and(|took| took <= 2 * SECOND), "{took:?}");
+    world.assert_tables_equal_foca();
+}

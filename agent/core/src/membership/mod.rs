@@ -21,6 +21,7 @@
 //! - `known_only`: a node that is no unremoved member is neither heard nor spoken of.
 //! - `stall_is_harmless`: a stalled node declares nobody down for its own lateness.
 //! - Down is a rumour: it is undone by the member itself, and nothing here moves work.
+//! - A boot whose renewals are used up is ended, not silent: `UsedUp`.
 //! - `own_eyes`: nobody is called down on hearsay alone; this node's own probe of it failed, too.
 //! - Nothing is written to disk, and nothing is sent in a cluster of one.
 //!

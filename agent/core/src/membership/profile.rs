@@ -110,7 +110,7 @@ pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), 
 pub const BACK_FOR: Duration = Duration::from_secs(10);
 
 /// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for
-/// a boot.
+/// a boot, and then a start begins the next.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long after its start a node asks those it meets for its boot counter, and how many it asks.
