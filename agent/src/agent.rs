@@ -131,7 +131,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
             }
             Ended::Restarts => {
                 close(session).await;
-                info!("the agent starts again: others know of a later start of this node");
+                info!("the agent starts again, under a boot counter that others have not seen yet");
             }
             Ended::Left => {
                 close(session).await;

@@ -55,11 +55,13 @@ pub enum Lie {
     Withholding,
     /// Cluster time is hours later.
     ClockAhead,
+    /// Others' boots, renewals and incarnations are a little greater than they are.
+    Overstatements,
 }
 
 impl Lie {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Forgeries,
         Self::Replays,
         Self::Extremes,
@@ -69,6 +71,7 @@ impl Lie {
         Self::Flood,
         Self::Withholding,
         Self::ClockAhead,
+        Self::Overstatements,
     ];
 
     /// What it is called in a story.
@@ -83,6 +86,7 @@ impl Lie {
             Self::Flood => "made-up tasks",
             Self::Withholding => "what it withholds",
             Self::ClockAhead => "a clock hours ahead",
+            Self::Overstatements => "numbers a little too great",
         }
     }
 
@@ -248,6 +252,7 @@ impl Liar {
                 let records = (0..FLOOD).map(|number| self.made_up(known, number)).collect();
                 vec![self.push(one, records)]
             }
+            Lie::Overstatements => vec![self.overstatement(one, other)],
             Lie::Withholding | Lie::ClockAhead => Vec::new(),
         }
     }
@@ -339,10 +344,29 @@ impl Liar {
         }
     }
 
+    /// A member as it might soon be, and is not.
+    fn overstatement(&mut self, to: NodeId, of: NodeId) -> Said {
+        let (peer, incarnation) = self.heard_of(of);
+        let (peer, incarnation) = match self.stream.below(3) {
+            0 => (Peer { boot: peer.boot + 1, renewal: 0, ..peer }, 0),
+            1 => (Peer { renewal: peer.renewal.saturating_add(200), ..peer }, 0),
+            _ => (peer, incarnation.saturating_add(200)),
+        };
+        let states = [RosterState::Alive, RosterState::Suspect, RosterState::Down];
+        let state = states[self.pick(states.len())];
+        let members = vec![RosterEntry { peer, incarnation, state }];
+        let roster = MembershipMessage::Roster { members, answer: false };
+        (to, false, self.frame(Message::Membership(roster)))
+    }
+
+    /// The identity that a member showed last.
+    fn heard_of(&self, node: NodeId) -> (Peer, u16) {
+        self.peers.get(&node).copied().unwrap_or((Peer { node, boot: 1, renewal: 0 }, 0))
+    }
+
     /// Word of a death, as a roster or as a witness.
     fn death(&mut self, to: NodeId, of: NodeId) -> Said {
-        let (peer, incarnation) =
-            self.peers.get(&of).copied().unwrap_or((Peer { node: of, boot: 1, renewal: 0 }, 0));
+        let (peer, incarnation) = self.heard_of(of);
         if self.stream.permille(500) {
             let members = vec![RosterEntry { peer, incarnation, state: RosterState::Down }];
             let roster = MembershipMessage::Roster { members, answer: false };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use sleep_core::io::Event;
 use sleep_core::view::Life;
 use sleep_wire::node::Availability;
 use sleep_wire::{Epoch, NodeId, Record, ServiceId, Stamp, decode};
@@ -100,6 +101,16 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
     await_none(world, EQUAL_WITHIN, unequal)?;
     await_none(world, EVERY, unfinished)?;
     Ok(times)
+}
+
+/// Whether somebody was called dead who was there all the time, and whom nothing kept from answering.
+pub fn slandered(world: &World, answering: &BTreeSet<usize>) -> Option<Missing> {
+    let named = |id: NodeId| answering.iter().find(|host| world.hosts[**host].id == id);
+    world.events.iter().find_map(|(at, by, event)| {
+        let Event::NodeDown { node, .. } = event else { return None };
+        let (by, host, at) = (&world.hosts[*by], &world.hosts[*named(*node)?], *at as f64 / SECOND as f64);
+        Missing::new("not_slandered", format!("{} called {} dead at {at:.1} s", by.name(), host.name()))
+    })
 }
 
 /// Waits until there is nothing to complain of.

@@ -135,6 +135,9 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
     if let Some(alarm) = alarms.find_map(|(_, host, event)| alarming(*host, event)) {
         return Err(Failure::Crash(alarm));
     }
+    if let Some(slander) = scenario.answering().and_then(|hosts| liveness::slandered(world, &hosts)) {
+        return Err(Failure::Liveness(slander));
+    }
     if let Err(missing) = &mut told {
         missing.how = format!("{}, at {:.1} s", missing.how, world.now as f64 / SECOND as f64);
     }

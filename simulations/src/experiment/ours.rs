@@ -53,6 +53,7 @@ impl Ours {
                 | MembershipOutput::Restarting { .. }
                 | MembershipOutput::ProbeVerdict { .. }
                 | MembershipOutput::OldDisk { .. }
+                | MembershipOutput::UsedUp
                 | MembershipOutput::Clone { .. }
                 | MembershipOutput::BadFrame { .. } => {}
             }

@@ -263,6 +263,14 @@ impl Fault {
         if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
     }
 
+    /// The host whose agent it ends.
+    pub(crate) const fn ending(&self) -> Option<usize> {
+        match self {
+            Self::Kill { node, .. } | Self::Stop { node, .. } | Self::PowerOff { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
     /// The host that lies: others will complain of it.
     pub(crate) const fn lying(&self) -> Option<usize> {
         if let Self::Lies { node, .. } = self { Some(*node) } else { None }

@@ -10,7 +10,7 @@ mod fault;
 pub mod file;
 pub mod stories;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,18 @@ impl Scenario {
             users_every: None,
             faults: Vec::new(),
         }
+    }
+
+    /// The hosts that answer all the time; `None` if more goes wrong than that one lies and agents end.
+    pub(crate) fn answering(&self) -> Option<BTreeSet<usize>> {
+        let told = |(_, fault): &(Time, Fault)| fault.lying().or_else(|| fault.ending());
+        let lying: BTreeSet<usize> = self.faults.iter().filter_map(|(_, fault)| fault.lying()).collect();
+        let more = self.network != Network::default() || lying.len() > 1;
+        if more || self.faults.iter().any(|fault| told(fault).is_none()) {
+            return None;
+        }
+        let ending: BTreeSet<usize> = self.faults.iter().filter_map(|(_, fault)| fault.ending()).collect();
+        Some((0..self.hosts.len()).filter(|host| !ending.contains(host)).collect())
     }
 }
 

@@ -39,6 +39,8 @@ const STORIES: &[(&str, &str)] = stories![
     "found-late-slot",
     "found-latecomer",
     "found-nameless",
+    "found-overstatements",
+    "found-slander",
     "home-week",
     "hung-engine",
     "laptop-that-sleeps",

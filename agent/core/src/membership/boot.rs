@@ -6,6 +6,7 @@ use core::cmp::Reverse;
 
 use sleep_wire::NodeId;
 use sleep_wire::message::MembershipMessage;
+use sleep_wire::swim::Peer;
 
 use super::{Membership, MembershipOutput, profile};
 use crate::time::Instant;
@@ -50,8 +51,23 @@ impl Membership {
         }
     }
 
+    /// Somebody has another idea of this node's identity than it has itself, and is told; and asked, if that
+    /// might be because this node's disk is old.
+    pub(super) fn correct(&mut self, now: Instant, from: NodeId, believed: &Peer) {
+        if !self.corrected.grant(now, from) {
+            return;
+        }
+        let members = Vec::from([self.own_entry()]);
+        self.say(from, MembershipMessage::Roster { members, answer: false });
+        if believed.boot > self.me.boot {
+            let (boot, nonce) = (self.me.boot, self.boots.nonce);
+            self.say(from, MembershipMessage::BootQuery { boot, nonce });
+        }
+    }
+
     pub(super) fn answer_boot(&mut self, from: NodeId, boot: u32, nonce: u64) {
-        let known = self.table.get(from).map_or(0, |known| known.peer.boot);
+        // Only what it showed itself: what others said of it is not this node's to tell.
+        let known = self.table.get(from).map_or(0, |known| known.proven.0);
         let heard = self.boots.heard.get(&from).copied().unwrap_or((0, 0));
         let cloned = heard.0 == boot && heard.1 != nonce;
         if boot > heard.0 {

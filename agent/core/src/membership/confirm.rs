@@ -1,4 +1,4 @@
-//! Probing a member now: for a witness, and before work moves.
+//! Probing a member now: for a witness, on a rumour, and before work moves.
 //!
 //! ```text
 //! planner's node ── ProbeNow ──▶ three random live members ── Ping ×3 ──▶ the member
@@ -9,6 +9,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand::RngExt;
 use sleep_wire::NodeId;
@@ -29,6 +30,17 @@ pub(super) enum Purpose {
     Asked { by: NodeId, nonce: u64 },
     /// This node's own planner asks.
     Own,
+    /// Somebody calls it dead.
+    Rumour,
+    /// Somebody gives it another identity than it has shown.
+    Name,
+}
+
+impl Purpose {
+    /// Whether another member had it done: so many at a time, and no more.
+    const fn is_asked_for(self) -> bool {
+        matches!(self, Self::Witness { .. } | Self::Asked { .. })
+    }
 }
 
 /// A member that is being probed now.
@@ -36,7 +48,8 @@ pub(super) enum Purpose {
 pub(super) struct Pinging {
     target: NodeId,
     purpose: Purpose,
-    tries_left: u8,
+    /// How often it was asked.
+    asked: u8,
 }
 
 /// A question of this node's planner.
@@ -52,26 +65,41 @@ pub(super) struct Confirm {
 impl Membership {
     /// Probes a member now, a few times.
     pub(super) fn ping(&mut self, now: Instant, target: NodeId, purpose: Purpose) {
-        let same = |ping: &&Pinging| ping.target == target && ping.purpose == purpose;
-        if self.pings.len() >= PINGS || self.pings.values().any(|ping| same(&ping)) {
+        let same = |ping: &Pinging| ping.target == target && ping.purpose == purpose;
+        let asked = self.pings.values().filter(|ping| ping.purpose.is_asked_for()).count();
+        if (purpose.is_asked_for() && asked >= PINGS) || self.pings.values().any(same) {
             return;
         }
         let nonce = self.rng.random();
-        self.pings.insert(nonce, Pinging { target, purpose, tries_left: PING_TRIES });
-        self.ping_again(now, nonce);
+        self.pings.insert(nonce, Pinging { target, purpose, asked: 0 });
+        let wait = if purpose == Purpose::Name { self.name_wait(now, target) } else { Duration::ZERO };
+        if wait.is_zero() {
+            self.ping_again(now, nonce);
+        } else {
+            self.timers.arm(now + wait, Due::Ping { nonce });
+        }
     }
 
+    /// It is time to ask for the first time, or an answer did not come.
     pub(super) fn ping_again(&mut self, now: Instant, nonce: u64) {
         let Some(ping) = self.pings.get_mut(&nonce) else { return };
-        let target = ping.target;
-        if ping.tries_left > 0 {
-            ping.tries_left -= 1;
-            self.say(target, MembershipMessage::Ping { nonce });
-            let wait = self.health.stretch(self.profile.probe_rtt);
-            self.timers.arm(now + wait, Due::Ping { nonce });
-        } else {
-            self.end_ping(now, nonce, false);
+        let Pinging { target, purpose, asked } = *ping;
+        ping.asked += 1;
+        let enough = asked > 0 && purpose == Purpose::Rumour && self.is_rumoured_dead(target);
+        if asked == PING_TRIES || enough {
+            return self.end_ping(now, nonce, false);
         }
+        self.say(
+            target,
+            match purpose {
+                Purpose::Name => who_are_you(target),
+                Purpose::Witness { .. } | Purpose::Asked { .. } | Purpose::Own | Purpose::Rumour => {
+                    MembershipMessage::Ping { nonce }
+                }
+            },
+        );
+        let wait = self.health.stretch(self.profile.probe_rtt);
+        self.timers.arm(now + wait, Due::Ping { nonce });
     }
 
     pub(super) fn take_pong(&mut self, now: Instant, from: NodeId, nonce: u64) {
@@ -82,6 +110,9 @@ impl Membership {
 
     fn end_ping(&mut self, now: Instant, nonce: u64, reached: bool) {
         let Some(Pinging { target, purpose, .. }) = self.pings.remove(&nonce) else { return };
+        if !reached {
+            self.table.miss(target, now);
+        }
         match purpose {
             Purpose::Witness { to, about, incarnation } => {
                 // A suspect that answers is told, too; one that does not has a witness.
@@ -95,7 +126,22 @@ impl Membership {
                 let me = self.me.node;
                 self.take_answer(now, me, target, reached);
             }
+            Purpose::Rumour => self.end_rumour(now, target, reached),
+            Purpose::Name => self.name_unanswered(now, target),
         }
+    }
+
+    /// A member that a rumour made this node probe is called dead by enough others. Returns whether it had
+    /// failed to answer by then, so that the probe is over.
+    pub(super) fn has_failed_rumour(&mut self, node: NodeId) -> bool {
+        let before = self.pings.len();
+        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || ping.asked < 2);
+        self.pings.len() < before
+    }
+
+    /// A member's identity is asked for no longer.
+    pub(super) fn stop_asking_name(&mut self, node: NodeId) {
+        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Name);
     }
 
     /// Somebody's planner asks this node to probe a member now.
@@ -178,4 +224,9 @@ impl Membership {
             self.announce(now, node);
         }
     }
+}
+
+/// Doubt about an identity that nobody has: whoever it is, it answers with the one that it has.
+const fn who_are_you(node: NodeId) -> MembershipMessage {
+    MembershipMessage::Witness { about: Peer { node, boot: 0, renewal: 0 }, incarnation: 0 }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use foca::{Member, State, Timer};
+use foca::{Identity as _, Member, State, Timer};
 use sleep_wire::NodeId;
 use sleep_wire::message::Message;
 use sleep_wire::swim::Peer;
@@ -114,11 +114,14 @@ impl Membership {
                 self.overhear(&update);
             } else if update.state() != State::Alive && self.is_stale(now, from, peer.node) {
                 // It was cut off when it came to believe this.
-            } else if peer.boot > 0
-                && (from == peer.node || self.table.is_plausible(&peer))
-                && self.absorb(now, from, &update)
+            } else if peer.boot == 0 {
+                // Nobody has this identity.
+            } else if from == peer.node {
+                news.extend(self.own_word(now, &update).then_some(update));
+            } else if let Some(believed) = self.weigh(now, from, &update)
+                && self.absorb(now, from, &believed)
             {
-                news.push(update);
+                news.push(believed);
             }
         }
         news
@@ -128,8 +131,8 @@ impl Membership {
     pub(super) fn hear_of_self(&mut self, now: Instant, from: NodeId, update: &Member<Peer>) -> bool {
         let peer = *update.id();
         if peer != self.me {
-            if peer.boot > self.me.boot {
-                self.take_boot(from, peer.boot, false);
+            if !self.me.win_addr_conflict(&peer) {
+                self.correct(now, from, &peer);
             }
             return false;
         }
@@ -144,18 +147,24 @@ impl Membership {
                 news
             }
             // Against the last incarnation, as against death, only a new identity helps.
-            State::Suspect | State::Down => {
-                let may = self.may_renew(now);
-                if may {
-                    self.renewed_at = Some(now);
-                }
-                may
-            }
+            State::Suspect | State::Down => self.renews_for(now, from),
         }
     }
 
-    pub(super) fn may_renew(&self, now: Instant) -> bool {
-        self.renewed_at.is_none_or(|at| now.since(at) >= profile::RENEW_EVERY)
+    /// Whether this node takes a new identity because somebody calls it dead: now and then, and rarer if it
+    /// is the same one again and again, for its own probes and suspicions begin anew each time.
+    pub(super) fn renews_for(&mut self, now: Instant, from: NodeId) -> bool {
+        let lately = self.renewed_at.is_some_and(|at| now.since(at) < profile::RENEW_EVERY);
+        if lately || !self.renewed_for.grant(now, from) {
+            return false;
+        }
+        self.renewed_at = Some(now);
+        let left = self.me.renewal < u16::MAX;
+        if !left {
+            // foca would fall silent for good.
+            self.outputs.push_back(MembershipOutput::UsedUp);
+        }
+        left
     }
 
     /// Hands foca what came by other ways than its own packets.
@@ -168,10 +177,43 @@ impl Membership {
         }
     }
 
+    /// Believes something of a member, for reasons of this node's own, and tells others.
+    pub(super) fn believe(&mut self, now: Instant, update: &Member<Peer>) {
+        if self.absorb(now, self.me.node, update) {
+            let update = update.clone();
+            self.drive(now, |engine, effects| {
+                drop(engine.apply_many(core::iter::once(update), true, effects));
+            });
+        }
+    }
+
+    /// Takes what a member says of itself, which goes before what others said of it. Returns whether it is
+    /// news.
+    pub(super) fn own_word(&mut self, now: Instant, update: &Member<Peer>) -> bool {
+        let node = update.id().node;
+        let wrong = self.table.hearsay_beyond(update.id());
+        if let Some(peer) = wrong {
+            self.forget(now, peer);
+        }
+        let change =
+            if wrong.is_some() { self.table.replace(now, update) } else { self.table.absorb(now, update) };
+        self.table.prove(update.id());
+        self.end_names(now, node);
+        if let Some((change, restarted)) = change {
+            self.changed(now, node, update, change, restarted);
+        }
+        change.is_some()
+    }
+
     /// Takes one update into the table, and says what it changed. Returns whether it is news.
     pub(super) fn absorb(&mut self, now: Instant, by: NodeId, update: &Member<Peer>) -> bool {
-        let node = update.id().node;
         let Some((change, restarted)) = self.table.absorb(now, update) else { return false };
+        self.changed(now, by, update, change, restarted);
+        true
+    }
+
+    fn changed(&mut self, now: Instant, by: NodeId, update: &Member<Peer>, change: Change, restarted: bool) {
+        let node = update.id().node;
         self.drop_suspicion(update);
         let was_awaited = restarted && self.holds.remove(&node).is_some();
         if restarted && self.table.get(node).is_some_and(Known::is_live) && self.let_go(now, node) {
@@ -194,6 +236,9 @@ impl Membership {
                 self.outputs.push_back(MembershipOutput::Refuted { node });
             }
             Change::Down => {
+                if by != node {
+                    self.called_dead.insert(node);
+                }
                 self.resize();
                 self.seeking = None;
                 let left = self.table.get(node).is_some_and(|known| known.left);
@@ -211,7 +256,6 @@ impl Membership {
             }
             Change::Suspected | Change::Refuted | Change::Inward => {}
         }
-        true
     }
 
     pub(super) fn resize(&mut self) {

@@ -85,7 +85,7 @@ impl Membership {
     }
 
     /// It stayed up for long enough.
-    pub(super) fn believe(&mut self, node: NodeId, count: u32) {
+    pub(super) fn end_disbelief(&mut self, node: NodeId, count: u32) {
         let Some(flap) = self.flaps.get_mut(&node) else { return };
         if flap.held && flap.count == Some(count) {
             flap.held = false;

@@ -112,6 +112,8 @@ pub enum MembershipOutput {
         /// The highest known.
         known: u32,
     },
+    /// This boot's renewals are used up: nobody can be contradicted any more but by a higher boot counter.
+    UsedUp,
     /// Two agents run with one key.
     Clone {
         /// Whose.

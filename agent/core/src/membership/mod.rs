@@ -14,13 +14,15 @@
 //! ```
 //! Added to foca: the sender of a packet is the peer whose key the connection proved; packets come before
 //! timers, and a stall puts timers off; local health; witnesses, which shorten a suspicion; probing a member
-//! now, before work moves; rosters, at a join and every minute between a random pair; seeking members that
-//! are down; restarts and leaving, announced.
+//! now, before work moves, and when others call it dead; rosters, at a join and every minute between a random
+//! pair; seeking members that are down; restarts and leaving, announced.
 //!
 //! # Invariants
 //! - `known_only`: a node that is no unremoved member is neither heard nor spoken of.
 //! - `stall_is_harmless`: a stalled node declares nobody down for its own lateness.
 //! - Down is a rumour: it is undone by the member itself, and nothing here moves work.
+//! - A boot whose renewals are used up is ended, not silent: `UsedUp`.
+//! - `own_eyes`: nobody is called down on hearsay alone; this node's own probe of it failed, too.
 //! - Nothing is written to disk, and nothing is sent in a cluster of one.
 //!
 //! # Not here
@@ -33,8 +35,12 @@ mod drive;
 mod flap;
 mod health;
 mod io;
+#[cfg(test)]
+mod liars;
+mod patience;
 pub mod profile;
 mod roster;
+mod rumour;
 mod suspicion;
 mod swim;
 mod table;
@@ -60,7 +66,9 @@ use boot::Boots;
 use confirm::{Confirm, Pinging};
 use flap::Flap;
 use health::Health;
+use patience::Patience;
 use roster::Seeking;
+use rumour::Rumour;
 use suspicion::Suspicion;
 use swim::{Engine, Packet};
 use table::Table;
@@ -86,6 +94,7 @@ pub struct Membership {
     suspicions: BTreeMap<NodeId, Suspicion>,
     pings: BTreeMap<u64, Pinging>,
     confirms: BTreeMap<NodeId, Confirm>,
+    rumours: BTreeMap<NodeId, Rumour>,
     flaps: BTreeMap<NodeId, Flap>,
     holds: BTreeMap<NodeId, Instant>,
     /// Whom this node itself called dead, when nobody has seen them since.
@@ -98,6 +107,10 @@ pub struct Membership {
     rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
     boots: Boots,
+    /// Whom this node told who it is, as they took it for another of its own identities.
+    corrected: Patience,
+    /// At whose word this node renewed itself.
+    renewed_for: Patience,
     rng: SmallRng,
     outputs: VecDeque<MembershipOutput>,
     stopped: bool,
@@ -143,6 +156,7 @@ impl Membership {
             suspicions: BTreeMap::new(),
             pings: BTreeMap::new(),
             confirms: BTreeMap::new(),
+            rumours: BTreeMap::new(),
             flaps: BTreeMap::new(),
             holds: BTreeMap::new(),
             called_dead: BTreeSet::new(),
@@ -152,6 +166,8 @@ impl Membership {
             rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
+            corrected: Patience::default(),
+            renewed_for: Patience::default(),
             rng,
             outputs: VecDeque::new(),
             stopped: false,
@@ -244,20 +260,18 @@ impl Membership {
             return;
         };
         self.heard(from);
-        if !packet.is_for(&self.me) || packet.header.src.boot == 0 {
-            return;
+        if !packet.is_for(&self.me) {
+            return self.correct(now, from, &packet.header.dst);
         }
-        if packet.header.message == SwimMessage::TurnUndead && !self.may_renew(now) {
+        if packet.header.src.boot == 0
+            || (packet.header.message == SwimMessage::TurnUndead && !self.renews_for(now, from))
+        {
             return;
         }
         let sender = packet.sender();
-        self.disbelieve(now, sender.id());
-        let known = self.table.get(from).copied();
-        let outdated = known.is_some_and(|known| known.peer != *sender.id() && !self.table.is_news(&sender));
-        self.absorb(now, from, &sender);
-        self.table.prove(sender.id());
+        self.own_word(now, &sender);
         // foca believes nothing of what a member says that is down, or older than what is known of it.
-        let trusted = !outdated && self.table.get(from).is_some_and(table::Known::is_live);
+        let trusted = self.table.get(from).is_some_and(|known| known.peer == *sender.id() && known.is_live());
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };
         let bytes = Packet { header: packet.header, updates }.write();
         self.drive_for(now, Some(from), |engine, effects| drop(engine.handle_data(&bytes, effects)));
@@ -318,7 +332,7 @@ impl Membership {
                     }
                 }
                 Due::Held { node, until } => self.end_hold(node, until),
-                Due::Believe { node, count } => self.believe(node, count),
+                Due::Believe { node, count } => self.end_disbelief(node, count),
             }
         }
     }
@@ -343,6 +357,7 @@ impl Membership {
 
     fn heard(&mut self, from: NodeId) {
         self.probe.heard_others |= self.probe.target != Some(from);
+        self.table.hear(from);
     }
 
     fn add_member(&mut self, now: Instant, node: NodeId) {
@@ -351,7 +366,7 @@ impl Membership {
         }
         self.seeking = None;
         if let Some(entry) = self.hearsay.remove(&node) {
-            self.learn(now, node, Vec::from([member_of(&entry)]), true);
+            self.learn(now, self.me.node, Vec::from([member_of(&entry)]), true);
         }
     }
 
@@ -362,20 +377,15 @@ impl Membership {
         }
         self.suspicions.remove(&node);
         self.confirms.remove(&node);
+        self.rumours.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);
         self.called_dead.remove(&node);
         self.rosters_sent.remove(&node);
         self.boots.forget(node);
+        self.corrected.forget(node);
+        self.renewed_for.forget(node);
         self.resize();
-    }
-
-    /// A member's own word goes before what others said of it.
-    fn disbelieve(&mut self, now: Instant, said: &Peer) {
-        if let Some(peer) = self.table.disbelieve(now, said) {
-            self.forget(now, peer);
-            self.suspicions.remove(&peer.node);
-        }
     }
 
     /// A member said that it would be back by now. If it is not, it is down like any other.

@@ -58,6 +58,13 @@ pub const SUSPICION_STRETCH: u32 = 4;
 /// How often a suspected member is told so, until it contradicts or its time is over.
 pub const TELL_EVERY: Duration = ms(200);
 
+/// For how long a member that did not answer this node's own probe, and was not heard since, is called dead
+/// on one other's word: as long as a suspicion may last.
+pub const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// How often a member is probed at most because others call it dead. No suspicion is as short.
+pub const RUMOUR_EVERY: Duration = Duration::from_secs(1);
+
 /// How often a member is asked when it is to be probed now.
 pub const PING_TRIES: u8 = 3;
 
@@ -103,7 +110,7 @@ pub const FLAP_HOLDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(25), 
 pub const BACK_FOR: Duration = Duration::from_secs(10);
 
 /// A member contradicts its own death at most this often, whoever spreads it: 65,535 contradictions last for
-/// a boot.
+/// a boot, and then a start begins the next.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long after its start a node asks those it meets for its boot counter, and how many it asks.
@@ -111,8 +118,13 @@ pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
 /// So many members, if there are, have to say that this node's disk is old, or its key another's too, before
-/// it believes it.
+/// it believes it; so many that another is dead whom it has not missed three times itself; and so many that
+/// another has a new identity, if it is not heard itself.
 pub const TELLERS: usize = 2;
+/// So many contradictions of a member may have been missed: whoever tells of more lies, and would use them
+/// up.
+pub const INCARNATIONS_UNSEEN: u16 = 16;
+
 /// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
 pub const BOOTS_UNSEEN: u32 = 1 << 20;
 

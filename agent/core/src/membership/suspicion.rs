@@ -48,6 +48,7 @@ impl Membership {
     pub(super) fn suspect(&mut self, now: Instant, timer: Timer<Peer>) {
         let Timer::ChangeSuspectToDown { member_id: peer, incarnation, .. } = timer else { return };
         self.probe_failures = self.probe_failures.wrapping_add(1);
+        self.table.miss(peer.node, now);
         self.absorb(now, self.me.node, &Member::new(peer, incarnation, State::Suspect));
         let node = peer.node;
         let is_current = self.table.get(node).is_some_and(|known| {
@@ -143,7 +144,6 @@ impl Membership {
         let Suspicion { peer, incarnation, timer, .. } = suspicion.clone();
         self.suspicions.remove(&node);
         self.absorb(now, self.me.node, &Member::new(peer, incarnation, State::Down));
-        self.called_dead.insert(node);
         self.drive(now, |engine, effects| drop(engine.handle_timer(timer, effects)));
     }
 

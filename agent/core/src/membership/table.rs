@@ -11,6 +11,7 @@ use sleep_wire::NodeId;
 use sleep_wire::message::{RosterEntry, RosterState};
 use sleep_wire::swim::Peer;
 
+use super::profile;
 use crate::time::Instant;
 
 /// Whether a member answers.
@@ -29,14 +30,16 @@ pub enum Liveness {
 pub(super) struct Known {
     /// Its identity; boot 0 if it was never heard of.
     pub(super) peer: Peer,
-    /// The greatest identity that it showed to this node itself, if it is of this boot or an earlier one.
-    proven: (u32, u16),
+    /// The greatest identity that it showed to this node itself: its boot, and how often it renewed that.
+    pub(super) proven: (u32, u16),
     pub(super) incarnation: u16,
     pub(super) liveness: Liveness,
     /// Whether it said that it leaves.
     pub(super) left: bool,
     /// When its liveness changed last.
     pub(super) since: Instant,
+    /// When a probe of this node's own failed, if it was not heard since.
+    missed: Option<Instant>,
 }
 
 /// What an update changed.
@@ -65,7 +68,8 @@ pub(super) struct Table {
 impl Known {
     const fn unheard(node: NodeId, since: Instant) -> Self {
         let peer = Peer { node, boot: 0, renewal: 0 };
-        Self { peer, proven: (0, 0), incarnation: 0, liveness: Liveness::Down, left: false, since }
+        let liveness = Liveness::Down;
+        Self { peer, proven: (0, 0), incarnation: 0, liveness, left: false, since, missed: None }
     }
 
     pub(super) const fn is_heard_of(&self) -> bool {
@@ -74,6 +78,21 @@ impl Known {
 
     pub(super) fn is_live(&self) -> bool {
         self.liveness != Liveness::Down
+    }
+
+    /// Whether it did not answer this node itself lately.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.missed.is_some_and(|at| now.since(at) < profile::SILENT_FOR)
+    }
+
+    /// Whether it may have come to this incarnation unseen: it does so by one at a time.
+    pub(super) const fn may_be_at(&self, incarnation: u16) -> bool {
+        incarnation <= self.incarnation.saturating_add(profile::INCARNATIONS_UNSEEN)
+    }
+
+    /// Word of its death.
+    pub(super) const fn dead(&self) -> Member<Peer> {
+        Member::new(self.peer, self.incarnation, State::Down)
     }
 
     /// SWIM's order of precedence (Das et al. 2002, section 4.2), as foca has it.
@@ -134,9 +153,11 @@ impl Table {
     /// Takes an update in, as foca does. `None` if it is no news; else what it changed, and whether the
     /// member was restarted since.
     pub(super) fn absorb(&mut self, now: Instant, update: &Member<Peer>) -> Option<(Change, bool)> {
-        if !self.is_news(update) {
-            return None;
-        }
+        if self.is_news(update) { self.replace(now, update) } else { None }
+    }
+
+    /// Takes in what a member says of itself, whatever was believed of it.
+    pub(super) fn replace(&mut self, now: Instant, update: &Member<Peer>) -> Option<(Change, bool)> {
         let node = update.id().node;
         let known = self.members.get_mut(&node)?;
         let before = *known;
@@ -170,6 +191,20 @@ impl Table {
         Some((change, after.peer.boot > before.peer.boot))
     }
 
+    /// This node's own probe of a member failed.
+    pub(super) fn miss(&mut self, node: NodeId, now: Instant) {
+        if let Some(known) = self.members.get_mut(&node) {
+            known.missed = Some(now);
+        }
+    }
+
+    /// Something came from a member.
+    pub(super) fn hear(&mut self, node: NodeId) {
+        if let Some(known) = self.members.get_mut(&node) {
+            known.missed = None;
+        }
+    }
+
     /// A member showed this identity to this node itself.
     pub(super) fn prove(&mut self, peer: &Peer) {
         if let Some(known) = self.members.get_mut(&peer.node) {
@@ -177,25 +212,12 @@ impl Table {
         }
     }
 
-    /// Whether others may say this of a member: not that it is far beyond what it showed itself, for such a
-    /// lie could never be contradicted.
-    pub(super) fn is_plausible(&self, peer: &Peer) -> bool {
-        self.members.get(&peer.node).is_some_and(|known| {
-            known.proven == (0, 0) || !is_far_beyond((peer.boot, peer.renewal), known.proven)
-        })
-    }
-
-    /// Forgets what others said of a member that is far beyond what it says itself. Returns the identity
-    /// forgotten.
-    pub(super) fn disbelieve(&mut self, now: Instant, said: &Peer) -> Option<Peer> {
-        let known = *self.members.get(&said.node)?;
-        let believed = (known.peer.boot, known.peer.renewal);
-        if known.proven >= believed || !is_far_beyond(believed, (said.boot, said.renewal)) {
-            return None;
-        }
-        self.remove(said.node);
-        self.add(said.node, now);
-        Some(known.peer)
+    /// What others said of a member's identity, if it goes beyond what the member says itself, and has not
+    /// shown it to this node yet.
+    pub(super) fn hearsay_beyond(&self, said: &Peer) -> Option<Peer> {
+        let known = self.members.get(&said.node)?;
+        let (believed, said) = ((known.peer.boot, known.peer.renewal), (said.boot, said.renewal));
+        (known.proven < believed && (known.proven..believed).contains(&said)).then_some(known.peer)
     }
 
     pub(super) fn leave(&mut self, node: NodeId) {
@@ -231,13 +253,6 @@ impl Table {
     pub(super) fn digest(&self, me: &RosterEntry) -> u64 {
         self.sum.wrapping_add(hash(me))
     }
-}
-
-/// So many boots or renewals may have passed unseen.
-const UNSEEN: (u32, u16) = (64, 256);
-
-const fn is_far_beyond(said: (u32, u16), of: (u32, u16)) -> bool {
-    said.0 > of.0.saturating_add(UNSEEN.0) || (said.0 == of.0 && said.1 > of.1.saturating_add(UNSEEN.1))
 }
 
 /// FNV-1a with a last mix: tells rosters apart. No security rests on it. Who was never heard of counts

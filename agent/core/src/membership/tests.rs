@@ -13,7 +13,8 @@ use super::swim::Packet;
 use super::world::{MS, SECOND, Stalls, World, id, index};
 use super::*;
 
-fn downs(world: &World) -> BTreeSet<(usize, usize)> {
+/// Who told of whose death.
+pub(super) fn downs(world: &World) -> BTreeSet<(usize, usize)> {
     let of = |output: &MembershipOutput| match output {
         MembershipOutput::Down { node } => index(*node),
         other => unreachable!("only downs are asked for, not {other:?}"),
@@ -408,38 +409,6 @@ fn random_bytes_do_no_harm() {
     assert!(world.agrees() && downs(&world).is_empty());
 }
 
-/// No member can banish another by claiming an identity for it that it could never outdo, nor use its
-/// counters up.
-#[test]
-fn a_lie_about_an_identity_does_not_last() {
-    let lie = |peer, state| MembershipMessage::Roster {
-        members: Vec::from([RosterEntry { peer, incarnation: u16::MAX, state }; 2]),
-        answer: false,
-    };
-    let lies = [
-        (Peer { node: id(3), boot: u32::MAX, renewal: 0 }, RosterState::Alive),
-        (Peer { node: id(3), boot: u32::MAX, renewal: u16::MAX }, RosterState::Down),
-        (Peer { node: id(3), boot: 1, renewal: u16::MAX }, RosterState::Down),
-        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Suspect),
-        (Peer { node: id(3), boot: 1, renewal: 0 }, RosterState::Down),
-    ];
-    for (peer, state) in lies {
-        let mut world = World::new(5, 25);
-        world.run(10 * SECOND);
-        // Node 4 starts anew, hears the lie first and has nothing to hold against it.
-        world.kill(4);
-        world.start(4, 2, 0..5);
-        for node in [1, 2, 3, 4] {
-            world.input(node, MembershipInput::Message { from: id(0), message: lie(peer, state) });
-        }
-        world.run(20 * SECOND);
-        assert!(world.agrees(), "{peer:?} {state:?}");
-        world.assert_tables_equal_foca();
-        let old = |told: &&world::Told| matches!(told.what, MembershipOutput::OldDisk { .. });
-        assert_eq!(world.told.iter().filter(old).count(), 0);
-    }
-}
-
 /// A removed member is forgotten, and nothing that others still say of it is heard.
 #[test]
 fn a_removed_member_is_forgotten() {
@@ -451,60 +420,6 @@ fn a_removed_member_is_forgotten() {
     assert_eq!((world.sees(0, 3), world.room(0).component().len()), (None, 3));
     assert!(world.told.iter().all(|told| told.node != 0), "{:?}", world.told);
     world.assert_tables_equal_foca();
-}
-
-/// An agent with an old disk learns so, and two agents with one key are named.
-#[test]
-fn old_disks_and_clones_are_told() {
-    let mut world = World::new(3, 17);
-    world.run(10 * SECOND);
-    world.kill(2);
-    world.start(2, 7, 0..3);
-    world.run(2 * SECOND);
-    world.kill(2);
-    world.told.clear();
-    world.start(2, 3, 0..3);
-    for peer in [id(0), id(1)] {
-        world.input(2, MembershipInput::Connected { peer });
-    }
-    world.run(2 * SECOND);
-    let said = |world: &World, node: usize| {
-        let told = world.told.iter().filter(|told| told.node == node);
-        told.map(|told| told.what.clone())
-            .filter(|what| matches!(what, MembershipOutput::OldDisk { .. } | MembershipOutput::Clone { .. }))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(said(&world, 2), [MembershipOutput::OldDisk { known: 7 }]);
-    world.told.clear();
-    for nonce in [5, 6] {
-        let message = MembershipMessage::BootQuery { boot: 8, nonce };
-        world.input(0, MembershipInput::Message { from: id(2), message });
-    }
-    assert_eq!(said(&world, 0), [MembershipOutput::Clone { node: id(2) }]);
-    for from in [0, 0, 1] {
-        assert_eq!(said(&world, 2), []);
-        let message = MembershipMessage::BootAnswer { highest: 3, cloned: true };
-        world.input(2, MembershipInput::Message { from: id(from), message });
-    }
-    assert_eq!(said(&world, 2), [MembershipOutput::Clone { node: id(2) }]);
-}
-
-/// One member that says so might lie; two have to. Neither takes the counter to its end.
-#[test]
-fn one_member_alone_does_not_make_a_disk_old() {
-    let mut world = World::new(4, 19);
-    world.run(10 * SECOND);
-    let mut tell = |from: usize, highest: u32| {
-        world.told.clear();
-        let message = MembershipMessage::BootAnswer { highest, cloned: false };
-        world.input(2, MembershipInput::Message { from: id(from), message });
-        world.told.iter().map(|told| told.what.clone()).collect::<Vec<_>>()
-    };
-    assert_eq!(tell(0, u32::MAX), []);
-    assert_eq!(tell(0, 9), []);
-    assert_eq!(tell(0, 12), []);
-    assert_eq!(tell(1, 8), [MembershipOutput::OldDisk { known: 8 }]);
-    assert_eq!(tell(3, 12), [MembershipOutput::OldDisk { known: 12 }]);
 }
 
 /// Five idle nodes say little: half a kilobyte a second each, the envelope included.

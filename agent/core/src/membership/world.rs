@@ -113,10 +113,14 @@ impl World {
     }
 
     pub(super) fn start(&mut self, node: usize, boot: u32, knows: impl Iterator<Item = usize>) {
-        let me = Peer { node: id(node), boot, renewal: 0 };
+        self.start_as(node, Peer { node: id(node), boot, renewal: 0 }, knows);
+    }
+
+    /// Starts a node in the middle of a boot.
+    pub(super) fn start_as(&mut self, node: usize, me: Peer, knows: impl Iterator<Item = usize>) {
         let seed = self.rng.random();
         let room = Membership::new(me, Profile::LAN, seed, Instant(self.now));
-        self.members[node] = Some(Member { room, boot, wake: None, stalled_until: 0 });
+        self.members[node] = Some(Member { room, boot: me.boot, wake: None, stalled_until: 0 });
         let added = knows.map(id).collect();
         self.input(node, MembershipInput::Members { added, removed: Vec::new() });
     }

@@ -124,6 +124,8 @@ impl Member {
                 let value = encode(&Boots { boot: known });
                 cx.out.persist(Purpose::OldDisk, Vec::from([Write::PutCell { cell: Cell::Boots, value }]));
             }
+            // A start counts the boot up, which is all that is needed, and stops no container.
+            MembershipOutput::UsedUp => cx.out.push(Output::Restart),
             MembershipOutput::Clone { node } => cx.out.event(Event::Alarm(Alarm::Clone { node })),
             MembershipOutput::BadFrame { from } => cx.out.event(Event::BadFrame { from }),
         }
