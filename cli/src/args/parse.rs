@@ -231,6 +231,16 @@ fn long_port(text: &str) -> Result<Port, String> {
     Ok(port)
 }
 
+/// The target of a published port: of whatever protocol, unless it is said.
+pub fn target(text: &str) -> Result<(u16, Option<Protocol>), String> {
+    let (port, protocol) = match text.split_once('/') {
+        Some((port, protocol)) => (port, Some(protocol_of(protocol)?)),
+        None => (text, None),
+    };
+    let port = port.parse().ok().filter(|port| *port > 0);
+    Ok((port.ok_or_else(|| "expected a port such as `80` or `53/udp`".to_owned())?, protocol))
+}
+
 fn protocol_of(text: &str) -> Result<Protocol, String> {
     match text {
         "tcp" => Ok(Protocol::Tcp),
@@ -250,6 +260,15 @@ mod tests {
         assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
         for bad in ["", "s", "1x", "-1s", "1e400s", "NaN", "99999999d", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_has_a_protocol_or_any() {
+        assert_eq!(target("53"), Ok((53, None)));
+        assert_eq!(target("53/udp"), Ok((53, Some(Protocol::Udp))));
+        for bad in ["", "0", "65536", "53/", "53/icmp", "/udp", "8080:80"] {
+            assert!(target(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::parse;
+use sleep_wire::spec::Protocol;
 
 /// A service's name or id.
 pub type ServiceName = String;
@@ -236,9 +237,9 @@ pub struct Update {
     /// Remove a constraint
     #[arg(long, value_name = "EXPRESSION")]
     pub constraint_rm: Vec<String>,
-    /// Stop publishing the port whose target this is
-    #[arg(long, value_name = "TARGET")]
-    pub publish_rm: Vec<u16>,
+    /// Stop publishing the port whose target this is: `53` or `53/udp`
+    #[arg(long, value_name = "TARGET[/PROTOCOL]", value_parser = parse::target)]
+    pub publish_rm: Vec<(u16, Option<Protocol>)>,
     /// Shared with create
     #[command(flatten)]
     pub template: Template,

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use sleep_wire::api::{Proposal, ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
-use sleep_wire::spec::{Mode, Runtime};
+use sleep_wire::spec::{Mode, Port, Runtime};
 
 use super::wait::Want;
 use super::{Context, create, plan, service};
@@ -56,10 +56,15 @@ fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {
     for expression in &constraint_rm {
         remove(&mut spec.placement.constraints, "constraint", expression, |other| other == expression)?;
     }
-    for target in &publish_rm {
-        remove(&mut spec.template.ports, "published port", &target.to_string(), |port| {
-            port.target == *target
-        })?;
+    for (target, protocol) in publish_rm {
+        let is_it = |port: &Port| port.target == target && protocol.is_none_or(|of| port.protocol == of);
+        let other = spec.template.ports.iter().find(|port| is_it(port)).map(|port| port.protocol);
+        if spec.template.ports.iter().any(|port| is_it(port) && Some(port.protocol) != other) {
+            return Err(Error::Usage(format!(
+                "port {target} is published for tcp and for udp: say which, as `{target}/udp`"
+            )));
+        }
+        remove(&mut spec.template.ports, "published port", &target.to_string(), is_it)?;
     }
     create::apply(template, spec);
     Ok(())

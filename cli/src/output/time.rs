@@ -1,6 +1,7 @@
 //! Times for people.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// A moment to measure ages from.
 #[derive(Clone, Copy)]
@@ -55,12 +56,21 @@ pub fn exact(time: std::time::Duration) -> String {
     }
 }
 
-/// The time of day of something that happened, for a story.
+/// When something happened, by the clock on the wall of whoever asks, for a story: with the day, if that was
+/// another.
 pub fn of_day(at: &str) -> String {
-    match at.parse::<Timestamp>() {
-        Ok(at) => at.strftime("%H:%M:%S").to_string(),
-        Err(_) => at.to_owned(),
-    }
+    let zone = TimeZone::system();
+    at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), |at| told(at, Timestamp::now(), &zone))
+}
+
+fn told(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (at.to_zoned_datetime(zone.clone()), now.to_zoned_datetime(zone.clone()));
+    let format = match (at.date() == now.date(), at.year() == now.year()) {
+        (true, _) => "%H:%M:%S",
+        (false, true) => "%b %d %H:%M:%S",
+        (false, false) => "%Y-%m-%d %H:%M:%S",
+    };
+    at.strftime(format).to_string()
 }
 
 #[cfg(test)]
@@ -78,6 +88,19 @@ mod tests {
         assert_eq!(age("2026-01-02T12:10:00Z"), "0s");
         assert_eq!(age("yesterday"), "");
         assert_eq!(now.age(None), "");
+    }
+
+    #[test]
+    fn a_story_is_told_by_the_clock_on_the_wall() {
+        let moment = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let now = moment("2026-01-02T12:00:00Z");
+        let told = |at: &str| told(moment(at), now, &zone);
+        assert_eq!(told("2026-01-02T11:59:48.5Z"), "13:59:48");
+        assert_eq!(told("2026-01-01T22:30:00Z"), "00:30:00", "it is the second there already");
+        assert_eq!(told("2026-01-01T21:30:00Z"), "Jan 01 23:30:00");
+        assert_eq!(told("2025-11-30T08:00:00Z"), "2025-11-30 10:00:00");
+        assert_eq!(of_day("yesterday"), "yesterday");
     }
 
     #[test]

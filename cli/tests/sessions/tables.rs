@@ -113,9 +113,9 @@ fn operators() -> Value {
 fn why() -> Value {
     json!({
         "subject": "web.2", "summary": "web.2 is pending: it starts once a node can take it",
-        "at": "2026-01-02T14:02:10Z", "last_lines": ["cannot bind", "giving up"],
-        "story": [{"at": "2026-01-02T14:02:03.100Z", "text": "running on pi-1"},
-                  {"at": "2026-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
+        "at": "2001-01-02T14:02:10Z", "last_lines": ["cannot bind", "giving up"],
+        "story": [{"at": "2001-01-02T14:02:03.100Z", "text": "running on pi-1"},
+                  {"at": "2001-01-02T14:02:09.200Z", "text": "pi-1 is down: web.2 goes to nuc"}],
         "refusals": [{"node": "pi-1", "filter": "memory", "reason": "needs 256 MiB, 198 free"},
                      {"node": "nuc", "filter": "draining", "reason": "drained 12m ago"}],
     })
@@ -143,7 +143,7 @@ fn crash_loop() -> Value {
     (failed["history"], failed["exit_code"]) = (true.into(), 139.into());
     failed["last_lines"] = json!(["cannot bind", "giving up"]);
     let mut earlier = failed.clone();
-    earlier["since"] = "2026-01-02T14:02:09Z".into();
+    earlier["since"] = "2001-01-02T14:02:09Z".into();
     earlier["last_lines"] = json!(["another story"]);
     let mut waits = task("loop", 1, "pi-2", "assigned", 2);
     waits["error"] = "attempt 3 (restart 2 of 5)".into();

@@ -50,7 +50,7 @@ pub(crate) fn matches(text: &str, golden: &str) {
 /// The program under test, talking to this socket, with nothing of this machine's environment.
 pub(crate) fn sleepctl(socket: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sleepctl"));
-    command.env_clear().env("SLEEPD_HOST", socket).args(words).stdin(Stdio::null());
+    command.env_clear().env("TZ", "UTC").env("SLEEPD_HOST", socket).args(words).stdin(Stdio::null());
     command
 }
 
