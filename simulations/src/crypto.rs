@@ -14,19 +14,29 @@ use sleep_wire::{Digest, PublicKey, Signature};
 /// What all nodes of a world have worked out already.
 #[derive(Default)]
 struct Memory {
-    /// By hash of key, bytes and signature.
-    verdicts: BTreeMap<[u8; 32], bool>,
+    /// By signature: of which key and bytes it was asked, and whether it is theirs.
+    verdicts: BTreeMap<[u8; 64], Vec<Verdict>>,
     /// By hash of the record's bytes.
     read: BTreeMap<[u8; 32], Result<Arc<Entry>, &'static str>>,
 }
 
+struct Verdict {
+    key: PublicKey,
+    bytes: Box<[u8]>,
+    is_good: bool,
+}
+
 impl Memory {
     fn verify(&mut self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
-        *self.verdicts.entry(question(key, bytes, signature)).or_insert_with(|| {
-            VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-                key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
-            })
-        })
+        let verdicts = self.verdicts.entry(signature.0).or_default();
+        if let Some(known) = verdicts.iter().find(|known| known.key == *key && *known.bytes == *bytes) {
+            return known.is_good;
+        }
+        let is_good = VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+            key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        });
+        verdicts.push(Verdict { key: *key, bytes: bytes.into(), is_good });
+        is_good
     }
 }
 
@@ -72,7 +82,8 @@ impl Crypto for SimCrypto {
     /// Whoever made a signature need not be asked whether it is good: that saves a verification a record.
     fn sign(&self, bytes: &[u8]) -> Signature {
         let signature = Signature(self.key.sign(bytes).to_bytes());
-        self.memory.borrow_mut().verdicts.insert(question(&self.public_key(), bytes, &signature), true);
+        let verdict = Verdict { key: self.public_key(), bytes: bytes.into(), is_good: true };
+        self.memory.borrow_mut().verdicts.entry(signature.0).or_default().push(verdict);
         signature
     }
 
@@ -97,8 +108,4 @@ impl Crypto for SimCrypto {
         self.memory.borrow_mut().read.insert(asked, read.clone());
         read
     }
-}
-
-fn question(key: &PublicKey, bytes: &[u8], signature: &Signature) -> [u8; 32] {
-    Sha256::new().chain_update(key.0).chain_update(signature.0).chain_update(bytes).finalize().into()
 }

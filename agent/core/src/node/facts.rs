@@ -137,7 +137,8 @@ impl Member {
             if node.replace(task.node) != Some(task.node) {
                 boot = self.boot_of(task.node);
             }
-            let slot = slots.entry(task.slot.slot).or_insert_with(|| SlotFact::vacant(now));
+            // Nothing is written of it: there is no moment at which that was first seen.
+            let slot = slots.entry(task.slot.slot).or_insert_with(|| SlotFact::vacant(self.started));
             slot.tasks.push(self.task_fact_since(now, task, boot));
         }
         slots
@@ -147,7 +148,7 @@ impl Member {
     pub(super) fn slot_fact(&self, now: Instant, key: SlotKey) -> Option<SlotFact> {
         let written = self.state.slot(key).map(|view| self.slot_written(now, view));
         let known = written.is_some();
-        let mut fact = written.unwrap_or_else(|| SlotFact::vacant(now));
+        let mut fact = written.unwrap_or_else(|| SlotFact::vacant(self.started));
         for (node, _) in self.trust.standings() {
             fact.tasks.extend(self.state.tasks_at(node, key).map(|task| self.task_fact(now, &task)));
         }
