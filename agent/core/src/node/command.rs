@@ -208,12 +208,21 @@ impl Member {
         if self.trust.is_last_control(node) {
             return Err(Refusal::LastControl);
         }
+        if !compromised && self.slots_rest_on(node) {
+            return Err(Refusal::LedLast(node));
+        }
         self.reauthor(cx, node);
         let time = self.clock.tick(cx.now.instant);
         let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
         let record = encode(&pen.removal(time, node, compromised, cx.now.wall));
         self.submit(cx, Vec::from([record]));
         Ok(None)
+    }
+
+    /// Whether a slot of a service that stands is this node's word: nobody has led since.
+    fn slots_rest_on(&self, node: NodeId) -> bool {
+        let mut slots = self.state.standing().flat_map(|service| self.state.slots_of(service));
+        slots.any(|slot| slot.author == node)
     }
 
     /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
