@@ -255,6 +255,9 @@ impl Membership {
         let outdated = known.is_some_and(|known| known.peer != *sender.id() && !self.table.is_news(&sender));
         self.absorb(now, from, &sender);
         self.table.prove(sender.id());
+        if known.is_some_and(|known| known.peer.boot > sender.id().boot) {
+            self.tell_of_later_boot(now, from);
+        }
         // foca believes nothing of what a member says that is down, or older than what is known of it.
         let trusted = !outdated && self.table.get(from).is_some_and(table::Known::is_live);
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };

@@ -489,6 +489,22 @@ fn old_disks_and_clones_are_told() {
     assert_eq!(said(&world, 2), [MembershipOutput::Clone { node: id(2) }]);
 }
 
+/// A node whose old disk nobody contradicted when it started is told when it speaks.
+#[test]
+fn an_earlier_boot_that_speaks_is_told_of_the_later_one() {
+    let mut world = World::new(4, 17);
+    world.run(10 * SECOND);
+    world.kill(2);
+    world.start(2, 7, 0..4);
+    world.run(2 * SECOND);
+    world.kill(2);
+    world.told.clear();
+    world.start(2, 3, 0..4);
+    world.run(5 * SECOND);
+    let old = |told: &world::Told| told.node == 2 && told.what == MembershipOutput::OldDisk { known: 7 };
+    assert!(world.told.iter().any(old), "{:?}", world.told);
+}
+
 /// One member that says so might lie; two have to. Neither takes the counter to its end.
 #[test]
 fn one_member_alone_does_not_make_a_disk_old() {
