@@ -18,6 +18,8 @@ pub struct Disk {
     pub stalled_until: u64,
     /// The next batch fails.
     fails_next: Option<Failing>,
+    /// All that ever reached it and when, if that is remembered.
+    history: Option<Vec<(u64, Write)>>,
 }
 
 /// How a write fails.
@@ -44,13 +46,18 @@ impl Disk {
         self.pending.push_back((token, writes));
     }
 
+    /// Remembers from the beginning what it held when: somebody will want it as it was.
+    pub fn remember(&mut self) {
+        self.history.get_or_insert_default();
+    }
+
     /// The oldest batch reaches the disk, or fails to.
-    pub fn sync(&mut self) -> Option<Synced> {
+    pub fn sync(&mut self, now: u64) -> Option<Synced> {
         let (token, writes) = self.pending.pop_front()?;
         let failed = self.fails_next.take();
         if failed.is_none_or(|failing| failing.written) {
             for write in writes {
-                self.apply(write);
+                self.put(now, write);
             }
         }
         self.syncs += 1;
@@ -116,6 +123,39 @@ impl Disk {
         self.syncs += 1;
     }
 
+    /// It is as it was at a moment, if that is remembered.
+    pub fn go_back(&mut self, to: u64) {
+        let Some(mut history) = self.history.take() else { return };
+        history.retain(|(at, _)| *at <= to);
+        self.empty();
+        for (_, write) in &history {
+            self.apply(write.clone());
+        }
+        self.history = Some(history);
+    }
+
+    /// There is another in its place, with nothing on it.
+    pub fn empty(&mut self) {
+        self.pending.clear();
+        self.records.clear();
+        self.cells.clear();
+        self.history = self.history.take().map(|_| Vec::new());
+        self.syncs += 1;
+    }
+
+    /// A cell's durable bytes.
+    pub fn cell_bytes(&self, cell: Cell) -> Option<Vec<u8>> {
+        self.cells.get(&cell).cloned()
+    }
+
+    /// Something is written at once, by nobody's agent.
+    pub fn put(&mut self, now: u64, write: Write) {
+        if let Some(history) = &mut self.history {
+            history.push((now, write.clone()));
+        }
+        self.apply(write);
+    }
+
     fn apply(&mut self, write: Write) {
         match write {
             Write::PutRecord { key, record } => drop(self.records.insert(key, record)),
@@ -126,5 +166,34 @@ impl Disk {
                 self.cells.clear();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence(value: u8) -> Vec<Write> {
+        vec![Write::PutCell { cell: Cell::Fence, value: vec![value] }]
+    }
+
+    /// What was on its way when it went back never arrives, and it goes on from there.
+    #[test]
+    fn a_disk_goes_back_to_any_moment() {
+        let mut disk = Disk::default();
+        disk.remember();
+        for (at, value) in [(10, 1), (20, 2), (30, 3)] {
+            disk.write(WriteToken(at), fence(value));
+            disk.sync(at);
+        }
+        disk.write(WriteToken(40), fence(4));
+        disk.go_back(25);
+        assert_eq!((disk.cell_bytes(Cell::Fence), disk.sync(50).is_none()), (Some(vec![2]), true));
+        disk.write(WriteToken(60), fence(6));
+        disk.sync(60);
+        disk.go_back(55);
+        assert_eq!(disk.cell_bytes(Cell::Fence), Some(vec![2]));
+        disk.go_back(5);
+        assert_eq!(disk.cell_bytes(Cell::Fence), None);
     }
 }

@@ -125,6 +125,11 @@ impl Engine {
         self.cluster = cluster;
     }
 
+    /// Whose containers are this agent's from now on.
+    pub fn set_node(&mut self, node: NodeId) {
+        self.node = node;
+    }
+
     /// How likely what goes wrong by itself is from now on.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;

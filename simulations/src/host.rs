@@ -39,7 +39,7 @@ pub struct Host {
     pub each: u64,
     number: usize,
     seed: u64,
-    /// How many keys it has had: a new one after each leave.
+    /// How many keys it has had: a new one after each leave, and with each empty disk.
     keys: u64,
     /// By how much its wall clock is off, in milliseconds.
     wall_off: i64,
@@ -157,11 +157,11 @@ impl Host {
         self.wake = None;
     }
 
-    /// The agent has left its cluster: it goes on as a new node.
-    pub fn reset(&mut self, mint: &Mint) {
+    /// It has another key: it left its cluster, or lost its disk.
+    pub fn new_key(&mut self, mint: &Mint) {
         self.keys += 1;
         self.id = self.key(mint).node_id(&self.public_key(mint));
-        self.start(mint, false);
+        self.engine.set_node(self.id);
     }
 
     /// Its present public key.

@@ -6,17 +6,18 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use sleep_core::io::{Alarm, Event};
+use sleep_core::io::{Alarm, Command, Event};
 use sleep_core::node::Tuning;
 use sleep_wire::{NodeId, ServiceId};
 
 use crate::chaos::users::Users;
 use crate::engine::Faults;
+use crate::host::Host;
 use crate::invariants::{Checks, Violation};
 use crate::liveness::{self, Missing, Times};
 use crate::random::Stream;
 use crate::report::recorder::{Phase, Recorder};
-use crate::scenario::{Scenario, Then};
+use crate::scenario::{Fault, Scenario, Then};
 use crate::story;
 use crate::world::{Network, SECOND, Time, World};
 
@@ -94,10 +95,15 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 fn world_of(scenario: &Scenario) -> World {
+    let ages = scenario.faults.iter().any(|(_, fault)| fault.aged().is_some());
     let mut tuning = Tuning::default();
     tuning.lease.growth_wait = Duration::from_micros(scenario.growth_wait);
     tuning.lease.impatience = Duration::from_micros(scenario.impatience);
-    World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning)
+    let mut world = World::of(&scenario.hosts, scenario.seed, Network::default(), &tuning);
+    if ages {
+        world.remember_disks();
+    }
+    world
 }
 
 fn outcome(world: &World, began: Instant, verdict: Result<Times, Failure>) -> Outcome {
@@ -116,20 +122,26 @@ fn play(world: &mut World, scenario: &Scenario) -> Result<Times, Failure> {
     let mut told = formed.and_then(|services| {
         let users = Users::new(world.seed, services);
         suffer(world, scenario, users);
-        calm(world, scenario);
+        calm(world, scenario).map_err(Missing::formed)?;
         liveness::judge(world)
     });
     if let Some(violation) = world.broken.clone() {
         return Err(Failure::Safety(violation));
     }
-    let failing: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.failing()).collect();
-    let lying = scenario.faults.iter().filter_map(|(_, fault)| fault.lying());
-    let lying: BTreeSet<NodeId> = lying.map(|host| world.hosts[host].id).collect();
+    let hosts = |of: fn(&Fault) -> Option<usize>| -> BTreeSet<usize> {
+        scenario.faults.iter().filter_map(|(_, fault)| of(fault)).collect()
+    };
+    let (failing, lying, aged) = (hosts(Fault::failing), hosts(Fault::lying), hosts(Fault::aged));
+    let is_of = |hosts: &BTreeSet<usize>, node: &NodeId| {
+        world.host_of(*node).is_some_and(|host| hosts.contains(&host))
+    };
     let mut alarms = world.events.iter().filter(|(_, host, event)| match event {
         Event::Alarm(Alarm::Storage(_)) => !failing.contains(host),
         // Whoever lies of itself is taken at its word.
-        Event::Alarm(Alarm::OldDisk { .. }) => !lying.contains(&world.hosts[*host].id),
-        Event::Alarm(Alarm::StampAhead { author: node, .. } | Alarm::Clone { node }) => !lying.contains(node),
+        Event::Alarm(Alarm::OldDisk { .. }) => !lying.contains(host) && !aged.contains(host),
+        Event::Alarm(Alarm::StampAhead { author: node, .. }) => !is_of(&lying, node),
+        // An agent with the number of an earlier life looks like that one's clone.
+        Event::Alarm(Alarm::Clone { node }) => !is_of(&lying, node) && !is_of(&aged, node),
         _ => true,
     });
     if let Some(alarm) = alarms.find_map(|(_, host, event)| alarming(*host, event)) {
@@ -170,6 +182,7 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
     world.mark(Phase::Faults);
     let began = world.now;
     let end = began + scenario.lasts;
+    world.faults_from = began;
     world.network = scenario.network;
     for host in 0..world.hosts.len() {
         world.with_engine(host, |engine, _| engine.set_faults(scenario.engines));
@@ -190,7 +203,10 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
             acts_at = scenario.users_every.map(|every| next + wait(every));
         }
         while let Some(entry) = later.first_entry().filter(|entry| entry.key().0 <= next) {
-            entry.remove().happen(world);
+            for (after, then) in entry.remove().happen(world) {
+                number += 1;
+                later.insert((world.now + after, number), then);
+            }
         }
         while let Some((_, fault)) = faults.next_if(|(at, _)| began + at <= next) {
             world.suffered.push((world.now, fault.clone()));
@@ -203,7 +219,7 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
 }
 
 /// Nothing goes wrong any more: everything is mended, and every agent runs that did not end for ever.
-fn calm(world: &mut World, scenario: &Scenario) {
+fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
     let graves: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.grave()).collect();
     world.mark(Phase::Calm);
     world.network = Network::default();
@@ -225,6 +241,29 @@ fn calm(world: &mut World, scenario: &Scenario) {
     }
     let awake = world.awake();
     world.until(awake, |_| false);
+    admit_newcomers(world, scenario)
+}
+
+/// Whoever lost its disk and has not been let in again is now; so is whoever only itself knows to be in.
+fn admit_newcomers(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
+    let starting = |host: &Host| host.node.as_ref().is_some_and(|node| !node.has_started());
+    story::expect(world, 60 * SECOND, "all have started", |world| !world.hosts.iter().any(starting))?;
+    if !scenario.faults.iter().any(|(_, fault)| matches!(fault, Fault::EmptyDisk { .. })) {
+        return Ok(());
+    }
+    // Whoever was admitted a moment ago is known to all by then.
+    let soon = world.now + 5 * SECOND;
+    world.until(soon, |_| false);
+    let forgotten = (0..world.hosts.len()).filter(|host| story::is_forgotten(world, *host));
+    for host in forgotten.collect::<Vec<_>>() {
+        let ticket = world.command(host, Command::Leave { force: true });
+        story::answer(world, ticket, "leave")?;
+    }
+    let is_new = |host: &Host| host.node.is_some() && host.cluster.is_none();
+    while let Some(host) = world.hosts.iter().position(is_new).filter(|_| world.broken.is_none()) {
+        story::join(world, host)?;
+    }
+    Ok(())
 }
 
 fn alarming(host: usize, event: &Event) -> Option<String> {

@@ -11,6 +11,7 @@ use sleep_wire::token::JoinString;
 use sleep_wire::trust::Role;
 use sleep_wire::{CommandId, NodeId, ServiceId, WallTime};
 
+use crate::host::Host;
 use crate::world::{Answer, SECOND, Time, World};
 
 /// What a step of the story did not come to, in words.
@@ -27,7 +28,7 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
         return Err("init was answered with something else".into());
     };
     let for_workers = if world.hosts.iter().any(|host| host.plan.worker) {
-        Some(token_of(world, Role::Worker)?)
+        Some(token_of(world, 0, Role::Worker)?)
     } else {
         None
     };
@@ -55,11 +56,57 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
     })
 }
 
-/// A token for newcomers of a role, made at the first host.
-fn token_of(world: &mut World, role: Role) -> Result<JoinString, Failure> {
+/// A host that is in no cluster is let in by another.
+///
+/// # Errors
+/// If nobody does in time.
+pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
+    let role = if world.hosts[host].plan.worker { Role::Worker } else { Role::Control };
+    let mut found = None;
+    expect(world, 60 * SECOND, "somebody lets newcomers in", |world| {
+        found = (0..world.hosts.len()).find(|number| {
+            let known = &world.hosts[*number];
+            let runs = known.node.is_some() && known.cluster.is_some() && *number != host;
+            runs && !known.plan.worker && !is_forgotten(world, *number)
+        });
+        found.is_some()
+    })?;
+    let door = found.ok_or_else(|| "nobody lets newcomers in".to_owned())?;
+    let end = world.now + 60 * SECOND;
+    loop {
+        let token = token_of(world, door, role)?.to_string();
+        let addresses = vec![world.hosts[door].name().to_owned()];
+        let ticket = world.command(host, Command::Join { token, addresses });
+        // Somebody may have handed it another token a moment ago, and its door may be gone.
+        let told = answer(world, ticket, "join");
+        let soon = world.now + 5 * SECOND;
+        if world.until(soon, |world| world.hosts[host].cluster.is_some()) {
+            return Ok(());
+        }
+        if world.now >= end {
+            return Err(format!("node{} is not let in: {told:?}", host + 1));
+        }
+    }
+}
+
+/// Whether an agent belongs to a cluster of which nobody else that runs knows that it does: it was admitted
+/// by one that lost its disk before it had passed that on.
+pub fn is_forgotten(world: &World, number: usize) -> bool {
+    let host = &world.hosts[number];
+    let knows = |other: &Host| {
+        let agent = other.node.as_ref().filter(|node| node.cluster().is_some())?;
+        Some(agent.nodes(other.now(world.now)).iter().any(|row| row.id == host.id))
+    };
+    let others = world.hosts.iter().enumerate().filter(|(other, _)| *other != number);
+    let known: Vec<bool> = others.filter_map(|(_, other)| knows(other)).collect();
+    host.node.is_some() && host.cluster.is_some() && !known.is_empty() && !known.contains(&true)
+}
+
+/// A token for newcomers of a role, made at a host.
+fn token_of(world: &mut World, host: usize, role: Role) -> Result<JoinString, Failure> {
     let seed = world.draw();
     let create = Command::TokenCreate { seed, role, ttl_ms: None, single_use: false, rotate: false };
-    let ticket = world.command(0, create);
+    let ticket = world.command(host, create);
     match answer(world, ticket, "token create")? {
         Reply::Token { token, .. } => Ok(token),
         other => Err(format!("token create was answered with {other:?}")),
@@ -78,7 +125,7 @@ pub fn three_vote(world: &mut World, within: Time) -> Result<(), Failure> {
 }
 
 fn newest_config(world: &World) -> Option<VoterConfig> {
-    let config = |host: &crate::host::Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
+    let config = |host: &Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
     world.hosts.iter().filter_map(config).max_by_key(|config| config.id)
 }
 
@@ -86,6 +133,15 @@ fn newest_config(world: &World) -> Option<VoterConfig> {
 pub fn majority_lives(world: &World) -> bool {
     let alive = world.hosts.iter().filter(|host| host.node.is_some()).map(|host| host.id);
     newest_config(world).is_none_or(|config| config.is_quorum(alive))
+}
+
+/// Whether the others whose agents run are a majority of the voters, whichever config of any disk is asked.
+pub fn majority_without(world: &World, gone: usize) -> bool {
+    let others =
+        world.hosts.iter().enumerate().filter(|(number, host)| *number != gone && host.node.is_some());
+    let others: Vec<NodeId> = others.map(|(_, host)| host.id).collect();
+    let configs = world.hosts.iter().filter_map(|host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config);
+    configs.into_iter().all(|config| config.is_quorum(others.iter().copied()))
 }
 
 /// Creates a service.

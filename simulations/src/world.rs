@@ -20,6 +20,7 @@ use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
 mod agents;
+mod cards;
 mod lying;
 mod network;
 mod recorded;
@@ -152,6 +153,8 @@ pub struct World {
     tickets: u64,
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
+    /// Newcomers' questions that have no answer yet.
+    asking: BTreeSet<Ticket>,
     places: BTreeMap<NodeId, usize>,
     links: BTreeMap<(usize, usize), network::Link>,
     /// Pairs of agents, by host and life, between whom a connection stands.
@@ -166,6 +169,8 @@ pub struct World {
     keys: Stream,
     /// Who lies, by host.
     liars: BTreeMap<usize, Liar>,
+    /// When things began to go wrong: no disk goes further back.
+    pub faults_from: Time,
 }
 
 impl World {
@@ -200,6 +205,7 @@ impl World {
             order: 0,
             tickets: 0,
             doors: BTreeMap::new(),
+            asking: BTreeSet::new(),
             places: BTreeMap::new(),
             links: BTreeMap::new(),
             connected: BTreeSet::new(),
@@ -209,6 +215,7 @@ impl World {
             disks: (0..hosts).map(|host| Stream::new(seed, "disk", host as u64)).collect(),
             keys: Stream::new(seed, "keys", 0),
             liars: BTreeMap::new(),
+            faults_from: 0,
         };
         let mut walls = Stream::new(seed, "wall clocks", 0);
         for (number, plan) in plans.iter().enumerate() {

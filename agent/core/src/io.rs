@@ -441,6 +441,8 @@ pub enum Refusal {
     LastControl,
     /// The node asked is the one to be removed: it leaves by itself.
     Oneself,
+    /// The node to be removed led last: until another leads, what each slot runs is its word alone.
+    LedLast(NodeId),
     /// The local store failed; what is on it decides what happened.
     Storage(String),
     /// This release cannot do it yet.

@@ -7,6 +7,7 @@
 //! # Not here
 //! What a fault does: `scenario::fault`. What must hold meanwhile: `invariants`. What users do: [`users`].
 
+mod cards;
 pub mod users;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 21] = [
+const CLASSES: [Class; 23] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -47,6 +48,8 @@ const CLASSES: [Class; 21] = [
     Draw::changes,
     Draw::stalls,
     Draw::graves,
+    Draw::old_disks,
+    Draw::empty_disks,
 ];
 
 /// What the seed says, for so many hosts.

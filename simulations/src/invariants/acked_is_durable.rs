@@ -2,7 +2,8 @@
 //!
 //! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
 //! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
-//! ones, for ever.
+//! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
+//! another; if a second one does, nobody promised that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +12,10 @@ use sleep_wire::durable::Write;
 use sleep_wire::{Family, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
-use crate::world::{Answer, Observation, Seen, World};
+use crate::world::{Answer, Observation, SECOND, Seen, Time, World};
+
+/// How long a confirmation may be on its way, until the answer rests on what is here only.
+const CONFIRMS_WITHIN: Time = 2 * SECOND;
 
 /// Keys, and the least stamp that must stand there.
 type Written = Vec<(Vec<u8>, Stamp)>;
@@ -28,6 +32,12 @@ pub struct Acked {
     on_the_way: BTreeMap<usize, VecDeque<Changed>>,
     /// By host: what changed on its disk since the last look.
     changed: BTreeMap<usize, Changed>,
+    /// What was promised to be on two disks, and how many were lost or went back before.
+    shared: Vec<(Written, u32)>,
+    /// How many did.
+    gone: u32,
+    /// When the last one did.
+    gone_at: Time,
 }
 
 /// What of a disk is to be looked at.
@@ -92,6 +102,10 @@ impl Law for Acked {
                 self.on_the_way.remove(&seen.host);
                 self.changed.insert(seen.host, Changed::Anything);
             }
+            Seen::OtherDisk => {
+                self.on_the_way.remove(&seen.host);
+                return self.another(world, seen.host);
+            }
             Seen::Launch(_) | Seen::Stop { .. } | Seen::Started => {}
         }
         Ok(())
@@ -122,6 +136,23 @@ impl Acked {
         self.changed.insert(host, changed.and(next.unwrap_or_default()));
     }
 
+    /// A disk is lost, or older.
+    fn another(&mut self, world: &World, host: usize) -> Verdict {
+        self.kept.remove(&world.hosts[host].id);
+        self.gone += 1;
+        self.gone_at = world.now;
+        for (written, _) in self.shared.iter().filter(|(_, before)| self.gone - before == 1) {
+            for (key, least) in written {
+                let has = |number: usize| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least);
+                if !(0..world.hosts.len()).any(has) {
+                    let key = sleep_wire::Key::from_bytes(key);
+                    return Err(format!("with the disk of node{} {key:?} is lost", host + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn answered(&mut self, world: &World, ticket: Ticket, reply: &Answer) -> Verdict {
         let Some((host, written)) = self.written.remove(&ticket) else { return Ok(()) };
         let durability = match reply {
@@ -142,8 +173,13 @@ impl Acked {
         }
         let others: Vec<usize> =
             (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
-        if durability == Durability::Shared && others.is_empty() {
+        // One that confirmed it may have lost it since, before the answer left.
+        let confirmed = self.gone > 0 && world.now < self.gone_at + CONFIRMS_WITHIN;
+        if durability == Durability::Shared && others.is_empty() && !confirmed {
             return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
+        }
+        if durability == Durability::Shared {
+            self.shared.push((written.clone(), self.gone));
         }
         for number in others.into_iter().chain([host]) {
             let kept = self.kept.entry(world.hosts[number].id).or_default();

@@ -1,9 +1,10 @@
 //! A write that had seen another beats it, whatever the clocks say.
 //!
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
-//! that had been handed to that node's disk before: those are what it had seen.
+//! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
+//! went back comes again from others, and is no write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
@@ -16,6 +17,7 @@ use crate::world::{Observation, Seen, World};
 #[derive(Default)]
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
+    written: BTreeSet<(NodeId, ClusterTime)>,
 }
 
 impl Law for CausalWins {
@@ -30,7 +32,8 @@ impl Law for CausalWins {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
                 for (author, time) in writes.iter().filter_map(stamped) {
-                    if author == host.id && time <= before && self.greatest.contains_key(&host.id) {
+                    let is_new = author == host.id && self.written.insert((author, time));
+                    if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
                     greatest = greatest.max(time);
@@ -38,7 +41,7 @@ impl Law for CausalWins {
                 self.greatest.insert(host.id, greatest);
             }
             // What was on its way to the disk was seen by nobody who lives.
-            Seen::Killed => {
+            Seen::Killed | Seen::OtherDisk => {
                 let durable =
                     host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));

@@ -47,7 +47,8 @@ impl Law for Harmless {
             | Seen::Reply { .. }
             | Seen::Persist(_)
             | Seen::Synced
-            | Seen::Launch(_) => Ok(()),
+            | Seen::Launch(_)
+            | Seen::OtherDisk => Ok(()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! No assignment of an epoch below the durable one is newly acted upon, nor of one that is not durable yet.
 //!
 //! An assignment is taken up when its node first writes a status of it; from then on it goes on, whatever the
-//! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls.
+//! fence says. The first launch names the epoch under which it was taken up. A fence on a disk never falls,
+//! unless the disk itself goes back: then its node knows no more than that one says, also of when it took up
+//! what it holds.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +69,13 @@ impl Law for Fenced {
             | Seen::Stop { .. }
             | Seen::Killed
             | Seen::Started => Ok(()),
+            Seen::OtherDisk => {
+                let fence = host.disk.cell::<Fence>(Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);
+                self.durable.insert(host.id, fence);
+                let its_own = self.taken_up.iter_mut().filter(|((node, _), _)| *node == host.id);
+                its_own.for_each(|(_, then)| *then = fence.min(*then));
+                Ok(())
+            }
         }
     }
 }

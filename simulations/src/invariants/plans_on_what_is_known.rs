@@ -44,6 +44,11 @@ impl Law for OnWhatIsKnown {
     }
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        if let Seen::OtherDisk = seen.what {
+            for tenure in self.tenures.values_mut() {
+                tenure.known.retain(|node, _| world.host_of(*node) != Some(seen.host));
+            }
+        }
         let Seen::Persist(writes) = &seen.what else { return Ok(()) };
         let host = &world.hosts[seen.host];
         let Some(node) = &host.node else { return Ok(()) };

@@ -1,8 +1,8 @@
 //! A holder was granted by a majority of distinct voters of one config; quorums of successive configs meet.
 //!
 //! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on
-//! its disk have promised that epoch, or a greater one, durably. A node that writes a config in the place of
-//! its own last one leaves no two quorums of the two apart.
+//! its disk have promised that epoch, or a greater one, durably, at whatever time. A node that writes a
+//! config in the place of its own last one leaves no two quorums of the two apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,8 @@ use crate::world::{Observation, Seen, World};
 pub struct QuorumEvidence {
     judged: BTreeSet<Epoch>,
     configs: BTreeMap<ConfigId, VoterConfig>,
+    /// The greatest epoch that each node ever promised durably.
+    promised: BTreeMap<NodeId, Epoch>,
 }
 
 impl Law for QuorumEvidence {
@@ -35,7 +37,8 @@ impl Law for QuorumEvidence {
             | Seen::Launch(_)
             | Seen::Stop { .. }
             | Seen::Killed
-            | Seen::Started => Ok(()),
+            | Seen::Started
+            | Seen::OtherDisk => Ok(()),
         }
     }
 
@@ -47,15 +50,8 @@ impl Law for QuorumEvidence {
         let Some(config) = known.disk.cell::<LeaseCell>(Cell::Lease).and_then(|cell| cell.config) else {
             return Err(format!("{epoch:?} is held without a durable config"));
         };
-        let promised: Vec<NodeId> = world
-            .hosts
-            .iter()
-            .filter(|host| {
-                let cell = host.disk.cell::<LeaseCell>(Cell::Lease);
-                cell.is_some_and(|cell| cell.promise >= epoch)
-            })
-            .map(|host| host.id)
-            .collect();
+        let promised = self.promised.iter().filter(|(_, promised)| **promised >= epoch);
+        let promised: Vec<NodeId> = promised.map(|(node, _)| *node).collect();
         if config.is_quorum(promised.iter().copied()) {
             return Ok(());
         }
@@ -65,8 +61,10 @@ impl Law for QuorumEvidence {
 
 impl QuorumEvidence {
     fn config_of(&mut self, world: &World, host: usize) -> Verdict {
-        let cell = world.hosts[host].disk.cell::<LeaseCell>(Cell::Lease);
-        let Some(config) = cell.and_then(|cell| cell.config) else { return Ok(()) };
+        let Some(cell) = world.hosts[host].disk.cell::<LeaseCell>(Cell::Lease) else { return Ok(()) };
+        let promised = self.promised.entry(world.hosts[host].id).or_insert(Epoch::ZERO);
+        *promised = cell.promise.max(*promised);
+        let Some(config) = cell.config else { return Ok(()) };
         if let Some(known) = self.configs.get(&config.id) {
             let same = *known == config;
             return if same { Ok(()) } else { Err(format!("two configs are {:?}", config.id)) };

@@ -3,7 +3,8 @@
 //! Judged when a node says that it stops a task, and when it tells its engine to stop a container that runs:
 //! a slot's record on its disk names the task in `retire`, a removal of its service or of its node is there,
 //! a later attempt took its place, or it had said so for one of these reasons: what has begun is not taken
-//! back.
+//! back. A node whose disk went back counts attempts anew; once it has learnt of a later one that it had
+//! begun before, that one takes the place of what it runs.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,9 @@ use crate::world::{Observation, Seen, World};
 pub struct RetiredByName {
     begun: BTreeSet<(NodeId, TaskId)>,
     launched: BTreeSet<(NodeId, TaskId)>,
+    /// What nodes told before their disks went back.
+    told: BTreeSet<(NodeId, TaskId)>,
+    aged: BTreeSet<NodeId>,
 }
 
 impl Law for RetiredByName {
@@ -36,6 +40,7 @@ impl Law for RetiredByName {
             Seen::Persist(writes) => {
                 let stopping = |status: TaskState| status == TaskState::Stopping;
                 let own = writes.iter().filter_map(|write| own_status(write, host.id));
+                self.told.extend(own.clone().map(|(_, status)| (host.id, status.task)));
                 for (slot, status) in own.filter(|(_, status)| stopping(status.state)) {
                     self.begin(host, host.id, slot, status.task)?;
                 }
@@ -52,6 +57,7 @@ impl Law for RetiredByName {
             | Seen::Synced
             | Seen::Killed
             | Seen::Started => {}
+            Seen::OtherDisk => drop(self.aged.insert(host.id)),
         }
         Ok(())
     }
@@ -62,7 +68,11 @@ impl RetiredByName {
     fn begin(&mut self, host: &Host, node: NodeId, slot: SlotKey, task: TaskId) -> Verdict {
         let later = TaskId { attempt: task.attempt + 1, ..task };
         let last = TaskId { attempt: u32::MAX, ..task };
-        let superseded = self.launched.range((host.id, later)..=(host.id, last)).next().is_some();
+        let is_later = |known: &BTreeSet<(NodeId, TaskId)>| {
+            known.range((host.id, later)..=(host.id, last)).next().is_some()
+        };
+        let forgotten = self.aged.contains(&host.id) && is_later(&self.told);
+        let superseded = is_later(&self.launched) || forgotten;
         let has_begun = self.begun.contains(&(host.id, task));
         if !has_begun && !superseded && !is_named(host, node, slot, task) && !is_removed(host, node, slot) {
             return Err(format!("{task:?} of {slot:?} is stopped, and nothing says so"));

@@ -39,6 +39,7 @@ pub fn happened(at: Time, fault: &Fault, holder: Option<usize>, names: &[&str], 
     let Said { hosts, kind, words, lasts, silences } = of_holder(fault, holder, names)
         .or_else(|| of_network(fault, names))
         .or_else(|| of_agents(fault, names))
+        .or_else(|| of_cards(fault, names))
         .unwrap_or_else(|| {
             let (node, kind, words, lasts) = of_hosts(fault, names);
             Said { hosts: node.into_iter().collect(), kind, words, lasts, silences: false }
@@ -190,6 +191,27 @@ fn of_agents(fault: &Fault, names: &[&str]) -> Option<Said> {
     Some(Said { hosts, kind, words, lasts, silences: true })
 }
 
+/// Those that befall what a node is.
+fn of_cards(fault: &Fault, names: &[&str]) -> Option<Said> {
+    let (node, kind, words, lasts) = match fault {
+        Fault::OldDisk { node, age, lasts, .. } => {
+            let (name, age, lasts_words) = (names[*node], length(*age), length(*lasts));
+            let words =
+                format!("{name} goes down, and is back after {lasts_words} with its disk of {age} before");
+            (*node, "old disk", words, *lasts)
+        }
+        Fault::EmptyDisk { node, lasts } => {
+            let (name, lasts_words) = (names[*node], length(*lasts));
+            let words = format!(
+                "{name} loses its disk, is back after {lasts_words} as a new node, and is joined anew"
+            );
+            (*node, "empty disk", words, *lasts)
+        }
+        _ => return None,
+    };
+    Some(Said { hosts: vec![node], kind, words, lasts: Some(lasts), silences: true })
+}
+
 fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, String, Option<Time>) {
     match fault {
         Fault::Slow { node, each, lasts } => {
@@ -243,6 +265,8 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         | Fault::Stop { .. }
         | Fault::KillAll { .. }
         | Fault::PowerOff { .. }
-        | Fault::Pause { .. } => unreachable!("told of already"),
+        | Fault::Pause { .. }
+        | Fault::OldDisk { .. }
+        | Fault::EmptyDisk { .. } => unreachable!("told of already"),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sleep_core::view::TaskFilter;
+use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::slot::Slot;
 use sleep_wire::{Key, Record, decode};
 
@@ -24,6 +25,10 @@ pub fn page(world: &World) -> String {
         };
         let status = node.status(now);
         line(format_args!("{} {:?}: leader {:?}, sees {}", host.name(), host.id, status.leader, status.seen));
+        if let Some(LeaseCell { promise, config }) = host.disk.cell(Cell::Lease) {
+            let config = config.map(|config| (config.id, config.voters));
+            line(format_args!("  promised {promise:?}, voters: {config:?}"));
+        }
         for row in node.services(now) {
             line(format_args!(
                 "  tells of {}: {} of {} run, {:?}",

@@ -1,15 +1,14 @@
-//! One fault, as a scenario names it and a seed draws it, and what it does to a world.
-
-use std::time::Duration;
+//! One fault, as a scenario names it and a seed draws it.
+//!
+//! # Not here
+//! What it does to a world: `happen`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::Failing;
-use crate::engine::{Container, Survivors};
-use crate::host::Host;
+use crate::engine::Survivors;
 use crate::liar::Lie;
 use crate::span;
-use crate::world::{Network, Time, World};
+use crate::world::{Network, Time};
 
 /// Something that goes wrong at a moment, mostly for a while.
 ///
@@ -199,6 +198,32 @@ pub enum Fault<H = usize> {
         #[serde(with = "span::optional", default, skip_serializing_if = "Option::is_none")]
         lasts: Option<Time>,
     },
+    /// A host goes down with its containers, and comes back with its disk as it was before: somebody put an
+    /// earlier image back.
+    OldDisk {
+        /// Which.
+        node: H,
+        /// How much earlier. At most the disk as it was when things began to go wrong.
+        #[serde(with = "span")]
+        age: Time,
+        /// When it is switched on again.
+        #[serde(with = "span")]
+        lasts: Time,
+        /// Whether what it promised as a voter is on the image all the same. The lease is proven for voters
+        /// that remember.
+        #[serde(default, skip_serializing_if = "is_false")]
+        votes_kept: bool,
+    },
+    /// A host goes down with its containers, and comes back with nothing on its disk, not even its key: a new
+    /// node, which somebody joins to the cluster; the one that it was is removed. Where the others are no
+    /// majority of the voters nothing happens: without a person's `recover` there would be no way back.
+    EmptyDisk {
+        /// Which.
+        node: H,
+        /// When it is switched on again.
+        #[serde(with = "span")]
+        lasts: Time,
+    },
     /// Somebody kills or removes the first container that runs.
     ByHand {
         /// Where.
@@ -207,186 +232,6 @@ pub enum Fault<H = usize> {
         #[serde(default, skip_serializing_if = "is_false")]
         removed: bool,
     },
-}
-
-/// What follows from a fault later.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// Some directions are cut.
-    Cut(Vec<(usize, usize)>),
-    /// A cut is over.
-    Mend(Vec<(usize, usize)>),
-    /// A weather is over.
-    Clear(u64),
-    /// An agent is quick again.
-    Quick(usize),
-    /// An agent dies.
-    Kill(usize),
-    /// An agent is started.
-    Start(usize),
-    /// A member lies no more.
-    Honest(usize),
-}
-
-impl Then {
-    pub(crate) fn happen(self, world: &mut World) {
-        match self {
-            Self::Cut(pairs) => pairs.into_iter().for_each(|(from, to)| world.cut(from, to)),
-            Self::Mend(pairs) => pairs.into_iter().for_each(|(from, to)| world.mend(from, to)),
-            Self::Clear(weather) => world.clear(weather),
-            Self::Quick(host) => world.hosts[host].each = 0,
-            Self::Kill(host) => world.kill(host),
-            Self::Start(host) => world.start(host),
-            Self::Honest(host) => world.be_honest(host),
-        }
-    }
-}
-
-impl Fault {
-    /// Lets it happen. What follows from it, and how much later.
-    pub(crate) fn happen(&self, world: &mut World) -> Vec<(Time, Then)> {
-        self.between_hosts(world).unwrap_or_else(|| self.at_hosts(world))
-    }
-
-    /// The host that it ends for ever.
-    pub(crate) const fn grave(&self) -> Option<usize> {
-        match self {
-            Self::Kill { node, lasts: None }
-            | Self::Stop { node, lasts: None }
-            | Self::PowerOff { node, lasts: None } => Some(*node),
-            _ => None,
-        }
-    }
-
-    /// The host whose disk it lets fail: its agent will complain.
-    pub(crate) const fn failing(&self) -> Option<usize> {
-        if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
-    }
-
-    /// The host whose agent it ends.
-    pub(crate) const fn ending(&self) -> Option<usize> {
-        match self {
-            Self::Kill { node, .. } | Self::Stop { node, .. } | Self::PowerOff { node, .. } => Some(*node),
-            _ => None,
-        }
-    }
-
-    /// The host that lies: others will complain of it.
-    pub(crate) const fn lying(&self) -> Option<usize> {
-        if let Self::Lies { node, .. } = self { Some(*node) } else { None }
-    }
-
-    /// The same, if it is one of the network's.
-    fn between_hosts(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
-        Some(match self {
-            Self::Cut { nodes, one_way, bridge, lasts } => {
-                let pairs = across(world, nodes, bridge, !one_way);
-                pairs.iter().for_each(|(from, to)| world.cut(*from, *to));
-                lasts.iter().map(|after| (*after, Then::Mend(pairs.clone()))).collect()
-            }
-            Self::IsolateLeader { lasts } => {
-                let Some(holder) = holder(world) else { return Some(Vec::new()) };
-                let cut = Self::Cut {
-                    nodes: vec![holder],
-                    one_way: false,
-                    bridge: Vec::new(),
-                    lasts: Some(*lasts),
-                };
-                cut.happen(world)
-            }
-            Self::Coup { lasts, after, down } => {
-                let Some(holder) = holder(world) else { return Some(Vec::new()) };
-                let mut later = Self::IsolateLeader { lasts: *lasts }.happen(world);
-                for host in (0..world.hosts.len()).filter(|host| *host != holder) {
-                    later.push((*after, Then::Kill(host)));
-                    later.push((*after + *down, Then::Start(host)));
-                }
-                later
-            }
-            Self::Ambush { slow, after, lasts, witness } => {
-                let Some(holder) = holder(world) else { return Some(Vec::new()) };
-                let network = Network { least: *slow, most: *slow + *slow / 10, ..Network::default() };
-                let weather = world.rain_on(holder, network);
-                let bridge = witness.then_some((holder + 1) % world.hosts.len());
-                let pairs = across(world, &[holder], bridge.as_slice(), true);
-                let mended = (*after + *lasts, Then::Mend(pairs.clone()));
-                vec![(*after, Then::Clear(weather)), (*after, Then::Cut(pairs)), mended]
-            }
-            Self::Weather { nodes, towards, network, lasts } => {
-                let weather = world.rain(nodes.clone(), towards.clone(), *network);
-                lasts.iter().map(|after| (*after, Then::Clear(weather))).collect()
-            }
-            Self::Clog { nodes, lasts } => {
-                world.clog(nodes, *lasts);
-                Vec::new()
-            }
-            Self::Reset { node } => {
-                world.reset(*node);
-                Vec::new()
-            }
-            _ => return None,
-        })
-    }
-
-    fn at_hosts(&self, world: &mut World) -> Vec<(Time, Then)> {
-        let started = |host: &usize, lasts: &Option<Time>| {
-            lasts.iter().map(|after| (*after, Then::Start(*host))).collect::<Vec<_>>()
-        };
-        match self {
-            Self::Kill { node, lasts } => {
-                world.kill(*node);
-                return started(node, lasts);
-            }
-            Self::Stop { node, lasts } => {
-                world.stop(*node);
-                return started(node, lasts);
-            }
-            Self::KillAll { lasts, apart } => {
-                let hosts = 0..world.hosts.len();
-                hosts.clone().for_each(|host| world.kill(host));
-                let at = |host: usize| *lasts + *apart * host as u64;
-                return hosts.map(|host| (at(host), Then::Start(host))).collect();
-            }
-            Self::PowerOff { node, lasts } => {
-                world.power_off(*node);
-                return started(node, lasts);
-            }
-            Self::Pause { node, lasts } => world.pause(*node, *lasts),
-            Self::Slow { node, each, lasts } => {
-                world.hosts[*node].each = *each;
-                return lasts.iter().map(|after| (*after, Then::Quick(*node))).collect();
-            }
-            Self::Lies { node, lies, lasts } => {
-                world.lie(*node, lies.clone());
-                return lasts.iter().map(|after| (*after, Then::Honest(*node))).collect();
-            }
-            Self::WallStep { node, by } => world.hosts[*node].step_wall(by / 1000),
-            Self::DiskStalls { node, lasts } => world.stall_disk(*node, *lasts),
-            Self::DiskFails { node, lasts, written } => {
-                world.hosts[*node].disk.fail_next(Failing { written: *written, back_after: *lasts });
-            }
-            Self::EngineHangs { node, lasts } => {
-                world.with_engine(*node, |engine, now| engine.hang(now, Duration::from_micros(*lasts)));
-            }
-            Self::EngineRestarts { node, lasts, survivors } => {
-                let (time, survivors) = (Duration::from_micros(*lasts), *survivors);
-                world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
-            }
-            Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
-                let Some(task) = engine.running().find_map(Container::task) else { return };
-                if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
-            }),
-            // Those are the network's.
-            Self::Cut { .. }
-            | Self::IsolateLeader { .. }
-            | Self::Coup { .. }
-            | Self::Ambush { .. }
-            | Self::Weather { .. }
-            | Self::Clog { .. }
-            | Self::Reset { .. } => {}
-        }
-        Vec::new()
-    }
 }
 
 impl<H> Fault<H> {
@@ -424,6 +269,10 @@ impl<H> Fault<H> {
                 Fault::EngineRestarts { node: call(node)?, lasts, survivors }
             }
             Self::Lies { node, lies, lasts } => Fault::Lies { node: call(node)?, lies, lasts },
+            Self::OldDisk { node, age, lasts, votes_kept } => {
+                Fault::OldDisk { node: call(node)?, age, lasts, votes_kept }
+            }
+            Self::EmptyDisk { node, lasts } => Fault::EmptyDisk { node: call(node)?, lasts },
             Self::ByHand { node, removed } => Fault::ByHand { node: call(node)?, removed },
         })
     }
@@ -431,18 +280,4 @@ impl<H> Fault<H> {
 
 const fn is_false(value: &bool) -> bool {
     !*value
-}
-
-fn holder(world: &World) -> Option<usize> {
-    let holds =
-        |host: &Host| host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some());
-    world.hosts.iter().position(holds)
-}
-
-/// The directions that are cut when hosts are parted from all others but a bridge.
-fn across(world: &World, side: &[usize], bridge: &[usize], both: bool) -> Vec<(usize, usize)> {
-    let outside = (0..world.hosts.len()).filter(|host| !side.contains(host) && !bridge.contains(host));
-    let inside = side.iter().filter(|host| !bridge.contains(host));
-    let pairs = outside.flat_map(|out| inside.clone().map(move |inside| (*inside, out)));
-    pairs.flat_map(|(one, other)| [Some((one, other)), both.then_some((other, one))]).flatten().collect()
 }

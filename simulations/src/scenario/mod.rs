@@ -8,6 +8,8 @@
 
 mod fault;
 pub mod file;
+mod happen;
+mod later;
 pub mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use fault::Fault;
-pub(crate) use fault::Then;
+pub(crate) use later::Then;
 
 use crate::engine::Faults;
 use crate::span;

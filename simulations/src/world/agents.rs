@@ -10,7 +10,7 @@ use crate::invariants::{Violation, bounded};
 
 impl World {
     pub(super) fn happen(&mut self, host: usize, due: Due) {
-        let alive = |life: u64| self.hosts[host].life == life && self.hosts[host].node.is_some();
+        let alive = |life: u64| self.alive(host, life);
         match due {
             Due::Frame { from, datagram, bytes, life, resets, sent } => {
                 // What is on its way when a connection is closed does not arrive.
@@ -39,7 +39,7 @@ impl World {
                 if alive(life) && stalled > self.now {
                     self.at(stalled, host, Due::Sync { life });
                 } else if alive(life)
-                    && let Some(synced) = self.hosts[host].disk.sync()
+                    && let Some(synced) = self.hosts[host].disk.sync(self.now)
                 {
                     self.synced(host, &synced);
                 }
@@ -59,7 +59,7 @@ impl World {
                 self.knock(host, newcomer, newcomer_life, ticket, bytes);
             }
             Due::Answer { ticket, answer, life } => {
-                if alive(life) {
+                if self.asking.remove(&ticket) && self.alive(host, life) {
                     self.input(host, Input::JoinAnswered { ticket, answer });
                 }
             }
@@ -72,6 +72,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether the agent that something was meant for is there to hear it.
+    fn alive(&self, host: usize, life: u64) -> bool {
+        self.hosts[host].life == life && self.hosts[host].node.is_some()
     }
 
     /// An engine has something to report, or will have.
@@ -121,7 +126,9 @@ impl World {
 
     pub(super) fn drain(&mut self, host: usize) {
         let known = &mut self.hosts[host];
-        let cluster = known.node.as_ref().and_then(SimNode::cluster);
+        // An agent that starts knows soon whether it is in one.
+        let started = known.node.as_ref().filter(|node| node.has_started());
+        let cluster = started.map_or(known.cluster, SimNode::cluster);
         if known.cluster != cluster {
             known.cluster = cluster;
             known.engine.set_cluster(cluster);
@@ -151,7 +158,9 @@ impl World {
             Output::Message { to, bytes, .. } => self.say(host, to, false, bytes),
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(host, ticket, &addresses, bytes),
             Output::AnswerJoin { ticket, bytes } => {
-                if let Some((newcomer, life, asked)) = self.doors.remove(&ticket) {
+                if let Some((newcomer, life, asked)) = self.doors.remove(&ticket)
+                    && !self.is_cut(host, newcomer)
+                {
                     let after = self.delay(host, newcomer);
                     self.at(
                         self.now + after,
@@ -199,8 +208,8 @@ impl World {
                 self.start(host);
             }
             Output::Reset => {
-                self.hosts[host].reset(&self.mint);
-                self.places.insert(self.hosts[host].id, host);
+                self.new_key(host);
+                self.hosts[host].start(&self.mint, false);
             }
             Output::Expel { peer, farewell, .. } => {
                 self.expelled.insert((self.hosts[host].id, peer), farewell);

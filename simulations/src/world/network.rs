@@ -105,6 +105,9 @@ const BUFFER: Time = 2 * SECOND;
 /// After so long without an answer a connection is given up.
 const IDLE: Time = 10 * SECOND;
 
+/// How long a newcomer waits for a door's answer.
+const PATIENCE: Time = 20 * SECOND;
+
 impl World {
     /// Nothing goes from one host to another any more, until it is mended as often as it was cut.
     pub fn cut(&mut self, from: usize, to: usize) {
@@ -235,7 +238,7 @@ impl World {
         weather.map_or(self.network, |weather| weather.network)
     }
 
-    fn is_cut(&self, from: usize, to: usize) -> bool {
+    pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
         self.cut.contains_key(&(from, to))
     }
 
@@ -367,7 +370,11 @@ impl World {
             let after = self.delay(host, door);
             let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
             self.at(self.now + after, door, knock);
+            self.asking.insert(ticket);
+            let answer = Err(String::from("no answer in time"));
+            self.at(self.now + PATIENCE, host, Due::Answer { ticket, answer, life });
         } else {
+            self.asking.insert(ticket);
             let answer = Err(String::from("nobody answers there"));
             self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
         }

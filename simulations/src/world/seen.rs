@@ -54,4 +54,6 @@ pub enum Seen {
     Killed,
     /// The agent was started.
     Started,
+    /// The host's disk is not what it was: an older one, or an empty one. Its agent is not running.
+    OtherDisk,
 }

@@ -25,19 +25,31 @@ pub(super) struct Boots {
     old_disk: u32,
     /// By whom this node was told that another runs with its key.
     cloned: BTreeSet<NodeId>,
+    /// When others were last told of a later boot of their own.
+    tell_again: BTreeMap<NodeId, Instant>,
 }
 
 impl Boots {
     pub(super) fn new(now: Instant, nonce: u64) -> Self {
         let (asked, told, heard) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let ask_until = now + profile::BOOT_QUERIES_FOR;
-        Self { nonce, ask_until, asked, told, heard, old_disk: 0, cloned: BTreeSet::new() }
+        Self {
+            nonce,
+            ask_until,
+            asked,
+            told,
+            heard,
+            old_disk: 0,
+            cloned: BTreeSet::new(),
+            tell_again: BTreeMap::new(),
+        }
     }
 
     pub(super) fn forget(&mut self, node: NodeId) {
         self.heard.remove(&node);
         self.told.remove(&node);
         self.cloned.remove(&node);
+        self.tell_again.remove(&node);
     }
 }
 
@@ -77,6 +89,16 @@ impl Membership {
             self.outputs.push_back(MembershipOutput::Clone { node: from });
         }
         self.say(from, MembershipMessage::BootAnswer { highest: known.max(heard.0).max(boot), cloned });
+    }
+
+    /// A member speaks whose later boot is known. Most often what it says was on its way for long; but if its
+    /// disk is old and nobody who knew could say so when it started, nobody would ever believe it again.
+    pub(super) fn tell_of_later_boot(&mut self, now: Instant, node: NodeId) {
+        let Some(highest) = self.table.get(node).map(|known| known.peer.boot) else { return };
+        if self.boots.tell_again.get(&node).is_none_or(|at| now >= *at) {
+            self.boots.tell_again.insert(node, now + profile::TELL_OF_BOOT_EVERY);
+            self.say(node, MembershipMessage::BootAnswer { highest, cloned: false });
+        }
     }
 
     /// Takes another's word on this node's boots. One member alone might lie, to end this agent again and

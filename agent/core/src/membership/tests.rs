@@ -422,6 +422,22 @@ fn a_removed_member_is_forgotten() {
     world.assert_tables_equal_foca();
 }
 
+/// A node whose old disk nobody contradicted when it started is told when it speaks.
+#[test]
+fn an_earlier_boot_that_speaks_is_told_of_the_later_one() {
+    let mut world = World::new(4, 17);
+    world.run(10 * SECOND);
+    world.kill(2);
+    world.start(2, 7, 0..4);
+    world.run(2 * SECOND);
+    world.kill(2);
+    world.told.clear();
+    world.start(2, 3, 0..4);
+    world.run(5 * SECOND);
+    let old = |told: &world::Told| told.node == 2 && told.what == MembershipOutput::OldDisk { known: 7 };
+    assert!(world.told.iter().any(old), "{:?}", world.told);
+}
+
 /// Five idle nodes say little: half a kilobyte a second each, the envelope included.
 #[test]
 fn idle_nodes_say_little() {

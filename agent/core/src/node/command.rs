@@ -69,7 +69,11 @@ impl Member {
         match self.act(cx, command) {
             Ok(Some(Act { drafts, reply })) if drafts.is_empty() => self.confirm(cx, &[], ticket, reply),
             Ok(Some(Act { drafts, reply })) => self.write(cx, drafts, Some((ticket, reply))),
-            Ok(None) => self.confirm(cx, &[], ticket, DONE),
+            Ok(None) => {
+                if let Some(waiter) = self.wait_for(Some((ticket, DONE))) {
+                    self.state.confirm_written(cx.now.instant, waiter);
+                }
+            }
             Err(refusal) => cx.out.refuse(ticket, refusal),
         }
     }
@@ -228,12 +232,21 @@ impl Member {
         if self.trust.is_last_control(node) {
             return Err(Refusal::LastControl);
         }
+        if !compromised && self.slots_rest_on(node) {
+            return Err(Refusal::LedLast(node));
+        }
         self.reauthor(cx, node);
         let time = self.clock.tick(cx.now.instant);
         let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
         let record = encode(&pen.removal(time, node, compromised, cx.now.wall));
         self.submit(cx, Vec::from([record]));
         Ok(None)
+    }
+
+    /// Whether a slot of a service that stands is this node's word: nobody has led since.
+    fn slots_rest_on(&self, node: NodeId) -> bool {
+        let mut slots = self.state.standing().flat_map(|service| self.state.slots_of(service));
+        slots.any(|slot| slot.author == node)
     }
 
     /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing

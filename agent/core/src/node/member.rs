@@ -12,6 +12,7 @@ use sleep_wire::swim::Peer;
 use sleep_wire::{ClusterId, Epoch, Key, NodeId, Record, Stamp, decode, encode};
 
 use super::context::{Context, Purpose};
+use super::earlier::Earlier;
 use super::leave::Leaving;
 use super::plan::Desk;
 use super::sightings::Sightings;
@@ -81,6 +82,8 @@ pub(crate) struct Member {
     pub(super) last_call: crate::Instant,
     /// Whether peers' state has come since the start.
     pub(super) synced: bool,
+    /// What is known of earlier lives that its disk does not know.
+    pub(super) earlier: Earlier,
     /// Writes that were asked for and have not come back, by when they were asked for.
     pub(super) outstanding: VecDeque<crate::Instant>,
 }
@@ -166,6 +169,7 @@ impl Member {
             started: now.instant,
             last_call: now.instant,
             synced: !matches!(beginning, Beginning::Again { .. }),
+            earlier: Earlier::default(),
             outstanding: VecDeque::new(),
         };
         member.begin(cx, beginning);
@@ -309,6 +313,7 @@ impl Member {
             let changes = self.state.take_changes();
             if !changes.is_empty() {
                 quiet = false;
+                self.own_words(cx, &changes);
                 self.on_changes(cx, changes);
             }
             quiet &= !self.tell_electorate(cx);
@@ -317,6 +322,7 @@ impl Member {
                 self.synced = true;
                 self.reconcile.handle(cx.now, ReconcileInput::Peers(Peers::Synced));
             }
+            self.heed_own_word(cx);
             if quiet && !self.plan(cx) {
                 break;
             }

@@ -19,6 +19,7 @@ mod changes;
 mod command;
 mod context;
 mod door;
+mod earlier;
 mod facts;
 mod feed;
 mod leave;

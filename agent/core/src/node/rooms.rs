@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sleep_wire::durable::{Boots, Cell, Fence, Write};
+use sleep_wire::durable::{Cell, Fence, Write};
 use sleep_wire::engine::EngineReport;
 use sleep_wire::key::ObservedKey;
 use sleep_wire::message::{BadFrame, Carried, Frame, Message, RollCallMessage};
@@ -16,7 +16,7 @@ use super::member::{Court, Member};
 use super::plan::Desk;
 use crate::clock::Observed;
 use crate::crypto::Crypto;
-use crate::io::{Alarm, Event, Lane, Output};
+use crate::io::{Event, Lane, Output};
 use crate::lease::{Evidence, LeaseInput, LeaseOutput};
 use crate::membership::{MembershipInput, MembershipOutput};
 use crate::mutant::{Mutant, is_sown};
@@ -118,15 +118,10 @@ impl Member {
                     self.confirmed_down(cx, node, (failures, asked));
                 }
             }
-            MembershipOutput::OldDisk { known } => {
-                cx.out.event(Event::Alarm(Alarm::OldDisk { here: cx.boot, known }));
-                // The next start counts on from what others have seen.
-                let value = encode(&Boots { boot: known });
-                cx.out.persist(Purpose::OldDisk, Vec::from([Write::PutCell { cell: Cell::Boots, value }]));
-            }
+            MembershipOutput::OldDisk { known } => self.disk_is_old(cx, known),
             // A start counts the boot up, which is all that is needed, and stops no container.
             MembershipOutput::UsedUp => cx.out.push(Output::Restart),
-            MembershipOutput::Clone { node } => cx.out.event(Event::Alarm(Alarm::Clone { node })),
+            MembershipOutput::Clone { node } => self.told_of_a_clone(cx, node),
             MembershipOutput::BadFrame { from } => cx.out.event(Event::BadFrame { from }),
         }
     }

@@ -230,6 +230,8 @@ impl Reconcile {
         if desired.singleton {
             return Err(Wait::Singleton);
         }
+        // An old disk may lack the slot of a task that its engine still knows.
+        let record = desired.record.as_ref().ok_or(Wait::Revision)?;
         let template = desired.template(&task.revision).ok_or(Wait::Revision)?;
         let engine = self.engines.get(&template.runtime).ok_or(Wait::NoRuntime(template.runtime))?;
         match self.seek {
@@ -244,10 +246,13 @@ impl Reconcile {
         if let RuntimeHealth::Ill(error) = &engine.health {
             return Err(Wait::Engine(words(error)));
         }
-        if !engine.takes_work() || self.leftovers.contains_key(&task.id()) {
+        // A lower attempt runs where the disk is older than what it says of later ones.
+        let first = TaskId { attempt: 0, ..task.id() };
+        let mut lower = self.leftovers.range(first..=task.id());
+        if !engine.takes_work() || lower.any(|(id, left)| *id == task.id() || left.running.is_some()) {
             return Err(Wait::Shortly);
         }
-        let fence = desired.record.as_ref().map_or(0, |record| record.slot.fence);
+        let fence = record.slot.fence;
         Ok(Go { service_name: desired.service_name.clone(), template: Arc::clone(template), fence })
     }
 
@@ -257,11 +262,14 @@ impl Reconcile {
         let Some(place) = state.history.take() else { return false };
         let mut attempt = Attempt::new(now, label.task.attempt, place, now.instant);
         attempt.doubt(0, None);
+        // A disk that is older than what the engine holds knows of no such epoch: none above the fence is
+        // named by whatever goes on.
+        let epoch = label.epoch.max(epoch_of(&label.task.assignment)).min(self.fence.durable());
         let task = Task {
             slot: label.slot,
             assignment: label.task.assignment,
             revision: label.revision,
-            epoch: label.epoch.max(epoch_of(&label.task.assignment)),
+            epoch,
             runtime: None,
             attempt,
             past: Past::default(),

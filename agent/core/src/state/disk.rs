@@ -84,6 +84,11 @@ impl Disk {
         self.pending.is_empty()
     }
 
+    /// What this node wrote of its own and is not durable yet.
+    pub(crate) fn leaving(&self) -> Vec<Arc<Entry>> {
+        self.writing.values().flat_map(|batch| batch.leaving.iter().cloned()).collect()
+    }
+
     /// Whether every write up to this one is durable.
     pub(crate) fn is_durable(&self, token: u64) -> bool {
         self.writing.first_key_value().is_none_or(|(oldest, _)| *oldest > token)

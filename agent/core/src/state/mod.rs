@@ -318,6 +318,13 @@ impl State {
         self.disk.is_idle()
     }
 
+    /// Tells a waiter when all that this node has written is safe: for a command that has just been carried
+    /// out.
+    pub fn confirm_written(&mut self, now: Instant, waiter: u64) {
+        self.wait(now, waiter, self.disk.leaving(), None);
+        self.pump(now);
+    }
+
     /// The write that makes what stands under a key durable, unless it is.
     pub fn write_under_way(&self, key: &Key) -> Option<u64> {
         self.disk.waits_for(self.store.get(key)?)

@@ -70,6 +70,8 @@ pub enum Code {
     LastControl,
     /// A node is not removed through itself: it leaves.
     Oneself,
+    /// The node led last, and nobody has led since.
+    LedLast,
     /// The local store failed.
     Storage,
     /// This release cannot do it.

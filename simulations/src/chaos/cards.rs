@@ -1,0 +1,33 @@
+//! Classes of faults that befall what a node is: its disk, and with it its key.
+//!
+//! # Not here
+//! Disks that stall or fail: they are a class beside the engines'.
+
+use super::{Draw, draw_growth};
+use crate::scenario::Fault;
+use crate::world::SECOND;
+
+impl Draw {
+    /// A disk is put back to what it was. What a control node promised as a voter is on it all the same: the
+    /// lease is proven for voters that remember, and every control node may have been one.
+    pub(super) fn old_disks(&mut self) {
+        let mut stream = self.stream("old disks");
+        for _ in 0..stream.between(1, 3) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let (age, lasts) = (stream.between(SECOND, self.lasts), stream.between(SECOND, 30 * SECOND));
+            let votes_kept = !self.workers.contains(&node);
+            self.add(at, Fault::OldDisk { node, age, lasts, votes_kept });
+        }
+    }
+
+    /// A disk is lost with its key. Two at once would be the majority of three voters.
+    pub(super) fn empty_disks(&mut self) {
+        let mut stream = self.stream("empty disks");
+        let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+        let lasts = stream.between(SECOND, 30 * SECOND);
+        // Before three vote, one may have the only vote.
+        if self.hosts >= 4 && draw_growth(self.seed) <= SECOND {
+            self.add(at, Fault::EmptyDisk { node, lasts });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What a fault does to a world, and what follows from it later.
+//!
+//! # Not here
+//! How it is named: `fault`.
+
+use std::time::Duration;
+
+use super::Fault;
+use super::later::Then;
+use crate::disk::Failing;
+use crate::engine::Container;
+use crate::host::Host;
+use crate::story;
+use crate::world::{Network, SECOND, Time, World};
+
+impl Fault {
+    /// Lets it happen. What follows from it, and how much later.
+    pub(crate) fn happen(&self, world: &mut World) -> Vec<(Time, Then)> {
+        let later = self.between_hosts(world).or_else(|| self.to_cards(world));
+        later.unwrap_or_else(|| self.at_hosts(world))
+    }
+
+    /// The host that it ends for ever.
+    pub(crate) const fn grave(&self) -> Option<usize> {
+        match self {
+            Self::Kill { node, lasts: None }
+            | Self::Stop { node, lasts: None }
+            | Self::PowerOff { node, lasts: None } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// The host whose disk it lets fail: its agent will complain.
+    pub(crate) const fn failing(&self) -> Option<usize> {
+        if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
+    }
+
+    /// The host whose agent it ends.
+    pub(crate) const fn ending(&self) -> Option<usize> {
+        match self {
+            Self::Kill { node, .. } | Self::Stop { node, .. } | Self::PowerOff { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// The host that lies: others will complain of it.
+    pub(crate) const fn lying(&self) -> Option<usize> {
+        if let Self::Lies { node, .. } = self { Some(*node) } else { None }
+    }
+
+    /// The host whose disk goes back: it will be told so.
+    pub(crate) const fn aged(&self) -> Option<usize> {
+        if let Self::OldDisk { node, .. } = self { Some(*node) } else { None }
+    }
+
+    /// The same, if it is one of the network's.
+    fn between_hosts(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
+        Some(match self {
+            Self::Cut { nodes, one_way, bridge, lasts } => {
+                let pairs = across(world, nodes, bridge, !one_way);
+                pairs.iter().for_each(|(from, to)| world.cut(*from, *to));
+                lasts.iter().map(|after| (*after, Then::Mend(pairs.clone()))).collect()
+            }
+            Self::IsolateLeader { lasts } => {
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
+                let cut = Self::Cut {
+                    nodes: vec![holder],
+                    one_way: false,
+                    bridge: Vec::new(),
+                    lasts: Some(*lasts),
+                };
+                cut.happen(world)
+            }
+            Self::Coup { lasts, after, down } => {
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
+                let mut later = Self::IsolateLeader { lasts: *lasts }.happen(world);
+                for host in (0..world.hosts.len()).filter(|host| *host != holder) {
+                    later.push((*after, Then::Kill(host)));
+                    later.push((*after + *down, Then::Start(host)));
+                }
+                later
+            }
+            Self::Ambush { slow, after, lasts, witness } => {
+                let Some(holder) = holder(world) else { return Some(Vec::new()) };
+                let network = Network { least: *slow, most: *slow + *slow / 10, ..Network::default() };
+                let weather = world.rain_on(holder, network);
+                let bridge = witness.then_some((holder + 1) % world.hosts.len());
+                let pairs = across(world, &[holder], bridge.as_slice(), true);
+                let mended = (*after + *lasts, Then::Mend(pairs.clone()));
+                vec![(*after, Then::Clear(weather)), (*after, Then::Cut(pairs)), mended]
+            }
+            Self::Weather { nodes, towards, network, lasts } => {
+                let weather = world.rain(nodes.clone(), towards.clone(), *network);
+                lasts.iter().map(|after| (*after, Then::Clear(weather))).collect()
+            }
+            Self::Clog { nodes, lasts } => {
+                world.clog(nodes, *lasts);
+                Vec::new()
+            }
+            Self::Reset { node } => {
+                world.reset(*node);
+                Vec::new()
+            }
+            _ => return None,
+        })
+    }
+
+    /// The same, if it befalls what a node is.
+    fn to_cards(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
+        Some(match self {
+            Self::OldDisk { node, age, lasts, votes_kept } => {
+                world.power_off(*node);
+                world.put_back(*node, *age, *votes_kept);
+                vec![(*lasts, Then::Start(*node))]
+            }
+            Self::EmptyDisk { node, lasts } => {
+                if !story::majority_without(world, *node) {
+                    return Some(Vec::new());
+                }
+                let gone = world.hosts[*node].id;
+                world.power_off(*node);
+                world.empty_disk(*node);
+                let join = (*lasts + SECOND, Then::Join(*node));
+                vec![(*lasts, Then::Start(*node)), join, (*lasts + 5 * SECOND, Then::Remove(gone))]
+            }
+            _ => return None,
+        })
+    }
+
+    fn at_hosts(&self, world: &mut World) -> Vec<(Time, Then)> {
+        let started = |host: &usize, lasts: &Option<Time>| {
+            lasts.iter().map(|after| (*after, Then::Start(*host))).collect::<Vec<_>>()
+        };
+        match self {
+            Self::Kill { node, lasts } => {
+                world.kill(*node);
+                return started(node, lasts);
+            }
+            Self::Stop { node, lasts } => {
+                world.stop(*node);
+                return started(node, lasts);
+            }
+            Self::KillAll { lasts, apart } => {
+                let hosts = 0..world.hosts.len();
+                hosts.clone().for_each(|host| world.kill(host));
+                let at = |host: usize| *lasts + *apart * host as u64;
+                return hosts.map(|host| (at(host), Then::Start(host))).collect();
+            }
+            Self::PowerOff { node, lasts } => {
+                world.power_off(*node);
+                return started(node, lasts);
+            }
+            Self::Pause { node, lasts } => world.pause(*node, *lasts),
+            Self::Slow { node, each, lasts } => {
+                world.hosts[*node].each = *each;
+                return lasts.iter().map(|after| (*after, Then::Quick(*node))).collect();
+            }
+            Self::Lies { node, lies, lasts } => {
+                world.lie(*node, lies.clone());
+                return lasts.iter().map(|after| (*after, Then::Honest(*node))).collect();
+            }
+            Self::WallStep { node, by } => world.hosts[*node].step_wall(by / 1000),
+            Self::DiskStalls { node, lasts } => world.stall_disk(*node, *lasts),
+            Self::DiskFails { node, lasts, written } => {
+                world.hosts[*node].disk.fail_next(Failing { written: *written, back_after: *lasts });
+            }
+            Self::EngineHangs { node, lasts } => {
+                world.with_engine(*node, |engine, now| engine.hang(now, Duration::from_micros(*lasts)));
+            }
+            Self::EngineRestarts { node, lasts, survivors } => {
+                let (time, survivors) = (Duration::from_micros(*lasts), *survivors);
+                world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
+            }
+            Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
+                let Some(task) = engine.running().find_map(Container::task) else { return };
+                if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
+            }),
+            // Those are the network's and the cards'.
+            Self::Cut { .. }
+            | Self::IsolateLeader { .. }
+            | Self::Coup { .. }
+            | Self::Ambush { .. }
+            | Self::Weather { .. }
+            | Self::Clog { .. }
+            | Self::Reset { .. }
+            | Self::OldDisk { .. }
+            | Self::EmptyDisk { .. } => {}
+        }
+        Vec::new()
+    }
+}
+
+fn holder(world: &World) -> Option<usize> {
+    let holds =
+        |host: &Host| host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some());
+    world.hosts.iter().position(holds)
+}
+
+/// The directions that are cut when hosts are parted from all others but a bridge.
+fn across(world: &World, side: &[usize], bridge: &[usize], both: bool) -> Vec<(usize, usize)> {
+    let outside = (0..world.hosts.len()).filter(|host| !side.contains(host) && !bridge.contains(host));
+    let inside = side.iter().filter(|host| !bridge.contains(host));
+    let pairs = outside.flat_map(|out| inside.clone().map(move |inside| (*inside, out)));
+    pairs.flat_map(|(one, other)| [Some((one, other)), both.then_some((other, one))]).flatten().collect()
+}
