@@ -49,6 +49,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-slander",
     "found-slot-of-a-label",
     "found-unsafe-removal",
+    "found-votes-of-the-dead",
     "home-week",
     "hung-engine",
     "laptop-that-sleeps",

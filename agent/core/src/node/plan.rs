@@ -98,15 +98,18 @@ impl Desk {
 impl Member {
     /// This node holds the lease now: it asks everybody what there is.
     pub(super) fn open_desk<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
-        let live: BTreeSet<NodeId> = self.membership.live().collect();
-        for node in &live {
+        // One that was started a moment ago has heard of nobody yet: that is not to be alone. And who was cut
+        // off believes those dead who have just voted for it.
+        let now = cx.now.instant;
+        let votes = |node: &NodeId| self.voted.get(node).is_some_and(|at| now.since(*at) < ROLL_CALL);
+        let others = self.trust.members().filter(|node| *node != cx.me);
+        let waiting: BTreeSet<NodeId> =
+            others.filter(|node| self.down_since(*node).is_none() || votes(node)).collect();
+        for node in &waiting {
             let call = Message::RollCall(RollCallMessage::Call { epoch });
             self.send(cx, *node, Lane::Urgent, call);
         }
-        // One that was started a moment ago has heard of nobody yet: that is not to be alone.
-        let others = self.trust.members().filter(|node| *node != cx.me);
-        let waiting = others.filter(|node| self.down_since(*node).is_none()).collect();
-        let until = cx.now.instant + ROLL_CALL;
+        let until = now + ROLL_CALL;
         self.desk = Desk::RollCall(RollCall { epoch, waiting, until });
     }
 
