@@ -19,15 +19,28 @@ pub(super) struct Flap {
 }
 
 impl Membership {
-    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the
-    /// same boot that comes and goes is a bad link.
+    /// This node itself calls a member dead. If most are, they need not have gone: it may have been this
+    /// node.
+    pub(super) fn call_dead(&mut self, node: NodeId) {
+        self.called_dead.insert(node);
+        if self.called_dead.len() > self.table.live_count() {
+            self.cut_off_from.extend(&self.called_dead);
+        }
+    }
+
+    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start,
+    /// whoever was there while this node was cut off did not go, the same boot that comes and goes is a bad
+    /// link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
         if is_sown(Mutant::DownForEver) {
             self.flaps.insert(node, Flap { count: 0, last: now, held: true });
             return true;
         }
+        let found_again = self.cut_off_from.remove(&node);
         if restarted {
             self.flaps.remove(&node);
+        }
+        if restarted || found_again {
             return false;
         }
         let before = self.flaps.get(&node).filter(|flap| now.since(flap.last) < profile::FLAP_WINDOW);
