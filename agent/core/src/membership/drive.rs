@@ -237,7 +237,7 @@ impl Membership {
             }
             Change::Down => {
                 if by != node {
-                    self.called_dead.insert(node);
+                    self.call_dead(node);
                 }
                 self.resize();
                 self.seeking = None;

@@ -11,8 +11,8 @@ use crate::time::Instant;
 /// A member that was down, and how often lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flap {
-    /// How often it came back within the window; `None` if that is forgiven.
-    count: Option<u32>,
+    /// How often it came back within the window.
+    count: u32,
     last: Instant,
     /// When it was last believed down; to come and go unbelieved changes nothing of that.
     down: Instant,
@@ -21,20 +21,32 @@ pub(super) struct Flap {
 }
 
 impl Membership {
-    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start, the
-    /// same boot that comes and goes is a bad link.
+    /// This node itself calls a member dead. If most are, they need not have gone: it may have been this
+    /// node.
+    pub(super) fn call_dead(&mut self, node: NodeId) {
+        self.called_dead.insert(node);
+        if self.called_dead.len() > self.table.live_count() {
+            self.cut_off_from.extend(&self.called_dead);
+        }
+    }
+
+    /// A member is up again. Returns whether it is held down all the same: a restart is a fresh start,
+    /// whoever was there while this node was cut off did not go, the same boot that comes and goes is a bad
+    /// link.
     pub(super) fn hold_down(&mut self, now: Instant, node: NodeId, restarted: bool) -> bool {
         if is_sown(Mutant::DownForEver) {
-            self.flaps.insert(node, Flap { count: Some(0), last: now, down: now, held: true });
+            self.flaps.insert(node, Flap { count: 0, last: now, down: now, held: true });
             return true;
         }
+        let found_again = self.cut_off_from.remove(&node);
         if restarted {
             self.flaps.remove(&node);
+        }
+        if restarted || found_again {
             return false;
         }
         let before = self.flaps.get(&node).filter(|flap| now.since(flap.last) < profile::FLAP_WINDOW);
-        let before = before.and_then(|flap| flap.count);
-        let count = before.map_or(0, |count| count.saturating_add(1));
+        let count = before.map_or(0, |flap| flap.count.saturating_add(1));
         let hold = profile::FLAP_HOLDS
             .get(count as usize)
             .or(profile::FLAP_HOLDS.last())
@@ -42,7 +54,7 @@ impl Membership {
             .unwrap_or_default();
         let held = !hold.is_zero();
         let down = self.flaps.get(&node).map_or(now, |flap| flap.down);
-        self.flaps.insert(node, Flap { count: Some(count), last: now, down, held });
+        self.flaps.insert(node, Flap { count, last: now, down, held });
         if held {
             self.timers.arm(now + hold, Due::Believe { node, count });
         }
@@ -77,17 +89,10 @@ impl Membership {
         core::mem::take(&mut flap.held)
     }
 
-    /// It was not the member that flapped.
-    pub(super) fn forgive(&mut self, node: NodeId) {
-        if let Some(flap) = self.flaps.get_mut(&node) {
-            flap.count = None;
-        }
-    }
-
     /// It stayed up for long enough.
     pub(super) fn end_disbelief(&mut self, node: NodeId, count: u32) {
         let Some(flap) = self.flaps.get_mut(&node) else { return };
-        if flap.held && flap.count == Some(count) {
+        if flap.held && flap.count == count {
             flap.held = false;
             self.outputs.push_back(MembershipOutput::Up { node });
         }

@@ -99,6 +99,9 @@ pub struct Membership {
     holds: BTreeMap<NodeId, Instant>,
     /// Whom this node itself called dead, when nobody has seen them since.
     called_dead: BTreeSet<NodeId>,
+    /// Those of them whom it called so when it saw more dead than alive: then it was this node that was cut
+    /// off.
+    cut_off_from: BTreeSet<NodeId>,
     hearsay: BTreeMap<NodeId, RosterEntry>,
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
@@ -160,6 +163,7 @@ impl Membership {
             flaps: BTreeMap::new(),
             holds: BTreeMap::new(),
             called_dead: BTreeSet::new(),
+            cut_off_from: BTreeSet::new(),
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
@@ -384,6 +388,7 @@ impl Membership {
         self.flaps.remove(&node);
         self.holds.remove(&node);
         self.called_dead.remove(&node);
+        self.cut_off_from.remove(&node);
         self.rosters_sent.remove(&node);
         self.boots.forget(node);
         self.corrected.forget(node);
@@ -405,17 +410,12 @@ impl Membership {
     /// Others thought this node dead: then its own probes may have failed for its own sake. Whom they made it
     /// call dead it tells so, for only they can contradict.
     fn recant(&mut self) {
-        let alone = self.called_dead.len() > self.table.live_count();
         for node in core::mem::take(&mut self.called_dead) {
             let Some(known) = self.table.get(node).filter(|known| !known.is_live() && !known.left) else {
                 continue;
             };
             let members = Vec::from([known.entry()]);
             self.say(node, MembershipMessage::Roster { members, answer: false });
-            if alone {
-                // It was this node that flapped.
-                self.forgive(node);
-            }
         }
     }
 

@@ -200,6 +200,27 @@ fn who_was_cut_off_takes_nobody_along() {
     }
 }
 
+/// A member that is cut off a second time believes the others again as soon as it hears them, in whatever
+/// order they find each other: it was not they who went and came.
+#[test]
+fn who_is_cut_off_twice_holds_nobody_down() {
+    for seed in 0..20 {
+        let count = 3 + usize::try_from(seed).unwrap_or(0) % 5;
+        let mut world = World::new(count, 60 + seed);
+        world.run(10 * SECOND);
+        for _ in 0..3 {
+            world.open = Box::new(|from, to| (from == 2) == (to == 2));
+            world.run(30 * SECOND);
+            assert_eq!(world.room(2).component(), [id(2)], "seed {seed}");
+            world.open = Box::new(|_, _| true);
+            let back = |world: &World| world.room(2).component().len() == count;
+            let took = world.run_until(30 * SECOND, back);
+            assert!(took.is_some_and(|took| took <= 10 * SECOND), "seed {seed}: {took:?}");
+            world.run(60 * SECOND);
+        }
+    }
+}
+
 /// A link between two members that is cut is nobody's death.
 #[test]
 fn one_broken_link_changes_nothing() {
