@@ -9,16 +9,17 @@ use sleep_wire::key::DesiredKey;
 use sleep_wire::node::{Availability, NodeIntent, NodeLabel};
 use sleep_wire::spec::{Mode, Revision, RevisionBody, Scale, ServiceBirth, ServiceRemoval};
 use sleep_wire::trust::{JoinToken, Role};
-use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, TokenId, Wire, encode};
+use sleep_wire::{CommandId, Key, NodeId, RevisionId, ServiceId, TokenId, encode};
 
 use super::context::Context;
 use super::door::UNKNOWN_YET;
 use super::member::Member;
+use super::wish::Wish;
 use crate::crypto::Crypto;
 use crate::io::{Command, Refusal, Reply, Ticket};
 use crate::placement::check_constraints;
+use crate::state::Draft;
 use crate::state::commands::{revision_id, service_id};
-use crate::state::{Draft, Replay};
 use crate::trust::Pen;
 use crate::validate;
 
@@ -36,20 +37,7 @@ impl Act {
     }
 }
 
-/// A record that a command asks for, and whether anything would be different.
-struct Wish {
-    key: Key,
-    body: Vec<u8>,
-    is_news: bool,
-}
-
-impl Wish {
-    fn new(key: DesiredKey, body: &impl Wire, is_news: bool) -> Self {
-        Self { key: Key::Desired(key), body: encode(body), is_news }
-    }
-}
-
-const DONE: Reply = Reply::Done { changed: true, durability: UNKNOWN_YET };
+pub(super) const DONE: Reply = Reply::Done { changed: true, durability: UNKNOWN_YET };
 pub(super) const NOTHING: Reply = Reply::Done { changed: false, durability: UNKNOWN_YET };
 
 impl Member {
@@ -394,29 +382,6 @@ impl Member {
             wishes.push(Wish::new(DesiredKey::ServiceRemoval { service: *service }, &body, is_news));
         }
         self.once(cx, command, wishes)
-    }
-
-    /// What of a command is news. The same command twice is done once; another under its id is refused.
-    fn once<C: Crypto>(
-        &mut self,
-        cx: &Context<'_, C>,
-        command: CommandId,
-        wishes: Vec<Wish>,
-    ) -> Result<Act, Refusal> {
-        let said = wishes.iter().map(|wish| (&wish.key, wish.body.as_slice()));
-        let replay = self.state.replay(&command, said, cx.crypto);
-        let mut drafts = Vec::new();
-        match replay {
-            Replay::New => {
-                for Wish { key, body, .. } in wishes.into_iter().filter(|wish| wish.is_news) {
-                    drafts.push(self.encoded(cx, key, body));
-                }
-            }
-            Replay::Done => {}
-            Replay::Other => return Err(Refusal::CommandReused(command)),
-        }
-        let reply = if drafts.is_empty() { NOTHING } else { DONE };
-        Ok(Act { drafts, reply })
     }
 
     /// Whether a revision says what people may ask for, after one that had these constraints.

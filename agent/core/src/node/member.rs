@@ -47,8 +47,6 @@ pub(crate) struct Member {
     pub(super) state: State,
     pub(super) reconcile: Reconcile,
     pub(super) desk: Desk,
-    /// When each member last had a word in who leads.
-    pub(super) voted: BTreeMap<NodeId, crate::Instant>,
     pub(super) sightings: Sightings,
     pub(super) facts: NodeFacts,
     /// Slots that the reconcile room was told of.
@@ -151,7 +149,6 @@ impl Member {
             state,
             reconcile: Reconcile::new(now, setup),
             desk: Desk::default(),
-            voted: BTreeMap::new(),
             sightings: Sightings::default(),
             facts: home.facts.clone(),
             fed: BTreeSet::new(),

@@ -31,6 +31,7 @@ mod rooms;
 mod sightings;
 mod task_views;
 mod views;
+mod wish;
 mod words;
 mod writes;
 

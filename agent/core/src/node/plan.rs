@@ -101,7 +101,7 @@ impl Member {
         // One that was started a moment ago has heard of nobody yet: that is not to be alone. And who was cut
         // off believes those dead who have just voted for it.
         let now = cx.now.instant;
-        let votes = |node: &NodeId| self.voted.get(node).is_some_and(|at| now.since(*at) < ROLL_CALL);
+        let votes = |node: &NodeId| self.sightings.has_voted(now, *node, ROLL_CALL);
         let others = self.trust.members().filter(|node| *node != cx.me);
         let waiting: BTreeSet<NodeId> =
             others.filter(|node| self.down_since(*node).is_none() || votes(node)).collect();

@@ -51,7 +51,7 @@ impl Member {
             }
             Message::Lease(message) => {
                 if self.trust.role(from) == Some(Role::Control) {
-                    self.voted.insert(from, now);
+                    self.sightings.voted(now, from);
                     self.lease.handle(now, LeaseInput::Message { from, message });
                 }
             }

@@ -30,6 +30,8 @@ pub(crate) struct Sightings {
     nodes: BTreeMap<NodeId, NodeSight>,
     told: BTreeMap<NodeId, Vec<Address>>,
     removed: BTreeSet<NodeId>,
+    /// When each member last had a word in who leads.
+    voted: BTreeMap<NodeId, Instant>,
     /// Removed members to which the connection still stands, and until when.
     parting: BTreeMap<NodeId, Instant>,
     members: BTreeSet<NodeId>,
@@ -136,6 +138,16 @@ impl Sightings {
             self.told.insert(peer, addresses.to_vec());
         }
         !known
+    }
+
+    /// A member has just had a word in who leads.
+    pub(super) fn voted(&mut self, now: Instant, node: NodeId) {
+        self.voted.insert(node, now);
+    }
+
+    /// Whether a member had a word in who leads within this time.
+    pub(super) fn has_voted(&self, now: Instant, node: NodeId, within: Duration) -> bool {
+        self.voted.get(&node).is_some_and(|at| now.since(*at) < within)
     }
 
     /// Those of the removed that were not known to be.
