@@ -1,13 +1,12 @@
 //! Equal facts give an equal plan on every node.
 //!
 //! Once in five seconds. Whoever plans does so with the facts that its records and members give, though it
-//! was told of them one by one. Two nodes with one digest that believe the same of every member's life,
-//! another pair each time, answer alike which services there are, how many tasks each should have, and which
-//! task stands where.
+//! was told of them one by one. Nodes with one digest that believe the same of every member's life answer
+//! alike which services there are, how many tasks each should have, and which task stands where.
 
 use std::collections::BTreeMap;
 
-use sleep_core::view::{Life, TaskFilter, TaskLife};
+use sleep_core::view::{Life, TaskFilter, TaskLife, TaskRow};
 use sleep_wire::key::SlotKey;
 use sleep_wire::task::TaskId;
 use sleep_wire::{Digest, NodeId, RevisionId, ServiceId};
@@ -15,11 +14,10 @@ use sleep_wire::{Digest, NodeId, RevisionId, ServiceId};
 use super::{Law, Verdict};
 use crate::world::{SECOND, Time, World};
 
-/// When to look again, and how often it was looked.
+/// When to look again.
 #[derive(Default)]
 pub struct PlanIsAFunction {
     look_at: Time,
-    looks: usize,
 }
 
 impl Law for PlanIsAFunction {
@@ -32,7 +30,6 @@ impl Law for PlanIsAFunction {
             return Ok(());
         }
         self.look_at = world.now + 5 * SECOND;
-        self.looks += 1;
         let mut alike: BTreeMap<Facts, Vec<usize>> = BTreeMap::new();
         for (number, host) in world.hosts.iter().enumerate() {
             let Some(node) = &host.node else { continue };
@@ -43,12 +40,12 @@ impl Law for PlanIsAFunction {
             alike.entry(Facts { digest, lives: node.lives() }).or_default().push(number);
         }
         for numbers in alike.values().filter(|numbers| numbers.len() > 1) {
-            let nth = |nth: usize| numbers[nth % numbers.len()];
-            let (one, other) = (nth(self.looks), nth(self.looks + 1));
-            let (first, second) = (answer(world, one, self.looks), answer(world, other, self.looks));
-            if first != second {
-                let told = format!("{first:?}\nand node{} {second:?}", other + 1);
-                return Err(format!("node{} says {told}", one + 1));
+            let (one, first) = (numbers[0], answer(world, numbers[0]));
+            for other in &numbers[1..] {
+                let answer = answer(world, *other);
+                if answer != first {
+                    return Err(format!("node{} says {first:?}\nand node{} {answer:?}", one + 1, other + 1));
+                }
             }
         }
         Ok(())
@@ -72,23 +69,18 @@ struct Answer {
 /// Which slot has which task where, how far it is, and whether it should run.
 type Told = (SlotKey, Option<TaskId>, Option<NodeId>, TaskLife, bool);
 
-fn answer(world: &World, number: usize, turn: usize) -> Answer {
+fn answer(world: &World, number: usize) -> Answer {
     let host = &world.hosts[number];
     let Some(node) = &host.node else { return Answer::default() };
     let now = host.now(world.now);
-    let services = node.asked_for();
-    let service = services.get(turn % services.len().max(1)).map(|(id, ..)| *id);
-    let tasks = service
-        .map(|service| node.tasks(now, &TaskFilter { service: Some(service), ..TaskFilter::default() }));
+    let services = node.services(now).into_iter();
+    let tasks = node.tasks(now, &TaskFilter::default()).into_iter();
+    let told = |row: TaskRow| {
+        let slot = SlotKey { service: row.service, slot: row.slot };
+        (slot, row.task, row.node, row.life, row.wanted)
+    };
     Answer {
-        services,
-        tasks: tasks
-            .into_iter()
-            .flatten()
-            .map(|row| {
-                let slot = SlotKey { service: row.service, slot: row.slot };
-                (slot, row.task, row.node, row.life, row.wanted)
-            })
-            .collect(),
+        services: services.map(|row| (row.id, row.name, row.revision, row.desired)).collect(),
+        tasks: tasks.map(told).collect(),
     }
 }

@@ -29,7 +29,7 @@ use crate::crypto::Crypto;
 use crate::io::{Event, Lane};
 use crate::membership::MembershipInput;
 use crate::mutant::{Mutant, is_sown};
-use crate::placement::{Liveness, Planner, ServiceFact};
+use crate::placement::{Liveness, Planner};
 use crate::reconcile::ReconcileInput;
 use crate::state::{BODY_VERSION, Draft};
 use crate::time::Instant;
@@ -369,10 +369,7 @@ impl Member {
             if let Some((name, fact, known)) = slots.find(|(_, fact, known)| fact != known) {
                 return Some(format!("slot {name}: {fact:?}\nand plans with {known:?}"));
             }
-            // What no slot names any more may be known of it still.
-            let revisions = known.revisions.clone();
-            let slots = known.slots.clone();
-            if (ServiceFact { revisions, slots, ..fact.clone() }) != *known {
+            if !fact.asks_for_what(known) {
                 return Some(format!("{fact:?}\nand plans with {known:?}"));
             }
         }

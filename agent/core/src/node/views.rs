@@ -114,16 +114,6 @@ impl<C: Crypto> Node<C> {
         self.member().into_iter().flat_map(|member| member.state.standing())
     }
 
-    /// What was asked for: of each service that stands, in the order of ids, its name, its revision, and how
-    /// many replicas it is to have.
-    pub fn asked_for(&self) -> Vec<(ServiceId, String, RevisionId, u32)> {
-        let services = self.member().map(|member| member.state.services()).unwrap_or_default();
-        let row = |service: state::Service<'_>| {
-            (service.id, service.name.text, service.current.id, service.replicas)
-        };
-        services.into_iter().map(row).collect()
-    }
-
     /// Every revision of a service, oldest first.
     pub fn revisions(&self, service: ServiceId) -> Vec<RevisionRow> {
         let Some(member) = self.member() else { return Vec::new() };

@@ -139,6 +139,16 @@ pub struct Facts {
     pub brake: bool,
 }
 
+impl ServiceFact {
+    /// Whether people ask here for what they ask for there: its slots aside, and revisions that none names.
+    pub(crate) fn asks_for_what(&self, other: &Self) -> bool {
+        let Self { id, mode, replicas, removed, singleton, revision, revisions, slots: _ } = self;
+        let asked = (other.id, other.mode, other.replicas, other.removed, other.singleton, other.revision);
+        (*id, *mode, *replicas, *removed, *singleton, *revision) == asked
+            && revisions.iter().all(|(id, spec)| other.revisions.get(id) == Some(spec))
+    }
+}
+
 impl SlotFact {
     /// A slot without a record.
     pub fn vacant(now: Instant) -> Self {

@@ -168,11 +168,6 @@ impl Planner {
         self.services.get(id).map(|service| &service.fact)
     }
 
-    /// Every service that is known here.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceFact> {
-        self.services.values().map(|service| &service.fact)
-    }
-
     /// A node as it is known here.
     pub fn node(&self, id: &NodeId) -> Option<&NodeFact> {
         self.fleet.fact(id)
