@@ -123,6 +123,10 @@ impl Acks {
             } else if live.is_empty() {
                 steps.push(Step::Tell { waiter: pending.waiter, durability: Durability::Alone });
             } else if now >= pending.deadline {
+                if pending.asked.is_empty() {
+                    // It was too late for an answer when it was durable: they have it from here all the same.
+                    pending.ask(live, dice, &mut steps);
+                }
                 steps.push(Step::Tell { waiter: pending.waiter, durability: Durability::HereOnly });
             } else {
                 if now >= pending.ask_at {

@@ -99,20 +99,18 @@ impl Pushes {
         self.closed_until = now + GATHER;
         let queue = core::mem::take(&mut self.queue);
         let few = live.len() <= FEW;
-        let is_news = |parcel: &Parcel, peer: NodeId| {
-            parcel.source != Some(peer) && parcel.entry.author() != peer && (!few || parcel.source.is_some())
-        };
-        let hears = |peer: &NodeId| queue.iter().any(|parcel| is_news(parcel, *peer));
-        let onward: Vec<NodeId> = live.iter().copied().filter(hears).collect();
-        let onward = dice.choose(onward, if few { 1 } else { FANOUT });
-        let told = |peer: &NodeId| few || onward.contains(peer);
+        let is_for_all = |parcel: &Parcel| few && parcel.source.is_none();
+        let is_news =
+            |parcel: &Parcel, peer: NodeId| parcel.source != Some(peer) && parcel.entry.author() != peer;
+        let goes_on = |parcel: &Parcel, peer: NodeId| !is_for_all(parcel) && is_news(parcel, peer);
+        let hear = live.iter().copied().filter(|peer| queue.iter().any(|parcel| goes_on(parcel, *peer)));
+        let onward = dice.choose(hear.collect(), if few { 1 } else { FANOUT });
         let mut leaving = Vec::new();
-        for peer in live.iter().copied().filter(told) {
-            let to_all = |parcel: &Parcel| few && parcel.source.is_none();
-            let news = queue
-                .iter()
-                .filter(|parcel| to_all(parcel) || (onward.contains(&peer) && is_news(parcel, peer)));
-            leaving.extend(batches(news.map(|parcel| &parcel.entry)).into_iter().map(|batch| (peer, batch)));
+        for peer in live.iter().copied() {
+            let hears = onward.contains(&peer);
+            let told = |parcel: &&Parcel| is_news(parcel, peer) && (is_for_all(parcel) || hears);
+            let news = queue.iter().filter(told).map(|parcel| &parcel.entry);
+            leaving.extend(batches(news).into_iter().map(|batch| (peer, batch)));
         }
         leaving
     }

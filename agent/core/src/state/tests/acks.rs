@@ -157,3 +157,17 @@ fn what_stands_already_can_be_confirmed() {
     world.run(Duration::from_millis(10));
     assert_eq!(acknowledged(&world), [(3, Durability::Shared)]);
 }
+
+/// Its disk took so long that nobody can confirm it in time: the others are told of it all the same, at once.
+#[test]
+fn what_is_durable_too_late_is_told_at_once() {
+    let mut world = World::new(5);
+    world.all_live();
+    world.run(Duration::from_secs(7));
+    world.disk_takes = Duration::from_secs(3);
+    world.write(1, Vec::from([label("a", "1", at(1, 1))]), Some(7));
+    world.run(Duration::from_millis(3_100));
+    assert_eq!(acknowledged(&world), [(7, Durability::HereOnly)]);
+    let have = world.states.values().filter(|state| state.len() == 1).count();
+    assert_eq!(have, 5, "those who have it");
+}
