@@ -8,6 +8,7 @@ use sleep_wire::NodeId;
 use sleep_wire::message::MembershipMessage;
 use sleep_wire::swim::Peer;
 
+use super::patience::Patience;
 use super::{Membership, MembershipOutput, profile};
 use crate::time::Instant;
 
@@ -25,31 +26,23 @@ pub(super) struct Boots {
     old_disk: u32,
     /// By whom this node was told that another runs with its key.
     cloned: BTreeSet<NodeId>,
-    /// When others were last told of a later boot of their own.
-    tell_again: BTreeMap<NodeId, Instant>,
+    /// Whom this node told of a later boot of their own.
+    reminded: Patience,
 }
 
 impl Boots {
     pub(super) fn new(now: Instant, nonce: u64) -> Self {
         let (asked, told, heard) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let ask_until = now + profile::BOOT_QUERIES_FOR;
-        Self {
-            nonce,
-            ask_until,
-            asked,
-            told,
-            heard,
-            old_disk: 0,
-            cloned: BTreeSet::new(),
-            tell_again: BTreeMap::new(),
-        }
+        let (cloned, reminded) = (BTreeSet::new(), Patience::default());
+        Self { nonce, ask_until, asked, told, heard, old_disk: 0, cloned, reminded }
     }
 
     pub(super) fn forget(&mut self, node: NodeId) {
         self.heard.remove(&node);
         self.told.remove(&node);
         self.cloned.remove(&node);
-        self.tell_again.remove(&node);
+        self.reminded.forget(node);
     }
 }
 
@@ -91,13 +84,13 @@ impl Membership {
         self.say(from, MembershipMessage::BootAnswer { highest: known.max(heard.0).max(boot), cloned });
     }
 
-    /// A member speaks whose later boot is known. Most often what it says was on its way for long; but if its
-    /// disk is old and nobody who knew could say so when it started, nobody would ever believe it again.
-    pub(super) fn tell_of_later_boot(&mut self, now: Instant, node: NodeId) {
-        let Some(highest) = self.table.get(node).map(|known| known.peer.boot) else { return };
-        if self.boots.tell_again.get(&node).is_none_or(|at| now >= *at) {
-            self.boots.tell_again.insert(node, now + profile::TELL_OF_BOOT_EVERY);
-            self.say(node, MembershipMessage::BootAnswer { highest, cloned: false });
+    /// A member speaks that has shown this node a later boot of its own. Most often what it says was on its
+    /// way for long; but if its disk is old and nobody who knew could say so when it started, nobody would
+    /// ever believe it again.
+    pub(super) fn remind(&mut self, now: Instant, said: &Peer) {
+        let highest = self.table.get(said.node).map_or(0, |known| known.proven.0);
+        if highest > said.boot && self.boots.reminded.grant(now, said.node) {
+            self.say(said.node, MembershipMessage::BootAnswer { highest, cloned: false });
         }
     }
 

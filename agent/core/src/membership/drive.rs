@@ -216,7 +216,8 @@ impl Membership {
         let node = update.id().node;
         self.drop_suspicion(update);
         let was_awaited = restarted && self.holds.remove(&node).is_some();
-        if restarted && self.table.get(node).is_some_and(Known::is_live) && self.let_go(now, node) {
+        let is_live = self.table.get(node).is_some_and(Known::is_live);
+        if restarted && is_live && self.is_held_down(node) {
             // A fresh start, though nobody noticed that it was away.
             self.flaps.remove(&node);
             self.outputs.push_back(MembershipOutput::Up { node });
@@ -250,7 +251,7 @@ impl Membership {
                     });
                 }
             }
-            Change::Inward if was_awaited && self.table.get(node).is_some_and(|known| !known.is_live()) => {
+            Change::Inward if was_awaited && !is_live => {
                 // It has restarted, as it said that it would, and is down since.
                 self.outputs.push_back(MembershipOutput::Down { node });
             }

@@ -274,9 +274,7 @@ impl Membership {
         }
         let sender = packet.sender();
         self.own_word(now, &sender);
-        if self.table.get(from).is_some_and(|known| known.peer.boot > sender.id().boot) {
-            self.tell_of_later_boot(now, from);
-        }
+        self.remind(now, sender.id());
         // foca believes nothing of what a member says that is down, or older than what is known of it.
         let trusted = self.table.get(from).is_some_and(|known| known.peer == *sender.id() && known.is_live());
         let updates = if trusted { self.news(now, from, packet.updates) } else { Vec::new() };

@@ -117,8 +117,6 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 pub const BOOT_QUERIES_FOR: Duration = Duration::from_secs(30);
 /// See [`BOOT_QUERIES_FOR`].
 pub const BOOT_QUERIES: usize = 5;
-/// How often a member that speaks as an earlier boot of itself is told of the later one at most.
-pub const TELL_OF_BOOT_EVERY: Duration = Duration::from_secs(1);
 /// So many members, if there are, have to say that this node's disk is old, or its key another's too, before
 /// it believes it; so many that another is dead whom it has not missed three times itself; and so many that
 /// another has a new identity, if it is not heard itself.
