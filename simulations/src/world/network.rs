@@ -366,15 +366,15 @@ impl World {
             .filter_map(|name| self.hosts.iter().position(|known| known.name() == name))
             .next();
         let reachable = |door: &usize| self.hosts[*door].node.is_some() && !self.is_cut(host, *door);
-        if let Some(door) = door.filter(reachable) {
+        let door = door.filter(reachable);
+        self.asking.insert(ticket);
+        if let Some(door) = door {
             let after = self.delay(host, door);
             let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
             self.at(self.now + after, door, knock);
-            self.asking.insert(ticket);
             let answer = Err(String::from("no answer in time"));
             self.at(self.now + PATIENCE, host, Due::Answer { ticket, answer, life });
         } else {
-            self.asking.insert(ticket);
             let answer = Err(String::from("nobody answers there"));
             self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
         }

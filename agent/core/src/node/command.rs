@@ -205,14 +205,10 @@ impl Member {
         node: NodeId,
         compromised: bool,
     ) -> Result<Option<Act>, Refusal> {
-        if let Some(removed) = self.trust.standing(node).and_then(|standing| standing.removed)
-            && (removed.compromised || !compromised)
-        {
+        let standing = self.trust.standing(node).ok_or(Refusal::NoSuchNode(node))?;
+        if standing.removed.is_some_and(|removed| removed.compromised || !compromised) {
             // For good, and by whatever command.
             return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
-        }
-        if self.trust.standing(node).is_none() {
-            return Err(Refusal::NoSuchNode(node));
         }
         if node == cx.me {
             return Err(Refusal::Oneself);

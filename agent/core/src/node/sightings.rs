@@ -157,6 +157,7 @@ impl Sightings {
         for node in &new {
             self.told.remove(node);
             self.members.remove(node);
+            self.voted.remove(node);
         }
         new
     }
