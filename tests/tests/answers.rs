@@ -320,39 +320,44 @@ fn watch(socket: &Path, heard: &str) -> Result<BufReader<UnixStream>> {
 
 /// What is answered to a plain request: the head's first line, and the body.
 fn get(socket: &Path, path: &str) -> Result<(String, String)> {
-    let trouble = |error: std::io::Error| Error::new(error.to_string());
-    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
-    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: sleepd\r\nConnection: close\r\n\r\n").map_err(trouble)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(trouble)?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
-    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
+    ask(socket, &format!("GET {path} HTTP/1.1\r\nHost: sleepd\r\nConnection: close\r\n\r\n"))
 }
 
 /// What is answered to a command that has a name of its own: the status, and the body.
 fn command(socket: &Path, request: &str, name: char, body: &Value) -> Result<(u16, Value)> {
-    let trouble = |error: std::io::Error| Error::new(error.to_string());
-    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
-    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
     let (key, body) = (name.to_string().repeat(25) + "a", body.to_string());
     let head = "Host: sleepd\r\nConnection: close\r\nContent-Type: application/json";
-    let length = body.len();
-    write!(stream, "{request} HTTP/1.1\r\n{head}\r\nIdempotency-Key: {key}\r\n")
-        .and_then(|()| write!(stream, "Content-Length: {length}\r\n\r\n{body}"))
-        .map_err(trouble)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(trouble)?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
+    let length = format!("Content-Length: {}", body.len());
+    let request = format!("{request} HTTP/1.1\r\n{head}\r\nIdempotency-Key: {key}\r\n{length}\r\n\r\n{body}");
+    let (head, body) = ask(socket, &request)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = serde_json::from_str(body).map_err(|error| Error::new(format!("{error}: {body}")))?;
+    let body = serde_json::from_str(&body).map_err(|error| Error::new(format!("{error}: {body}")))?;
     Ok((status.ok_or_else(|| Error::new(head))?, body))
+}
+
+/// What is answered over a connection that is closed then: the head's first line, and the body.
+fn ask(socket: &Path, request: &str) -> Result<(String, String)> {
+    let mut stream = connected(socket)?;
+    let mut text = String::new();
+    stream
+        .write_all(request.as_bytes())
+        .and_then(|()| stream.read_to_string(&mut text))
+        .map_err(|error| Error::new(error.to_string()))?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| Error::new(text.clone()))?;
+    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
+}
+
+fn connected(socket: &Path) -> Result<UnixStream> {
+    let stream = UnixStream::connect(socket).and_then(|stream| {
+        stream.set_read_timeout(Some(SOON))?;
+        Ok(stream)
+    });
+    stream.map_err(|error| Error::new(error.to_string()))
 }
 
 fn begin(socket: &Path, path: &str, heard: &str) -> Result<BufReader<UnixStream>> {
     let trouble = |error: std::io::Error| Error::new(error.to_string());
-    let mut stream = UnixStream::connect(socket).map_err(trouble)?;
-    stream.set_read_timeout(Some(SOON)).map_err(trouble)?;
+    let mut stream = connected(socket)?;
     let resume = if heard.is_empty() { String::new() } else { format!("Last-Event-ID: {heard}\r\n") };
     write!(stream, "GET {path} HTTP/1.1\r\nHost: sleepd\r\n{resume}\r\n").map_err(trouble)?;
     let mut reader = BufReader::new(stream);

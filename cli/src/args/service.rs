@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use sleep_wire::spec::Protocol;
 
 use super::parse;
-use sleep_wire::spec::Protocol;
 
 /// A service's name or id.
 pub type ServiceName = String;

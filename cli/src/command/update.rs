@@ -1,8 +1,10 @@
 //! `sleepctl service update`: reads a revision, changes it, writes it, if nobody else did meanwhile.
 
+use std::collections::BTreeSet;
+
 use hyper::Method;
 use sleep_wire::api::{Proposal, ServiceChanged, ServiceDetail, ServiceUpdate, Spec};
-use sleep_wire::spec::{Mode, Port, Runtime};
+use sleep_wire::spec::{Mode, Port, Protocol, Runtime};
 
 use super::wait::Want;
 use super::{Context, create, plan, service};
@@ -57,17 +59,27 @@ fn change(args: Update, spec: &mut Spec) -> Result<(), Error> {
         remove(&mut spec.placement.constraints, "constraint", expression, |other| other == expression)?;
     }
     for (target, protocol) in publish_rm {
-        let is_it = |port: &Port| port.target == target && protocol.is_none_or(|of| port.protocol == of);
-        let other = spec.template.ports.iter().find(|port| is_it(port)).map(|port| port.protocol);
-        if spec.template.ports.iter().any(|port| is_it(port) && Some(port.protocol) != other) {
-            return Err(Error::Usage(format!(
-                "port {target} is published for tcp and for udp: say which, as `{target}/udp`"
-            )));
-        }
-        remove(&mut spec.template.ports, "published port", &target.to_string(), is_it)?;
+        unpublish(&mut spec.template.ports, target, protocol)?;
     }
     create::apply(template, spec);
     Ok(())
+}
+
+fn unpublish(ports: &mut Vec<Port>, target: u16, protocol: Option<Protocol>) -> Result<(), Error> {
+    let is_it = |port: &Port| port.target == target && protocol.is_none_or(|of| port.protocol == of);
+    let protocols: BTreeSet<Protocol> =
+        ports.iter().filter(|port| is_it(port)).map(|port| port.protocol).collect();
+    if protocols.len() > 1 {
+        return Err(Error::Usage(format!(
+            "port {target} is published for tcp and for udp: say which, as `{target}/udp`"
+        )));
+    }
+    let shown = match protocol {
+        None => target.to_string(),
+        Some(Protocol::Tcp) => format!("{target}/tcp"),
+        Some(Protocol::Udp) => format!("{target}/udp"),
+    };
+    remove(ports, "published port", &shown, is_it)
 }
 
 fn key_of(pair: &str) -> &str {
@@ -81,4 +93,32 @@ fn remove<T>(items: &mut Vec<T>, kind: &str, shown: &str, is_it: impl Fn(&T) -> 
         return Err(Error::Usage(format!("the service has no {kind} `{shown}` to remove")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(published: u16, target: u16, protocol: Protocol) -> Port {
+        Port { host_ip: String::new(), published, target, protocol }
+    }
+
+    #[test]
+    fn a_port_is_removed_by_its_target_and_of_two_protocols_by_its_own() {
+        let dns = [port(53, 53, Protocol::Tcp), port(53, 53, Protocol::Udp), port(80, 8080, Protocol::Tcp)];
+        let left = |target, protocol| {
+            let mut ports = dns.to_vec();
+            match unpublish(&mut ports, target, protocol) {
+                Ok(()) => Ok(ports),
+                Err(Error::Usage(why)) => Err(why),
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(left(8080, None), Ok(dns[..2].to_vec()));
+        assert_eq!(left(53, Some(Protocol::Udp)), Ok(vec![dns[0].clone(), dns[2].clone()]));
+        let refused = |target, protocol| left(target, protocol).expect_err("it is not clear which");
+        assert!(refused(53, None).contains("say which, as `53/udp`"));
+        assert!(refused(80, None).contains("no published port `80`"));
+        assert!(refused(8080, Some(Protocol::Udp)).contains("no published port `8080/udp`"));
+    }
 }
