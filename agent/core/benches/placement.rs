@@ -177,7 +177,7 @@ fn benches(c: &mut Criterion<CoreTime>) {
     let facts = wanted();
     group.bench_function("place_100k_tasks_on_10k_nodes", |b| {
         b.iter_batched_ref(
-            || Planner::new(&facts),
+            || Planner::new(facts.clone()),
             |planner| black_box(planner.step(NOW)).writes.len(),
             BatchSize::PerIteration,
         );
@@ -186,7 +186,7 @@ fn benches(c: &mut Criterion<CoreTime>) {
     let facts = running();
     group.bench_function("look_at_100k_running_tasks", |b| {
         b.iter_batched_ref(
-            || Planner::new(&facts),
+            || Planner::new(facts.clone()),
             |planner| assert_eq!(black_box(planner.step(NOW)).writes.len(), 0),
             BatchSize::PerIteration,
         );
@@ -195,7 +195,7 @@ fn benches(c: &mut Criterion<CoreTime>) {
         b.iter(|| assert_eq!(black_box(plan(&facts, NOW)).writes.len(), 0));
     });
 
-    let mut planner = Planner::new(&facts);
+    let mut planner = Planner::new(facts.clone());
     planner.step(NOW);
     let lost: Vec<NodeFact> = facts.nodes.iter().step_by(101).cloned().collect();
     group.bench_function("lose_one_node", |b| {

@@ -7,8 +7,10 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use sleep_wire::key::SlotKey;
 use sleep_wire::node::{Availability, NodeFacts};
 use sleep_wire::slot::{Assigned, Cause, Choice};
 use sleep_wire::spec::{Mode, Revision};
@@ -97,7 +99,7 @@ pub struct ServiceRow {
     /// Its current revision.
     pub revision: RevisionId,
     /// What that says.
-    pub spec: Revision,
+    pub spec: Arc<Revision>,
     /// How many tasks should run.
     pub desired: u32,
     /// When that was last said apart from its birth, for display, and through which node.
@@ -131,7 +133,7 @@ pub struct RevisionRow {
     /// Through which node it came.
     pub author: NodeId,
     /// What it says.
-    pub spec: Revision,
+    pub spec: Arc<Revision>,
     /// Whether it is the current one.
     pub current: bool,
 }
@@ -145,6 +147,34 @@ pub enum TaskLife {
     Told(TaskState),
     /// Its node is down.
     Lost,
+}
+
+/// What a service is to be, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRow {
+    /// Which.
+    pub id: ServiceId,
+    /// Its name.
+    pub name: String,
+    /// Its current revision.
+    pub revision: RevisionId,
+    /// How many tasks it should have.
+    pub desired: u32,
+}
+
+/// A task, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedRow {
+    /// Its slot.
+    pub slot: SlotKey,
+    /// Which task, if its node has told of one.
+    pub task: Option<TaskId>,
+    /// Where it runs, or is to.
+    pub node: Option<NodeId>,
+    /// How far it is.
+    pub life: TaskLife,
+    /// Whether its slot's record names it as what should run.
+    pub wanted: bool,
 }
 
 /// A task, or a slot that has none.

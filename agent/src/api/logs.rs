@@ -91,7 +91,7 @@ pub(super) async fn service_logs(
             let (service, slot) = subject_of(core, now, &subject)?;
             let words = Words::new(core, now);
             let filter = TaskFilter { service: Some(service), node: None, history: true };
-            let mut rows = core.tasks(now, &filter);
+            let mut rows = core.tasks(&filter);
             rows.retain(|row| slot.is_none_or(|slot| row.slot == slot));
             let untold = never_begun(&words, &rows);
             let rows = with_output(rows).into_iter();

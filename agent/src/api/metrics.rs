@@ -112,7 +112,7 @@ struct Seen {
 
 impl Seen {
     fn now(core: &Core, now: Now) -> Self {
-        let tasks = core.tasks(now, &TaskFilter::default()).into_iter().map(|row| row.life);
+        let tasks = core.tasks(&TaskFilter::default()).into_iter().map(|row| row.life);
         let vacant = core.vacant(now, None).into_iter().map(|slot| slot.task.life);
         Self {
             status: core.status(now),

@@ -265,7 +265,7 @@ pub(super) fn subject_of(
     let filter = TaskFilter { service: None, node: None, history: true };
     if let Some((service, slot)) = text.rsplit_once('.') {
         let service = names::service(core, now, service)?;
-        let tasks = core.tasks(now, &TaskFilter { service: Some(service), ..filter });
+        let tasks = core.tasks(&TaskFilter { service: Some(service), ..filter });
         let vacant = core.vacant(now, Some(service));
         let mut slots = tasks.iter().map(|row| row.slot).chain(vacant.iter().map(|row| row.slot));
         // A global service's slots are named after their nodes.
@@ -282,7 +282,7 @@ pub(super) fn subject_of(
         Ok(service) => Ok((service, None)),
         Err(failure) if text.len() < 4 => Err(failure),
         Err(failure) => {
-            let rows = core.tasks(now, &filter);
+            let rows = core.tasks(&filter);
             let found = rows.iter().find(|row| row.task.is_some_and(|task| task.short().starts_with(text)));
             found.map(|row| (row.service, Some(row.slot))).ok_or(failure)
         }

@@ -180,7 +180,7 @@ impl<'a> Words<'a> {
 
     pub(super) fn tasks(&self, filter: &TaskFilter) -> Vec<TaskView> {
         let mut rows: Vec<(TaskRow, String)> =
-            self.core.tasks(self.now, filter).into_iter().map(|row| (row, String::new())).collect();
+            self.core.tasks(filter).into_iter().map(|row| (row, String::new())).collect();
         if filter.node.is_none() {
             let vacant = self.core.vacant(self.now, filter.service).into_iter();
             rows.extend(vacant.map(|slot| (slot.task, self.homeless(&slot.refusals))));

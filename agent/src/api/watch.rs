@@ -124,7 +124,7 @@ fn id(text: &str) -> String {
 /// Every node, and every service of which anything is left.
 fn everything(core: &Core, now: Now) -> Named {
     let standing = core.services(now).into_iter().map(|row| row.id);
-    let left = core.tasks(now, &TaskFilter::default()).into_iter().map(|row| row.service);
+    let left = core.tasks(&TaskFilter::default()).into_iter().map(|row| row.service);
     let services: BTreeSet<ServiceId> = standing.chain(left).collect();
     Named {
         services: services.into_iter().collect(),

@@ -1,6 +1,7 @@
 //! What people ask for: services, in every detail.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bincode::{Decode, Encode};
@@ -23,7 +24,7 @@ pub struct ServiceBirth {
     /// Its first revision.
     pub revision: RevisionId,
     /// What that revision says.
-    pub spec: Revision,
+    pub spec: Arc<Revision>,
     /// The command that made it.
     pub command: CommandId,
     /// For display.
@@ -60,11 +61,26 @@ pub struct Revision {
     pub at: WallTime,
 }
 
+impl Revision {
+    /// A service's first, of which nothing but this template is asked for.
+    pub fn running(template: TaskTemplate) -> Self {
+        Self {
+            parents: Vec::new(),
+            template,
+            placement: Placement::default(),
+            update: UpdatePolicy::default(),
+            partition: PartitionPolicy::default(),
+            labels: Vec::new(),
+            at: WallTime(0),
+        }
+    }
+}
+
 /// Body of a revision's record.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RevisionBody {
     /// What it says.
-    pub spec: Revision,
+    pub spec: Arc<Revision>,
     /// The command that made it.
     pub command: CommandId,
 }

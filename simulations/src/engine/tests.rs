@@ -6,7 +6,7 @@ use sleep_core::reconcile::{
 use sleep_wire::engine::{Launch, StartStep};
 use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::slot::{Assigned, Cause, Choice, Slot};
-use sleep_wire::spec::{Order, RestartPolicy, TaskTemplate};
+use sleep_wire::spec::{Order, RestartPolicy, Revision, TaskTemplate};
 use sleep_wire::task::{TaskLabel, TaskStatus};
 use sleep_wire::{Epoch, RevisionId, ServiceId, Stamp};
 use std::sync::Arc;
@@ -363,7 +363,8 @@ impl Node {
         });
         core.handle(now, ReconcileInput::Recovered(recovered.collect()));
         for counter in 1..=3 {
-            core.set_assignment(now, slot(counter), Some(desired(u64::from(counter))));
+            core.set_assignment(slot(counter), Some(desired(u64::from(counter))));
+            core.settle(now);
         }
         Self { core, told: Vec::new() }
     }
@@ -404,7 +405,7 @@ fn desired(counter: u64) -> Desired {
         removed: false,
         singleton: false,
         record: Some(SlotRecord { stamp: assignment, slot }),
-        templates: vec![Template { revision: REVISION, template: Arc::new(template) }],
+        templates: vec![Template { revision: REVISION, spec: Arc::new(Revision::running(template)) }],
         peers: Vec::new(),
     }
 }

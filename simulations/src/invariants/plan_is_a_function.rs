@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use sleep_core::view::{Life, TaskFilter, TaskLife, TaskRow};
-use sleep_wire::key::SlotKey;
-use sleep_wire::task::TaskId;
-use sleep_wire::{Digest, NodeId, RevisionId, ServiceId};
+use sleep_core::view::{Life, PlacedRow, WantedRow};
+use sleep_wire::{Digest, NodeId};
 
 use super::{Law, Verdict};
 use crate::world::{SECOND, Time, World};
@@ -62,25 +60,12 @@ struct Facts {
 /// What a node says of the services and of their tasks.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Answer {
-    services: Vec<(ServiceId, String, RevisionId, u32)>,
-    tasks: Vec<Told>,
+    services: Vec<WantedRow>,
+    tasks: Vec<PlacedRow>,
 }
-
-/// Which slot has which task where, how far it is, and whether it should run.
-type Told = (SlotKey, Option<TaskId>, Option<NodeId>, TaskLife, bool);
 
 fn answer(world: &World, number: usize) -> Answer {
     let host = &world.hosts[number];
     let Some(node) = &host.node else { return Answer::default() };
-    let now = host.now(world.now);
-    let services = node.services(now).into_iter();
-    let tasks = node.tasks(now, &TaskFilter::default()).into_iter();
-    let told = |row: TaskRow| {
-        let slot = SlotKey { service: row.service, slot: row.slot };
-        (slot, row.task, row.node, row.life, row.wanted)
-    };
-    Answer {
-        services: services.map(|row| (row.id, row.name, row.revision, row.desired)).collect(),
-        tasks: tasks.map(told).collect(),
-    }
+    Answer { services: node.wanted(host.now(world.now)), tasks: node.placed().collect() }
 }

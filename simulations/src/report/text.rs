@@ -50,7 +50,7 @@ pub fn page(world: &World) -> String {
             }
         }
         line(format_args!("tasks, as {} has them:", host.name()));
-        for row in node.tasks(host.now(world.now), &TaskFilter { history: true, ..TaskFilter::default() }) {
+        for row in node.tasks(&TaskFilter { history: true, ..TaskFilter::default() }) {
             let message = row.status.as_ref().map(|status| (status.running_for_ms, status.message.clone()));
             line(format_args!(
                 "  {} {} {:?} on {:?}: {:?}, wanted {}, over {}, {message:?}",

@@ -245,7 +245,7 @@ fn ask(host: &Host, at: Time, known: &Known) {
     let (Some(node), now) = (&host.node, host.now(at)) else { return };
     let mut answers = node.nodes(now).len() + node.tokens(now).len() + node.operators().len();
     let filter = TaskFilter { history: true, ..TaskFilter::default() };
-    answers += node.status(now).voters.len() + node.tasks(now, &filter).len() + node.live().len();
+    answers += node.status(now).voters.len() + node.tasks(&filter).len() + node.live().len();
     answers += node.vacant(now, None).len();
     answers += node.services(now).len();
     for service in &known.services {

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::key::DesiredKey;
@@ -275,7 +276,7 @@ impl Member {
         }
         let (service, revision) = (service_id(&command, cx.crypto), revision_id(&command, cx.crypto));
         let Birth { name, mode, singleton, replicas } = birth;
-        let spec = Revision { parents: Vec::new(), at: cx.now.wall, ..spec };
+        let spec = Arc::new(Revision { parents: Vec::new(), at: cx.now.wall, ..spec });
         let created_at = cx.now.wall;
         let body = ServiceBirth {
             name: name.clone(),
@@ -317,7 +318,8 @@ impl Member {
             core::iter::once(current).chain(known.conflicts.iter().map(|conflict| conflict.id)).collect();
         let same = known.conflicts.is_empty() && is_same(known.current.spec, &spec);
         let revision = revision_id(&command, cx.crypto);
-        let body = RevisionBody { spec: Revision { parents, at: cx.now.wall, ..spec }, command };
+        let spec = Arc::new(Revision { parents, at: cx.now.wall, ..spec });
+        let body = RevisionBody { spec, command };
         let mut wishes =
             Vec::from([Wish::new(DesiredKey::ServiceRevision { service, revision }, &body, !same)]);
         if let Some(replicas) = replicas {

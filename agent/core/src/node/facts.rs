@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use sleep_wire::key::{SlotKey, SlotName};
+use sleep_wire::key::{ObservedKey, SlotKey, SlotName};
 use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId, RevisionId, ServiceId, Stamp};
 
@@ -18,22 +18,14 @@ impl Member {
     /// Everything that a plan rests on, as this node sees it now.
     pub(super) fn all_facts(&self, now: Instant) -> Facts {
         let nodes = self.trust.standings().map(|(node, _)| self.node_fact(now, node));
-        let mut tasks: BTreeMap<ServiceId, Vec<TaskView<'_>>> = BTreeMap::new();
-        for task in self.state.tasks() {
-            tasks.entry(task.slot.service).or_default().push(task);
-        }
-        let services = self.known_services().into_iter().filter_map(|service| {
-            let tasks = tasks.remove(&service).unwrap_or_default();
-            self.service_fact_with(now, service, tasks)
-        });
+        let services = self.known_services().into_iter();
+        let services = services.filter_map(|service| self.service_fact(now, service));
         Facts { nodes: nodes.collect(), services: services.collect(), brake: false }
     }
 
     /// Every service that stands, and every removed one of which something is left.
     pub(super) fn known_services(&self) -> BTreeSet<ServiceId> {
-        let running =
-            self.state.tasks().filter(|task| !task.status.state.is_over()).map(|task| task.slot.service);
-        self.state.standing().chain(running).collect()
+        self.state.standing().chain(self.state.running()).collect()
     }
 
     pub(super) fn node_fact(&self, now: Instant, node: NodeId) -> NodeFact {
@@ -84,18 +76,6 @@ impl Member {
     }
 
     pub(super) fn service_fact(&self, now: Instant, id: ServiceId) -> Option<ServiceFact> {
-        let nodes = self.trust.standings();
-        let tasks = nodes.flat_map(|(node, _)| self.state.tasks_for(node, id)).collect();
-        self.service_fact_with(now, id, tasks)
-    }
-
-    /// The same, from every task of the service that any node reports, by node.
-    fn service_fact_with(
-        &self,
-        now: Instant,
-        id: ServiceId,
-        tasks: Vec<TaskView<'_>>,
-    ) -> Option<ServiceFact> {
         let birth = self.birth(id)?;
         let standing = self.state.service(id);
         // No plan rests on what this release cannot read.
@@ -105,7 +85,7 @@ impl Member {
         let revision = standing.as_ref().map_or(birth.revision, |service| service.current.id);
         let (removed, replicas) = (standing.is_none(), standing.as_ref().map_or(0, |known| known.replicas));
         let revisions = standing.map_or_else(|| self.state.revisions(id), |service| service.revisions);
-        let slots = self.slot_facts(now, id, &tasks);
+        let slots = self.slot_facts(now, id);
         let mut wanted: BTreeSet<RevisionId> = BTreeSet::from([revision]);
         for slot in slots.values() {
             wanted.extend(slot.slot.current.iter().map(|current| current.revision));
@@ -119,40 +99,29 @@ impl Member {
             removed,
             singleton: birth.singleton,
             revision,
-            revisions: named.map(|revision| (revision.id, Arc::new(revision.spec.clone()))).collect(),
+            revisions: named.map(|revision| (revision.id, Arc::clone(revision.spec))).collect(),
             slots,
         })
     }
 
-    fn slot_facts(
-        &self,
-        now: Instant,
-        service: ServiceId,
-        tasks: &[TaskView<'_>],
-    ) -> BTreeMap<SlotName, SlotFact> {
-        let written = |view: SlotView<'_>| (view.key.slot, self.slot_written(now, view));
-        let mut slots: BTreeMap<SlotName, SlotFact> = self.state.slots_of(service).map(written).collect();
-        let (mut node, mut boot) = (None, 0);
-        for task in tasks {
-            if node.replace(task.node) != Some(task.node) {
-                boot = self.boot_of(task.node);
-            }
-            // Nothing is written of it: there is no moment at which that was first seen.
-            let slot = slots.entry(task.slot.slot).or_insert_with(|| SlotFact::vacant(self.started));
-            slot.tasks.push(self.task_fact_since(now, task, boot));
-        }
-        slots
+    /// Every slot of a service that has a record, or tasks that count.
+    fn slot_facts(&self, now: Instant, service: ServiceId) -> BTreeMap<SlotName, SlotFact> {
+        let written = self.state.slots_of(service).map(|view| view.key);
+        let keys: BTreeSet<SlotKey> = written.chain(self.state.slots_told_of(service)).collect();
+        keys.into_iter().filter_map(|key| Some((key.slot, self.slot_fact(now, key)?))).collect()
     }
 
-    /// One slot; `None` if it has neither record nor tasks.
+    /// One slot; `None` if it has neither a record nor tasks that count.
     pub(super) fn slot_fact(&self, now: Instant, key: SlotKey) -> Option<SlotFact> {
         let written = self.state.slot(key).map(|view| self.slot_written(now, view));
-        let known = written.is_some();
-        let mut fact = written.unwrap_or_else(|| SlotFact::vacant(self.started));
-        for (node, _) in self.trust.standings() {
-            fact.tasks.extend(self.state.tasks_at(node, key).map(|task| self.task_fact(now, &task)));
+        let mut tasks = self.state.tasks_that_count(key).map(|task| self.task_fact(now, &task)).peekable();
+        if written.is_none() && tasks.peek().is_none() {
+            return None;
         }
-        (known || !fact.tasks.is_empty()).then_some(fact)
+        // If nothing is written of it, there is no moment at which that was first seen.
+        let mut fact = written.unwrap_or_else(|| SlotFact::vacant(self.started));
+        fact.tasks.extend(tasks);
+        Some(fact)
     }
 
     /// What a slot's record says, and since when.
@@ -161,17 +130,11 @@ impl Member {
         SlotFact { slot: view.slot.clone(), written, assigned, tasks: Vec::new() }
     }
 
-    pub(super) fn task_fact(&self, now: Instant, task: &TaskView<'_>) -> TaskFact {
-        self.task_fact_since(now, task, self.boot_of(task.node))
-    }
-
-    /// The boot in which a node last said what it is; what is told of its tasks by an earlier one, it knows.
-    fn boot_of(&self, node: NodeId) -> u64 {
-        let facts = Key::Observed(sleep_wire::key::ObservedKey::Facts { node });
-        self.state.record(&facts).map_or(0, |entry| boot(entry.stamp()))
-    }
-
-    fn task_fact_since(&self, now: Instant, task: &TaskView<'_>, present: u64) -> TaskFact {
+    fn task_fact(&self, now: Instant, task: &TaskView<'_>) -> TaskFact {
+        // What a node told of its tasks before it last said what it is, in an earlier boot, may be over by
+        // now.
+        let facts = Key::Observed(ObservedKey::Facts { node: task.node });
+        let present = self.state.record(&facts).map_or(0, |entry| boot(entry.stamp()));
         TaskFact {
             task: task.status.task,
             node: task.node,

@@ -78,7 +78,7 @@ impl Member {
             None => drop(self.delays.remove(&slot)),
         }
         let desired = self.desired(cx.now.instant, cx.me, slot, record);
-        self.reconcile.set_assignment(cx.now, slot, desired);
+        self.reconcile.set_assignment(slot, desired);
     }
 
     /// The write that has to be durable before anything is done about a slot: whoever starts or stops a task
@@ -156,7 +156,7 @@ impl Member {
         let wanted = wanted.into_iter().filter(|_| birth.is_some());
         let templates = wanted.filter_map(|revision| {
             let spec = self.state.revision(slot.service, revision)?;
-            Some(Template { revision, template: Arc::new(spec.template.clone()) })
+            Some(Template { revision, spec: Arc::clone(spec) })
         });
         Some(Desired {
             service_name: self

@@ -306,6 +306,7 @@ impl Member {
                 quiet = false;
                 self.on_state(cx, output);
             }
+            quiet &= !self.reconcile.settle(cx.now);
             while let Some(output) = self.reconcile.poll_output() {
                 quiet = false;
                 self.on_reconcile(cx, output);

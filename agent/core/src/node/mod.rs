@@ -17,6 +17,7 @@
 
 mod changes;
 mod command;
+mod compare;
 mod context;
 mod door;
 mod earlier;

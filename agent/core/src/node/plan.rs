@@ -198,7 +198,7 @@ impl Member {
     /// Every live slot is rewritten under this epoch, unchanged: what an earlier holder still writes then
     /// loses by merge.
     fn take_over<C: Crypto>(&mut self, cx: &mut Context<'_, C>, epoch: Epoch) {
-        let planner = Planner::new(&self.all_facts(cx.now.instant));
+        let planner = Planner::new(self.all_facts(cx.now.instant));
         self.desk = Desk::Open(Box::new(Open {
             epoch,
             planner,

@@ -1,13 +1,14 @@
 //! Tasks and slots as rows: what runs, what should, and why it does not.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::key::{SlotKey, SlotName};
+use sleep_wire::slot::Assigned;
 use sleep_wire::spec::{Port, Protocol, Revision, Runtime};
 use sleep_wire::task::TaskState;
 use sleep_wire::{NodeId, RevisionId, ServiceId, Stamp};
@@ -28,7 +29,7 @@ impl Member {
             Some(service) => self.service_row(service, progress.as_ref()),
             None => self.removed_row(id)?,
         };
-        let rows = self.task_rows(now, id, false);
+        let rows = self.task_rows(id, false);
         let reachable = |node: NodeId| self.life(node) != Life::Down;
         let left = rows.iter().filter(|row| !row.wanted && row.node.is_some());
         let ending = left.clone().filter(|row| row.node.is_some_and(reachable)).count();
@@ -136,86 +137,62 @@ impl Member {
 
     /// A service's tasks: those that slots name, those that run unnamed, and, if asked for, those that are
     /// over.
-    pub(super) fn task_rows(&self, now: Instant, service: ServiceId, history: bool) -> Vec<TaskRow> {
+    pub(super) fn task_rows(&self, service: ServiceId, history: bool) -> Vec<TaskRow> {
         let name = self.service_name(service).unwrap_or_else(|| service.to_string());
         let revisions = self.state.revisions(service);
-        let removed = self.state.is_removed(service);
-        let mut told: BTreeMap<SlotName, Vec<TaskView<'_>>> = BTreeMap::new();
-        for (node, _) in self.trust.standings() {
-            for task in self.state.tasks_for(node, service) {
-                told.entry(task.slot.slot).or_default().push(task);
-            }
-        }
-        let mut rows = Vec::new();
-        let mut slots: BTreeSet<SlotName> = self.state.slots_of(service).map(|view| view.key.slot).collect();
-        slots.extend(told.keys().copied());
-        for slot in slots {
-            let tasks = told.remove(&slot).unwrap_or_default();
-            let key = SlotKey { service, slot };
-            let record = self.slot_record(key).map(|(_, slot)| slot);
-            let current = record.and_then(|slot| slot.current.as_ref()).filter(|_| !removed);
-            let newest = |assignment: Stamp, node: NodeId| {
-                tasks
-                    .iter()
-                    .filter(|task| task.node == node && task.status.task.assignment == assignment)
-                    .max_by_key(|task| task.status.task.attempt)
-            };
-            let mut shown: BTreeSet<sleep_wire::task::TaskId> = BTreeSet::new();
-            let base =
-                |revision: RevisionId| Base { service, name: &name, slot, revisions: &revisions, revision };
-            if let Some(current) = current {
-                let task = newest(current.assignment, current.node);
-                shown.extend(task.map(|task| task.status.task));
-                rows.push(self.task_row(now, &base(current.revision), Some(current.node), task, true, false));
-            }
-            for task in &tasks {
-                if shown.contains(&task.status.task) {
-                    continue;
-                }
-                let over = task.status.state.is_over();
-                let superseded = newest(task.status.task.assignment, task.node)
-                    .is_some_and(|newest| newest.status.task != task.status.task);
-                let past = over || superseded;
-                if !past || history {
-                    let base = base(task.status.revision);
-                    rows.push(self.task_row(now, &base, Some(task.node), Some(task), false, past));
-                }
-            }
-        }
-        rows
+        let row = |placed: Placed<'_>| task_row(&placed, &name, &revisions);
+        self.placed(service, history).map(row).collect()
     }
 
-    fn task_row(
-        &self,
-        _now: Instant,
-        base: &Base<'_>,
-        node: Option<NodeId>,
-        told: Option<&TaskView<'_>>,
-        wanted: bool,
-        history: bool,
-    ) -> TaskRow {
-        let spec = base.revisions.iter().find(|view| view.id == base.revision).map(|view| view.spec);
-        let gone = node.is_some_and(|node| self.life(node) == Life::Down && !history);
-        let life = match told {
+    /// The same, without what is only for people to read.
+    pub(super) fn placed(&self, service: ServiceId, history: bool) -> impl Iterator<Item = Placed<'_>> {
+        let removed = self.state.is_removed(service);
+        let written = self.state.slots_of(service).map(|view| view.key);
+        let slots: BTreeSet<SlotKey> = written.chain(self.state.slots_told_of(service)).collect();
+        slots.into_iter().flat_map(move |slot| self.placed_in(slot, removed, history))
+    }
+
+    fn placed_in(&self, slot: SlotKey, removed: bool, history: bool) -> Vec<Placed<'_>> {
+        let tasks: Vec<TaskView<'_>> = match history {
+            true => self.state.tasks_of(slot).collect(),
+            false => self.state.tasks_that_count(slot).collect(),
+        };
+        let record = self.slot_record(slot).map(|(_, slot)| slot);
+        let current = record.and_then(|slot| slot.current.as_ref()).filter(|_| !removed);
+        let newest = |assignment: Stamp, node: NodeId| {
+            let of_it = |task: &&TaskView<'_>| task.node == node && task.status.task.assignment == assignment;
+            tasks.iter().filter(of_it).max_by_key(|task| task.status.task.attempt).copied()
+        };
+        let mut placed = Vec::new();
+        let mut shown = None;
+        if let Some(Assigned { assignment, node, revision, .. }) = current {
+            let told = newest(*assignment, *node);
+            shown = told.map(|task| task.status.task);
+            let life = self.task_life(*node, told.as_ref(), false);
+            let (revision, node) = (*revision, Some(*node));
+            placed.push(Placed { slot, revision, node, told, life, wanted: true, history: false });
+        }
+        for task in tasks.iter().filter(|task| Some(task.status.task) != shown) {
+            let superseded = newest(task.status.task.assignment, task.node)
+                .is_some_and(|newest| newest.status.task != task.status.task);
+            let past = task.status.state.is_over() || superseded;
+            if !past || history {
+                let (revision, node) = (task.status.revision, Some(task.node));
+                let life = self.task_life(task.node, Some(task), past);
+                let told = Some(*task);
+                placed.push(Placed { slot, revision, node, told, life, wanted: false, history: past });
+            }
+        }
+        placed
+    }
+
+    fn task_life(&self, node: NodeId, told: Option<&TaskView<'_>>, past: bool) -> TaskLife {
+        let gone = !past && self.life(node) == Life::Down;
+        match told {
             Some(task) if !gone || task.status.state.is_over() => TaskLife::Told(task.status.state),
             Some(_) => TaskLife::Lost,
             None if gone => TaskLife::Lost,
             None => TaskLife::Told(TaskState::Assigned),
-        };
-        TaskRow {
-            service: base.service,
-            service_name: base.name.to_owned(),
-            slot: base.slot,
-            task: told.map(|task| task.status.task),
-            node,
-            revision: base.revision,
-            image: spec.map(image).unwrap_or_default(),
-            wanted,
-            life,
-            status: told.map(|task| task.status.clone()),
-            next: told.filter(|_| !history).and_then(|task| NextAttempt::of(task.status)),
-            history,
-            ports: spec.map(|spec| spec.template.ports.iter().map(port).collect()).unwrap_or_default(),
         }
     }
 
@@ -264,13 +241,37 @@ impl Member {
     }
 }
 
-/// What the rows of one slot share.
-struct Base<'a> {
-    service: ServiceId,
-    name: &'a str,
-    slot: SlotName,
-    revisions: &'a [state::RevisionView<'a>],
+/// A task, and why it is shown.
+pub(super) struct Placed<'a> {
+    pub(super) slot: SlotKey,
+    pub(super) node: Option<NodeId>,
+    /// What its node told of it last.
+    pub(super) told: Option<TaskView<'a>>,
+    pub(super) life: TaskLife,
+    /// Whether the slot's record names it as what should run.
+    pub(super) wanted: bool,
     revision: RevisionId,
+    history: bool,
+}
+
+fn task_row(placed: &Placed<'_>, name: &str, revisions: &[state::RevisionView<'_>]) -> TaskRow {
+    let Placed { slot, node, told, life, wanted, revision, history } = placed;
+    let spec = revisions.iter().find(|view| view.id == *revision).map(|view| view.spec);
+    TaskRow {
+        service: slot.service,
+        service_name: name.to_owned(),
+        slot: slot.slot,
+        task: told.map(|task| task.status.task),
+        node: *node,
+        revision: *revision,
+        image: spec.map(|spec| image(spec)).unwrap_or_default(),
+        wanted: *wanted,
+        life: *life,
+        status: told.map(|task| task.status.clone()),
+        next: told.filter(|_| !history).and_then(|task| NextAttempt::of(task.status)),
+        history: *history,
+        ports: spec.map(|spec| spec.template.ports.iter().map(port).collect()).unwrap_or_default(),
+    }
 }
 
 pub(super) fn update_row(status: &RolloutStatus) -> Option<UpdateRow> {

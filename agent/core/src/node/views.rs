@@ -1,10 +1,10 @@
 //! Questions about the cluster, answered from what this node has. Nothing here changes anything.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::key::{SlotKey, SlotName};
@@ -20,7 +20,7 @@ use crate::crypto::Crypto;
 use crate::lease::Evidence;
 use crate::membership::Liveness;
 use crate::placement::{Planner, Progress};
-use crate::state::{self, TaskView};
+use crate::state;
 use crate::time::{Instant, Now};
 use crate::view::{
     Life, NodeRow, OperatorRow, ProgressRow, RevisionRow, ServiceRow, SlotRow, StatusRow, TaskFilter,
@@ -70,19 +70,15 @@ impl<C: Crypto> Node<C> {
         let Some(member) = self.member() else { return Vec::new() };
         let names = member.node_names();
         let leader = member.leader(now.instant).map(|(epoch, _)| epoch.candidate);
+        let burdens = member.burdens();
+        let burden = |id: &NodeId| burdens.get(id).copied().unwrap_or_default();
         let mut rows: Vec<NodeRow> = member
             .trust
             .members()
-            .map(|id| member.node_row(now.instant, id, &names, leader, self.me()))
+            .map(|id| member.node_row(now.instant, id, &names, leader, self.me(), burden(&id)))
             .collect();
         rows.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         rows
-    }
-
-    /// What is believed of every member, by id.
-    pub fn lives(&self) -> Vec<(NodeId, Life)> {
-        let Some(member) = self.member() else { return Vec::new() };
-        member.trust.members().map(|id| (id, member.life(id))).collect()
     }
 
     /// By how much a node's wall clock was off this node's when it last said what it is, in milliseconds;
@@ -109,11 +105,6 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
-    /// The ids of the services that [`Node::services`] tells of, in order.
-    pub fn standing(&self) -> impl Iterator<Item = ServiceId> {
-        self.member().into_iter().flat_map(|member| member.state.standing())
-    }
-
     /// Every revision of a service, oldest first.
     pub fn revisions(&self, service: ServiceId) -> Vec<RevisionRow> {
         let Some(member) = self.member() else { return Vec::new() };
@@ -123,7 +114,7 @@ impl<C: Crypto> Node<C> {
             .map(|view| RevisionRow {
                 id: view.id,
                 author: view.author,
-                spec: view.spec.clone(),
+                spec: Arc::clone(view.spec),
                 current: Some(view.id) == current,
             })
             .collect()
@@ -139,7 +130,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Tasks, by service, slot and age.
-    pub fn tasks(&self, now: Now, filter: &TaskFilter) -> Vec<TaskRow> {
+    pub fn tasks(&self, filter: &TaskFilter) -> Vec<TaskRow> {
         let Some(member) = self.member() else { return Vec::new() };
         let services: Vec<ServiceId> = match filter.service {
             Some(service) => Vec::from([service]),
@@ -147,7 +138,7 @@ impl<C: Crypto> Node<C> {
         };
         let mut rows = Vec::new();
         for service in services {
-            rows.extend(member.task_rows(now.instant, service, filter.history));
+            rows.extend(member.task_rows(service, filter.history));
         }
         rows.retain(|row| filter.node.is_none_or(|node| row.node == Some(node)));
         rows.sort_by(|a, b| (&a.service_name, a.slot, a.history).cmp(&(&b.service_name, b.slot, b.history)));
@@ -167,7 +158,7 @@ impl<C: Crypto> Node<C> {
         let Some(member) = self.member() else { return Vec::new() };
         let lacks = |id: &ServiceId| {
             let Some(standing) = member.state.service(*id) else { return false };
-            let placed = member.task_rows(now.instant, *id, false).iter().filter(|row| row.wanted).count();
+            let placed = member.task_rows(*id, false).iter().filter(|row| row.wanted).count();
             placed < member.service_row(&standing, None).desired as usize
         };
         let known = service.map_or_else(|| member.known_services(), |id| [id].into());
@@ -187,7 +178,7 @@ impl<C: Crypto> Node<C> {
         let planner = member.planner(now.instant);
         let key = SlotKey { service, slot };
         let (history, current): (Vec<TaskRow>, Vec<TaskRow>) = member
-            .task_rows(now.instant, service, true)
+            .task_rows(service, true)
             .into_iter()
             .filter(|row| row.slot == slot)
             .partition(|row| row.history);
@@ -230,11 +221,6 @@ impl<C: Crypto> Node<C> {
         rows
     }
 
-    /// The sum of all records: equal on two nodes iff they have the same.
-    pub fn digest(&self) -> Option<sleep_wire::Digest> {
-        self.member().map(|member| member.state.digest())
-    }
-
     /// The epoch under which this node holds the lease now, if it does.
     pub fn holding(&self, now: Now) -> Option<sleep_wire::Epoch> {
         self.member()?.lease.holding(now.instant)
@@ -244,34 +230,20 @@ impl<C: Crypto> Node<C> {
     pub fn live(&self) -> Vec<NodeId> {
         self.member().map(|member| member.membership.component()).unwrap_or_default()
     }
+}
 
-    /// What this node plans with although something else is known by now, in words; `None` if it does not
-    /// plan. For those who check that nothing is overlooked between two plans.
-    pub fn overlooked(&self, now: Now) -> Option<String> {
-        self.member()?.overlooked(now.instant)
-    }
-
-    /// Whether the very same records stand here and there: for those who check that equal sums mean this.
-    pub fn has_records_of(&self, other: &Self) -> bool {
-        match (self.member(), other.member()) {
-            (Some(one), Some(other)) => one.state.is_equal(&other.state),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
-    }
-
-    /// Every record that stands here, as received: for those who check what was written.
-    pub fn records(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
-        match self.member() {
-            Some(member) => Box::new(member.state.records().map(state::Entry::bytes)),
-            None => Box::new(core::iter::empty()),
-        }
-    }
+/// How many tasks a node has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Burden {
+    /// Those that it says it runs.
+    running: u32,
+    /// All that are not over.
+    tasks: u32,
 }
 
 impl Member {
     pub(super) fn planner(&self, now: Instant) -> Planner {
-        Planner::new(&self.all_facts(now))
+        Planner::new(self.all_facts(now))
     }
 
     pub(super) fn leader(&self, now: Instant) -> Option<(sleep_wire::Epoch, bool)> {
@@ -324,19 +296,8 @@ impl Member {
         names: &BTreeMap<NodeId, String>,
         leader: Option<NodeId>,
         me: NodeId,
+        burden: Burden,
     ) -> NodeRow {
-        let live: Vec<TaskView<'_>> =
-            self.state.tasks_on(id).filter(|task| !task.status.state.is_over()).collect();
-        let running = live.iter().filter(|task| task.status.state == TaskState::Running).count();
-        let named = self.state.slots().filter(|view| {
-            let current = view.slot.current.as_ref().filter(|current| current.node == id);
-            current.is_some_and(|current| {
-                let told = self.state.tasks_at(id, view.key);
-                !told.into_iter().any(|task| task.status.task.assignment == current.assignment)
-                    && !self.state.is_removed(view.key.service)
-            })
-        });
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         NodeRow {
             id,
             name: names.get(&id).cloned().unwrap_or_else(|| id.to_string()),
@@ -347,9 +308,30 @@ impl Member {
             is_self: id == me,
             facts: self.state.facts(id).cloned(),
             labels: self.node_fact(now, id).labels,
-            running: count(running),
-            tasks: count(live.len() + named.count()),
+            running: burden.running,
+            tasks: burden.tasks,
         }
+    }
+
+    /// How many tasks each node has that are not over, whether it has told of them or a slot's record only
+    /// names it.
+    pub(super) fn burdens(&self) -> BTreeMap<NodeId, Burden> {
+        let mut burdens: BTreeMap<NodeId, Burden> = BTreeMap::new();
+        for task in self.state.tasks().filter(|task| !task.status.state.is_over()) {
+            let burden = burdens.entry(task.node).or_default();
+            burden.tasks += 1;
+            burden.running += u32::from(task.status.state == TaskState::Running);
+        }
+        for view in self.state.slots() {
+            let Some(current) = &view.slot.current else { continue };
+            let mut told = self.state.tasks_at(current.node, view.key);
+            if !told.any(|task| task.status.task.assignment == current.assignment)
+                && !self.state.is_removed(view.key.service)
+            {
+                burdens.entry(current.node).or_default().tasks += 1;
+            }
+        }
+        burdens
     }
 
     pub(super) fn life(&self, node: NodeId) -> Life {
@@ -378,7 +360,7 @@ impl Member {
             mode: service.birth.mode,
             removed: false,
             revision: service.current.id,
-            spec: service.current.spec.clone(),
+            spec: Arc::clone(service.current.spec),
             desired: progress.map_or(service.replicas, |progress| progress.desired),
             scaled: service.scaling,
             running: progress.map_or(0, |progress| progress.running),
@@ -397,7 +379,7 @@ impl Member {
             mode: birth.mode,
             removed: true,
             revision: birth.revision,
-            spec: birth.spec.clone(),
+            spec: Arc::clone(&birth.spec),
             desired: 0,
             scaled: None,
             running: 0,

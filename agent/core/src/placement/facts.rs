@@ -88,7 +88,7 @@ pub struct ServiceFact {
     pub revision: RevisionId,
     /// The present revision and every other that a slot or a task names.
     pub revisions: BTreeMap<RevisionId, Arc<Revision>>,
-    /// Every slot that has a record or a task.
+    /// Every slot that has a record, or tasks as [`SlotFact::tasks`] tells.
     pub slots: BTreeMap<SlotName, SlotFact>,
 }
 
@@ -101,7 +101,8 @@ pub struct SlotFact {
     pub written: Instant,
     /// When the planner first saw the present `current`.
     pub assigned: Instant,
-    /// Every task of the slot that a node reports, old ones included, in any order.
+    /// Every task of the slot that a node reports and that is not over, or failed, and every attempt at an
+    /// assignment that the record names, or of which one is not over. In any order.
     pub tasks: Vec<TaskFact>,
 }
 

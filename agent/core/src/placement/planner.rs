@@ -49,18 +49,18 @@ pub struct Planner {
 
 /// The plan for these facts: the same on every node that knows them.
 pub fn plan(facts: &Facts, now: Instant) -> Plan {
-    Planner::new(facts).step(now)
+    Planner::new(facts.clone()).step(now)
 }
 
 impl Planner {
     /// Takes in these facts.
-    pub fn new(facts: &Facts) -> Self {
+    pub fn new(facts: Facts) -> Self {
         let mut planner = Self { brake: facts.brake, ..Self::default() };
-        for node in &facts.nodes {
-            planner.set_node(node.clone());
+        for node in facts.nodes {
+            planner.set_node(node);
         }
-        for service in &facts.services {
-            planner.set_service(service.clone());
+        for service in facts.services {
+            planner.set_service(service);
         }
         planner
     }

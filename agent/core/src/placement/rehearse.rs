@@ -60,7 +60,7 @@ impl Rehearsal {
         for slot in facts.services.iter_mut().flat_map(|service| service.slots.values_mut()) {
             carry_out(slot, &up, now);
         }
-        let planner = Planner::new(&facts);
+        let planner = Planner::new(facts.clone());
         let mut rehearsal =
             Self { facts, planner, now, until: now + HORIZON, counter: 0, steps: 0, pending: Vec::new() };
         rehearsal.run();

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::key::SlotKey;
 use sleep_wire::slot::Assigned;
-use sleep_wire::spec::{Runtime, TaskTemplate};
+use sleep_wire::spec::{Revision, Runtime};
 use sleep_wire::task::{Health, TaskId, TaskState, TaskStatus};
 use sleep_wire::{RevisionId, Stamp};
 
@@ -16,7 +16,7 @@ use super::engine::{RuntimeHealth, words};
 use super::fence::Verdict;
 use super::restart::Past;
 use super::task::{Attempt, Step, Task};
-use super::{Reconcile, ReconcileOutput, Seek, epoch_of};
+use super::{Reconcile, ReconcileOutput, Seek, SlotState, epoch_of};
 use crate::mutant::{Mutant, is_sown};
 use crate::time::Now;
 
@@ -35,7 +35,7 @@ pub(crate) struct Orders {
 #[derive(Clone, Debug)]
 pub(crate) struct Go {
     pub(crate) service_name: String,
-    pub(crate) template: Arc<TaskTemplate>,
+    pub(crate) spec: Arc<Revision>,
     pub(crate) fence: u64,
 }
 
@@ -90,23 +90,25 @@ impl Reconcile {
         if self.leaving {
             return;
         }
-        let slots: Vec<SlotKey> = self.slots.keys().copied().collect();
-        for slot in slots {
-            for news in self.news(&slot) {
-                if !self.is_open(now, &slot) {
-                    continue;
-                }
-                match news {
-                    News::TakeUp(assigned) => self.take_up(now, slot, &assigned),
-                    News::TakeUpAgain(place, status) => self.take_up_again(now, slot, place, &status),
-                    News::NeverHeld(assignment) => self.never_held(now, slot, assignment),
-                }
+        // What is news of one slot changes nothing of another's.
+        let of_slot = |(slot, state): (&SlotKey, &SlotState)| {
+            let slot = *slot;
+            self.news(&slot, state).into_iter().map(move |news| (slot, news))
+        };
+        let news: Vec<(SlotKey, News)> = self.slots.iter().flat_map(of_slot).collect();
+        for (slot, news) in news {
+            if !self.is_open(now, &slot) {
+                continue;
+            }
+            match news {
+                News::TakeUp(assigned) => self.take_up(now, slot, &assigned),
+                News::TakeUpAgain(place, status) => self.take_up_again(now, slot, place, &status),
+                News::NeverHeld(assignment) => self.never_held(now, slot, assignment),
             }
         }
     }
 
-    fn news(&self, slot: &SlotKey) -> Vec<News> {
-        let Some(state) = self.slots.get(slot) else { return Vec::new() };
+    fn news(&self, slot: &SlotKey, state: &SlotState) -> Vec<News> {
         let Some(desired) = state.desired.as_ref().filter(|desired| !desired.removed) else {
             return Vec::new();
         };
@@ -232,7 +234,8 @@ impl Reconcile {
         }
         // An old disk may lack the slot of a task that its engine still knows.
         let record = desired.record.as_ref().ok_or(Wait::Revision)?;
-        let template = desired.template(&task.revision).ok_or(Wait::Revision)?;
+        let spec = desired.spec(&task.revision).ok_or(Wait::Revision)?;
+        let template = &spec.template;
         let engine = self.engines.get(&template.runtime).ok_or(Wait::NoRuntime(template.runtime))?;
         match self.seek {
             Seek::Done => {}
@@ -253,7 +256,7 @@ impl Reconcile {
             return Err(Wait::Shortly);
         }
         let fence = record.slot.fence;
-        Ok(Go { service_name: desired.service_name.clone(), template: Arc::clone(template), fence })
+        Ok(Go { service_name: desired.service_name.clone(), spec: Arc::clone(spec), fence })
     }
 
     /// A task that a list found and that this node had forgotten.

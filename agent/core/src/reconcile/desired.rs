@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::slot::{RetireReason, Slot};
-use sleep_wire::spec::{Order, TaskTemplate};
+use sleep_wire::spec::{Order, Revision, TaskTemplate};
 use sleep_wire::task::{Health, TaskState};
 use sleep_wire::{Epoch, NodeId, RevisionId, Stamp};
 
@@ -43,7 +43,7 @@ pub struct Template {
     /// Which revision.
     pub revision: RevisionId,
     /// What its tasks run.
-    pub template: Arc<TaskTemplate>,
+    pub spec: Arc<Revision>,
 }
 
 /// A task of the slot on another node.
@@ -134,8 +134,13 @@ impl SlotRecord {
 
 impl Desired {
     /// What a revision's tasks run, if it is known here.
-    pub(crate) fn template(&self, revision: &RevisionId) -> Option<&Arc<TaskTemplate>> {
-        self.templates.iter().find(|known| known.revision == *revision).map(|known| &known.template)
+    pub(crate) fn template(&self, revision: &RevisionId) -> Option<&TaskTemplate> {
+        self.spec(revision).map(|spec| &spec.template)
+    }
+
+    /// What a revision says, if it is known here.
+    pub(crate) fn spec(&self, revision: &RevisionId) -> Option<&Arc<Revision>> {
+        self.templates.iter().find(|known| known.revision == *revision).map(|known| &known.spec)
     }
 
     /// Whether the record names an assignment at all.

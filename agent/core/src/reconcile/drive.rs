@@ -155,7 +155,7 @@ impl Reconcile {
             }
             return;
         }
-        let owed = |go: &Go| task.past.owed(now.instant, &go.template.restart);
+        let owed = |go: &Go| task.past.owed(now.instant, &go.spec.template.restart);
         let owed = orders.start.as_ref().map_or(Duration::ZERO, owed);
         let until = until.max(now.instant + owed);
         match orders.start {
@@ -177,9 +177,9 @@ impl Reconcile {
     fn start(&mut self, now: Now, assignment: &Stamp, go: Go, tries: u32) {
         let (me, cluster, turn) = (self.me, self.cluster, self.turn);
         let Some(task) = self.tasks.get_mut(assignment) else { return };
-        let Go { service_name, template, fence } = go;
+        let Go { service_name, spec, fence } = go;
         let by = now.instant + START_PATIENCE;
-        task.runtime = Some(template.runtime);
+        task.runtime = Some(spec.template.runtime);
         task.attempt.step = Step::Asked { by, tries };
         task.attempt.changed = turn;
         task.attempt.container.clear();
@@ -189,7 +189,7 @@ impl Reconcile {
         }
         let label = task.label(me);
         self.starting.insert(label.task, Asking { overdue: by, pulling: false });
-        let template = TaskTemplate::clone(&template);
+        let template = spec.template.clone();
         let launch = Launch { cluster, label, service_name, template, fence };
         self.emit(EngineAction::Start(Box::new(launch)));
         self.wake_at(now, by);
@@ -228,7 +228,7 @@ impl Reconcile {
                 let Some(runtime) = runtime.filter(|_| busy.stops < self.limits.stops) else { return };
                 busy.stops += 1;
                 let template = self.desired(&slot).and_then(|desired| desired.template(&revision));
-                let (signal, grace_ms) = how_to_stop(template.map(|template| &**template));
+                let (signal, grace_ms) = how_to_stop(template);
                 let by = now.instant + Duration::from_millis(grace_ms) + CALL_PATIENCE;
                 self.emit(EngineAction::Stop { runtime, task: id, container, signal, grace_ms });
                 if let Some(task) = self.tasks.get_mut(assignment) {
@@ -322,7 +322,7 @@ impl Reconcile {
 
     fn template_of(&self, id: &TaskId) -> Option<&TaskTemplate> {
         let task = self.tasks.get(&id.assignment)?;
-        self.desired(&task.slot)?.template(&task.revision).map(|template| &**template)
+        self.desired(&task.slot)?.template(&task.revision)
     }
 
     fn under_way(&self) -> Busy {

@@ -104,6 +104,8 @@ pub struct Reconcile {
     engines: BTreeMap<Runtime, Engine>,
     outputs: VecDeque<ReconcileOutput>,
     wake: Option<Instant>,
+    /// Whether something was told that was not acted upon.
+    unsettled: bool,
 }
 
 /// A start that was not answered.
@@ -147,12 +149,14 @@ impl Reconcile {
             engines: runtimes.into_iter().map(|runtime| (runtime, Engine::new(now.instant))).collect(),
             outputs: VecDeque::new(),
             wake: Some(now.instant),
+            unsettled: false,
         }
     }
 
     /// What the cluster wants of a slot that names this node, or of which this node has a task. `None`:
-    /// nothing is known of it any more, which stops nothing.
-    pub fn set_assignment(&mut self, now: Now, slot: SlotKey, desired: Option<Desired>) {
+    /// nothing is known of it any more, which stops nothing. Acted upon by [`Reconcile::settle`], or by
+    /// whatever else comes first: many slots may change at one moment.
+    pub fn set_assignment(&mut self, slot: SlotKey, desired: Option<Desired>) {
         if let Some(epoch) = desired.as_ref().and_then(|d| d.record.as_ref()?.epoch()) {
             self.fence.see(epoch);
         }
@@ -163,8 +167,17 @@ impl Reconcile {
         let state = self.slots.entry(slot).or_default();
         state.dropped = desired.is_none();
         state.desired = desired;
-        self.turn += 1;
-        self.sweep(now);
+        self.unsettled = true;
+    }
+
+    /// Acts on all that [`Reconcile::set_assignment`] told. Whether there was anything.
+    pub fn settle(&mut self, now: Now) -> bool {
+        let unsettled = self.unsettled;
+        if unsettled {
+            self.turn += 1;
+            self.sweep(now);
+        }
+        unsettled
     }
 
     /// Takes note of what happened. Outputs are drained before the next call.
@@ -174,7 +187,7 @@ impl Reconcile {
             ReconcileInput::Recovered(statuses) => self.recover(now, statuses),
             ReconcileInput::Engine(report) => self.report(now, report),
             ReconcileInput::Tick => {
-                if self.wake.is_none_or(|at| now.instant < at) {
+                if !self.unsettled && self.wake.is_none_or(|at| now.instant < at) {
                     return;
                 }
             }
@@ -243,7 +256,7 @@ impl Reconcile {
 
     /// Whether nothing of this cluster is left on this node's engines, as far as it knows.
     pub fn is_idle(&self) -> bool {
-        self.leftovers.is_empty() && self.tasks.values().all(Task::is_over)
+        !self.unsettled && self.leftovers.is_empty() && self.tasks.values().all(Task::is_over)
     }
 
     fn desired(&self, slot: &SlotKey) -> Option<&Desired> {
@@ -282,6 +295,7 @@ impl Reconcile {
 
     /// Brings everything as far as it can be brought now.
     fn sweep(&mut self, now: Now) {
+        self.unsettled = false;
         self.wake = None;
         if let Seek::Until(at) = self.seek {
             if now.instant >= at {

@@ -8,6 +8,7 @@
 //! Which records a command becomes, and what a client is told: the composer.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::{CommandId, Digest, RevisionId, ServiceId, WallTime, encode};
@@ -67,13 +68,14 @@ fn said(fact: &Fact) -> Option<(CommandId, Vec<u8>)> {
     Some(match fact {
         Fact::Birth(birth) => {
             let mut birth = birth.clone();
-            (birth.created_at, birth.spec.at) = (NEVER, NEVER);
+            (birth.created_at, Arc::make_mut(&mut birth.spec).at) = (NEVER, NEVER);
             (birth.command, encode(&*birth))
         }
         Fact::Revision(revision) => {
             let mut revision = revision.clone();
-            revision.spec.at = NEVER;
-            revision.spec.parents.clear();
+            let spec = Arc::make_mut(&mut revision.spec);
+            spec.at = NEVER;
+            spec.parents.clear();
             (revision.command, encode(&*revision))
         }
         Fact::Scale(scale) => {

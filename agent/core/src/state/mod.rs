@@ -35,6 +35,7 @@ mod push;
 mod services;
 mod store;
 mod sync;
+mod tasks;
 mod traffic;
 mod trie;
 mod views;

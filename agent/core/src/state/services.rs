@@ -12,6 +12,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::key::DesiredKey;
@@ -69,7 +70,7 @@ pub struct RevisionView<'a> {
     /// Which.
     pub id: RevisionId,
     /// What it says.
-    pub spec: &'a Revision,
+    pub spec: &'a Arc<Revision>,
     /// When it was written.
     pub stamp: Stamp,
     /// Who wrote it.
@@ -113,7 +114,7 @@ impl State {
     }
 
     /// What a revision of a service says.
-    pub fn revision(&self, service: ServiceId, revision: RevisionId) -> Option<&Revision> {
+    pub fn revision(&self, service: ServiceId, revision: RevisionId) -> Option<&Arc<Revision>> {
         if let Some((_, birth)) = self.birth(service).filter(|(_, birth)| birth.revision == revision) {
             return Some(&birth.spec);
         }

@@ -29,6 +29,7 @@ use sleep_wire::{Digest, Epoch, Key, NodeId, ServiceId, Stamp};
 
 use super::commands::Commands;
 use super::entry::{Entry, Fact, Place};
+use super::tasks::Tasks;
 use super::trie::Trie;
 
 /// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash
@@ -74,6 +75,7 @@ pub(crate) struct Store {
     trie: Trie,
     authors: BTreeMap<NodeId, u32>,
     commands: Commands,
+    tasks: Tasks,
     names: BTreeMap<String, BTreeSet<(Stamp, ServiceId)>>,
     changes: BTreeSet<Key>,
     time: ClusterTime,
@@ -88,6 +90,7 @@ impl Store {
             trie: Trie::new(),
             authors: BTreeMap::new(),
             commands: Commands::default(),
+            tasks: Tasks::default(),
             names: BTreeMap::new(),
             changes: BTreeSet::new(),
             time: ClusterTime::ZERO,
@@ -127,6 +130,10 @@ impl Store {
 
     pub(crate) const fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    pub(crate) const fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// The greatest cluster time of any record that ever stood here.
@@ -230,7 +237,8 @@ impl Store {
         true
     }
 
-    fn count(&mut self, entry: &Entry) {
+    fn count(&mut self, entry: &Arc<Entry>) {
+        self.tasks.insert(entry);
         *self.authors.entry(entry.author()).or_insert(0) += 1;
         match entry.stamp() {
             Stamp::Time { time, .. } => self.time = self.time.max(time),
@@ -247,6 +255,7 @@ impl Store {
 
     fn forget(&mut self, entry: &Entry) {
         self.trie.remove(entry);
+        self.tasks.remove(entry);
         if let Some((service, name)) = named(entry)
             && let Some(claims) = self.names.get_mut(name)
         {

@@ -15,6 +15,7 @@ use sleep_wire::{Key, NodeId, ServiceId, SlotName, Stamp, TokenId};
 
 use super::State;
 use super::entry::{Entry, Fact};
+use super::tasks::{Tasks, Told};
 
 /// What a slot's record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +74,9 @@ impl State {
         self.store.iter().map(|entry| &**entry)
     }
 
-    /// Whether the very same records stand here and there. Equal ones may be one piece of memory.
-    pub fn is_equal(&self, other: &Self) -> bool {
-        let (mut ones, mut others) = (self.store.iter(), other.store.iter());
-        loop {
-            match (ones.next(), others.next()) {
-                (None, None) => return true,
-                (Some(one), Some(other)) if Arc::ptr_eq(one, other) || one == other => {}
-                (Some(_) | None, Some(_) | None) => return false,
-            }
-        }
+    /// The same, as nodes share them that were sent equal bytes.
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.store.iter()
     }
 
     /// What the quorum's holder says of a slot.
@@ -180,12 +174,26 @@ impl State {
         self.tasks_in(node, slot..=slot)
     }
 
-    /// Every task of a service that a node reports.
-    pub fn tasks_for(&self, node: NodeId, service: ServiceId) -> impl Iterator<Item = TaskView<'_>> {
-        self.tasks_in(
-            node,
-            SlotKey { service, slot: SlotName::FIRST }..=SlotKey { service, slot: SlotName::LAST },
-        )
+    /// The slots of a service of which any node reports a task.
+    pub fn slots_told_of(&self, service: ServiceId) -> impl Iterator<Item = SlotKey> {
+        self.store.tasks().slots_of(service)
+    }
+
+    /// Every task of a slot that any node reports, by node.
+    pub fn tasks_of(&self, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
+        self.store.tasks().of_slot(slot).iter().filter_map(told_view)
+    }
+
+    /// Those of them that a plan may rest on: all that are not over or failed, and every attempt at an
+    /// assignment of which one is not over, or which the slot's record names. By node.
+    pub fn tasks_that_count(&self, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
+        let record = self.slot(slot).map(|view| view.slot);
+        Tasks::that_count(self.store.tasks().of_slot(slot), record).filter_map(told_view)
+    }
+
+    /// The services of which some node reports a task that is not over, removed ones included.
+    pub fn running(&self) -> impl Iterator<Item = ServiceId> {
+        self.store.tasks().running()
     }
 
     /// Every task that any node reports, by node.
@@ -255,6 +263,10 @@ fn slot_view(key: SlotKey, entry: &Entry) -> Option<SlotView<'_>> {
         Fact::Slot(slot) => Some(SlotView { key, stamp: entry.stamp(), author: entry.author(), slot }),
         _sealed => None,
     }
+}
+
+fn told_view(told: &Told) -> Option<TaskView<'_>> {
+    task_view(told.entry().key()?, told.entry())
 }
 
 fn task_view<'a>(key: &Key, entry: &'a Entry) -> Option<TaskView<'a>> {

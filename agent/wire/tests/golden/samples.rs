@@ -28,6 +28,7 @@ use sleep_wire::trust::{
 use sleep_wire::{
     ClusterId, CommandId, Digest, NodeId, PublicKey, RevisionId, ServiceId, Signature, TokenId, WallTime,
 };
+use std::sync::Arc;
 
 /// Hands every sample to a visitor that is generic over their types.
 pub(crate) trait Visitor {
@@ -240,18 +241,18 @@ fn services(to: &mut impl Visitor) {
         singleton: false,
         replicas: 7,
         revision: REVISION,
-        spec: Revision { parents: Vec::new(), ..revision() },
+        spec: Arc::new(Revision { parents: Vec::new(), ..revision() }),
         command: COMMAND,
         created_at: WALL,
     };
     to.value("service_birth", "replicated", &birth);
-    let spec = Revision {
+    let spec = Arc::new(Revision {
         template: TaskTemplate { runtime: Runtime::Process, ..TaskTemplate::default() },
         ..revision()
-    };
+    });
     to.value("service_birth", "global", &ServiceBirth { mode: Mode::Global, singleton: true, spec, ..birth });
     to.value("revision", "one", &revision());
-    to.value("revision_body", "one", &RevisionBody { spec: revision(), command: COMMAND });
+    to.value("revision_body", "one", &RevisionBody { spec: Arc::new(revision()), command: COMMAND });
     to.value("scale", "one", &Scale { replicas: 300, command: COMMAND, at: WALL });
     to.value("service_removal", "one", &ServiceRemoval { seen: vec![REVISION], command: COMMAND, at: WALL });
 }

@@ -20,6 +20,7 @@ use sleep_wire::swim::{Peer, SwimCodec};
 use sleep_wire::sync::{Branch, BucketLists, Standing, SyncMessage, TriePath};
 use sleep_wire::trust::{Admission, Warrant};
 use sleep_wire::{ClusterId, Key, NodeId, Stamp, encode};
+use std::sync::Arc;
 
 use super::History;
 
@@ -327,7 +328,7 @@ impl History<'_> {
             0 => (DesiredKey::ServiceBirth { service }.into(), encode(&self.birth())),
             1 => {
                 let revision = self.revision_id();
-                let body = RevisionBody { spec: self.revision(), command };
+                let body = RevisionBody { spec: Arc::new(self.revision()), command };
                 (DesiredKey::ServiceRevision { service, revision }.into(), encode(&body))
             }
             2 => {

@@ -8,6 +8,7 @@ use sleep_wire::spec::{
 };
 use sleep_wire::task::{TaskState, TaskStatus};
 use sleep_wire::trust::{JoinToken, Role};
+use std::sync::Arc;
 
 use super::History;
 
@@ -134,7 +135,7 @@ impl History<'_> {
             singleton: self.bytes.rarely(32),
             replicas: self.replicas(),
             revision: self.revision_id(),
-            spec: self.revision(),
+            spec: Arc::new(self.revision()),
             command: self.command_id(),
             created_at: self.wall(),
         }

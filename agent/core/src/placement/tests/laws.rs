@@ -117,7 +117,7 @@ fn a_plan_that_is_not_written_is_planned_again() {
         services: vec![service(1, 5, revision())],
         brake: false,
     };
-    let mut planner = Planner::new(&facts);
+    let mut planner = Planner::new(facts.clone());
     let first = planner.step(Instant(0));
     assert_eq!(first.writes.len(), 5);
     assert_eq!(planner.step(Instant(0)), first);

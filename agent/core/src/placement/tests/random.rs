@@ -272,7 +272,7 @@ fn in_a_large_domain_tasks_are_at_most_one_apart_whether_few_or_many() {
             services: Vec::from([service(1, replicas, revision())]),
             brake: false,
         };
-        let mut planner = Planner::new(&facts);
+        let mut planner = Planner::new(facts.clone());
         let plan = planner.step(facts_now());
         assert_eq!(plan.writes.len(), replicas as usize);
         assert_eq!(lint(&plan, &facts), []);

@@ -68,7 +68,7 @@ impl core::fmt::Debug for World {
 impl World {
     pub(crate) fn new(nodes: Vec<NodeFact>, services: Vec<ServiceFact>) -> Self {
         let facts = Facts { nodes, services, brake: false };
-        let planner = Planner::new(&facts);
+        let planner = Planner::new(facts.clone());
         Self {
             facts,
             now: Instant(3_600_000_000),

@@ -157,7 +157,8 @@ impl World {
             self.may_stop.extend(self.live(key).iter().map(|status| status.task.assignment));
         }
         self.wanted.insert(key, wanted.clone());
-        self.node.set_assignment(self.now, key, Some(wanted));
+        self.node.set_assignment(key, Some(wanted));
+        self.node.settle(self.now);
         self.drain();
     }
 
@@ -173,7 +174,8 @@ impl World {
             4 => self.write(key, Some(fresh), PEER, &[], false),
             5 => self.write(key, None, ME, &live, false),
             6 => {
-                self.node.set_assignment(self.now, key, None);
+                self.node.set_assignment(key, None);
+                self.node.settle(self.now);
                 self.wanted.remove(&key);
                 self.drain();
             }
@@ -202,7 +204,8 @@ impl World {
         self.input(ReconcileInput::Recovered(recovered));
         self.input(ReconcileInput::RemovedNodes(BTreeSet::from([GONE])));
         for (slot, wanted) in self.wanted.clone() {
-            self.node.set_assignment(self.now, slot, Some(wanted));
+            self.node.set_assignment(slot, Some(wanted));
+            self.node.settle(self.now);
             self.drain();
         }
     }

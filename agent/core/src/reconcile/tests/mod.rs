@@ -17,7 +17,7 @@ use core::time::Duration;
 use sleep_wire::engine::{EngineAction, EngineError, EngineReport, Found, StartStep};
 use sleep_wire::key::{SlotKey, SlotName};
 use sleep_wire::slot::{Assigned, Cause, Choice, RetireReason, Retired, Slot};
-use sleep_wire::spec::{Order, RestartCondition, RestartPolicy, Runtime, TaskTemplate};
+use sleep_wire::spec::{Order, RestartCondition, RestartPolicy, Revision, Runtime, TaskTemplate};
 use sleep_wire::task::{Exit, Health, TaskId, TaskLabel, TaskState, TaskStatus};
 use sleep_wire::{ClusterId, Epoch, NodeId, RevisionId, ServiceId, Stamp, WallTime};
 
@@ -72,7 +72,10 @@ fn desired(term: u64, current: Option<Assigned>, order: Order, retire: Vec<Retir
         removed: false,
         singleton: false,
         record: Some(record),
-        templates: Vec::from([Template { revision: REVISION, template: Arc::new(template()) }]),
+        templates: Vec::from([Template {
+            revision: REVISION,
+            spec: Arc::new(Revision::running(template())),
+        }]),
         peers: Vec::new(),
     }
 }
@@ -85,7 +88,8 @@ fn mine(assignment: Stamp) -> Desired {
 fn with_template(mut desired: Desired, change: impl FnOnce(&mut TaskTemplate)) -> Desired {
     let mut changed = template();
     change(&mut changed);
-    desired.templates = Vec::from([Template { revision: REVISION, template: Arc::new(changed) }]);
+    desired.templates =
+        Vec::from([Template { revision: REVISION, spec: Arc::new(Revision::running(changed)) }]);
     desired
 }
 
@@ -234,7 +238,8 @@ impl Bench {
     }
 
     fn assign(&mut self, number: u32, desired: Desired) -> Vec<String> {
-        self.node.set_assignment(self.now, slot(number), Some(desired));
+        self.node.set_assignment(slot(number), Some(desired));
+        self.node.settle(self.now);
         self.said()
     }
 

@@ -10,7 +10,8 @@ fn a_slot_that_names_another_node_stops_nothing() {
     let moved = desired(1, Some(assigned(stamp(1, 8), PEER)), Order::StopFirst, Vec::new());
     assert!(bench.assign(1, moved).is_empty());
     assert_eq!(bench.node.tasks(bench.now).map(|task| task.listed).collect::<Vec<_>>(), [false]);
-    bench.node.set_assignment(bench.now, slot(1), None);
+    bench.node.set_assignment(slot(1), None);
+    bench.node.settle(bench.now);
     assert!(bench.said().is_empty());
     assert_eq!(bench.after(Duration::from_secs(100)), ["list"]);
     assert!(bench.list(Vec::from([found(label(slot(1), task(1, 7, 1)))])).is_empty());
@@ -183,7 +184,8 @@ fn a_removed_service_stops_all_that_it_has_and_leaves_nothing() {
     let said = bench.engine(exited(task(1, 7, 2), 137));
     assert_eq!(said, ["remove c7.2", &format!("7.2 stopped @1 {why}")]);
     bench.engine(EngineReport::Removed { task: task(1, 7, 2) });
-    bench.node.set_assignment(bench.now, slot(1), None);
+    bench.node.set_assignment(slot(1), None);
+    bench.node.settle(bench.now);
     assert_eq!(bench.said(), ["forget"]);
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -146,7 +147,7 @@ pub(super) fn birth(of: u8, name: &str, stamp: Stamp) -> Draft {
         singleton: false,
         replicas: 1,
         revision: revision(of),
-        spec: spec(&[], "first"),
+        spec: Arc::new(spec(&[], "first")),
         command: command(of),
         created_at: WallTime(5),
     };
@@ -154,7 +155,7 @@ pub(super) fn birth(of: u8, name: &str, stamp: Stamp) -> Draft {
 }
 
 pub(super) fn revise(of: u8, number: u8, parents: &[u8], stamp: Stamp) -> Draft {
-    let body = RevisionBody { spec: spec(parents, "next"), command: command(number) };
+    let body = RevisionBody { spec: Arc::new(spec(parents, "next")), command: command(number) };
     draft(DesiredKey::ServiceRevision { service: service(of), revision: revision(number) }, stamp, &body)
 }
 
