@@ -15,6 +15,7 @@ macro_rules! stories {
 /// By name: what `sleep-sim list` shows.
 const STORIES: &[(&str, &str)] = stories![
     "a-pi-without-a-clock",
+    "bad-cable",
     "bridge",
     "cellular-site",
     "empty-disk",

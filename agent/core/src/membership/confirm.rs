@@ -85,7 +85,9 @@ impl Membership {
         let Some(ping) = self.pings.get_mut(&nonce) else { return };
         let Pinging { target, purpose, asked } = *ping;
         ping.asked += 1;
-        let enough = asked > 0 && purpose == Purpose::Rumour && self.is_rumoured_dead(target);
+        let contested = self.table.get(target).is_some_and(|known| known.is_contested(now));
+        let failed = asked > u8::from(contested);
+        let enough = failed && purpose == Purpose::Rumour && self.is_rumoured_dead(target);
         if asked == PING_TRIES || enough {
             return self.end_ping(now, nonce, false);
         }
@@ -132,10 +134,12 @@ impl Membership {
     }
 
     /// A member that a rumour made this node probe is called dead by enough others. Returns whether it had
-    /// failed to answer by then, so that the probe is over.
-    pub(super) fn has_failed_rumour(&mut self, node: NodeId) -> bool {
+    /// failed to answer by then, so that the probe is over: once, or twice if others than these make it
+    /// contradict all the time, too.
+    pub(super) fn has_failed_rumour(&mut self, node: NodeId, contested: bool) -> bool {
         let before = self.pings.len();
-        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || ping.asked < 2);
+        let failed = |ping: &Pinging| ping.asked >= 2 + u8::from(contested);
+        self.pings.retain(|_, ping| ping.target != node || ping.purpose != Purpose::Rumour || !failed(ping));
         self.pings.len() < before
     }
 

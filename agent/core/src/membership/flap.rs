@@ -79,8 +79,13 @@ impl Membership {
             && self.table.get(about).is_some_and(Known::is_live)
     }
 
-    /// A member is down. Returns whether everybody thought so anyway.
+    /// A member is down. Returns whether everybody thought so anyway. One that was there all the time, and
+    /// hardly, has not gone to come back: its first return is like another's second.
     pub(super) fn let_go(&mut self, now: Instant, node: NodeId) -> bool {
+        if self.table.get(node).is_some_and(|known| known.is_contested(now)) {
+            let came = Flap { count: 0, last: now, down: now, held: false };
+            self.flaps.entry(node).or_insert(came);
+        }
         let Some(flap) = self.flaps.get_mut(&node) else { return false };
         flap.last = now;
         if !flap.held {

@@ -47,6 +47,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trial;
+#[cfg(test)]
+mod unfit;
 #[cfg(test)]
 mod world;
 
@@ -73,6 +76,7 @@ use suspicion::Suspicion;
 use swim::{Engine, Packet};
 use table::Table;
 use timers::{Due, Timers};
+use trial::Trial;
 
 pub use io::{MembershipInput, MembershipOutput, NodeState};
 pub use profile::Profile;
@@ -93,6 +97,7 @@ pub struct Membership {
     probe: Probe,
     suspicions: BTreeMap<NodeId, Suspicion>,
     pings: BTreeMap<u64, Pinging>,
+    trials: BTreeMap<NodeId, Trial>,
     confirms: BTreeMap<NodeId, Confirm>,
     rumours: BTreeMap<NodeId, Rumour>,
     flaps: BTreeMap<NodeId, Flap>,
@@ -158,6 +163,7 @@ impl Membership {
             probe: Probe::default(),
             suspicions: BTreeMap::new(),
             pings: BTreeMap::new(),
+            trials: BTreeMap::new(),
             confirms: BTreeMap::new(),
             rumours: BTreeMap::new(),
             flaps: BTreeMap::new(),
@@ -301,7 +307,10 @@ impl Membership {
                 self.take_result(now, from, target, nonce, reached);
             }
             MembershipMessage::Ping { nonce } => self.say(from, MembershipMessage::Pong { nonce }),
-            MembershipMessage::Pong { nonce } => self.take_pong(now, from, nonce),
+            MembershipMessage::Pong { nonce } => {
+                self.take_pong(now, from, nonce);
+                self.answer_in_trial(from, nonce);
+            }
             MembershipMessage::Restarting { hold_ms } => {
                 let hold = Duration::from_millis(u64::from(hold_ms)).min(profile::RESTART_HOLD_MAX);
                 self.holds.insert(from, now + hold);
@@ -338,6 +347,7 @@ impl Membership {
                 }
                 Due::Held { node, until } => self.end_hold(node, until),
                 Due::Believe { node, count } => self.end_disbelief(node, count),
+                Due::Trial { node } => self.go_on_trying(now, node),
             }
         }
     }
@@ -382,6 +392,7 @@ impl Membership {
         }
         self.suspicions.remove(&node);
         self.confirms.remove(&node);
+        self.trials.remove(&node);
         self.rumours.remove(&node);
         self.flaps.remove(&node);
         self.holds.remove(&node);

@@ -125,6 +125,27 @@ pub const TELLERS: usize = 2;
 /// up.
 pub const INCARNATIONS_UNSEEN: u16 = 16;
 
+/// A member that contradicted so many suspicions within [`CONTEST_WINDOW`] is contested for
+/// [`CONTESTED_FOR`].
+pub const CONTESTS: u16 = 5;
+/// See [`CONTESTS`].
+pub const CONTEST_WINDOW: Duration = Duration::from_secs(20);
+/// See [`CONTESTS`].
+pub const CONTESTED_FOR: Duration = Duration::from_secs(30);
+
+/// How often a member is pinged that is tried, and another beside it.
+pub const TRIAL_PINGS: u32 = 32;
+/// And how soon after each other.
+pub const TRIAL_EVERY: Duration = ms(200);
+/// Of so many answers and less a member is unfit: a third does not come from one that loses four packets of
+/// five, not even in one direction only (one trial of nine lets it go); and a member that loses three of ten
+/// each way fails one trial of seventy, if the other is well.
+pub const UNFIT: u32 = 9;
+/// Of less answers of the other the network is bad, and nobody's fault.
+pub const WELL: u32 = 24;
+/// The most members that are tried at a time.
+pub const TRIALS: usize = 16;
+
 /// So many starts may an old disk have missed: whoever claims more lies, and would use the counter up.
 pub const BOOTS_UNSEEN: u32 = 1 << 20;
 

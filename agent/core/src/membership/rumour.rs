@@ -140,12 +140,14 @@ impl Membership {
         if known.is_silent(now) {
             return Some(known.dead());
         }
+        // Of one that answers too rarely an answer proves little: it is asked again for each who says so.
+        let contested = known.is_contested(now);
         let rumour = self.rumours.entry(node).or_default();
-        if rumour.answered.is_some_and(|at| now.since(at) < RUMOUR_EVERY) {
+        if !contested && rumour.answered.is_some_and(|at| now.since(at) < RUMOUR_EVERY) {
             return None;
         }
         rumour.call_dead(from);
-        if rumour.is_told_by_enough() && self.has_failed_rumour(node) {
+        if rumour.is_told_by_enough() && self.has_failed_rumour(node, contested) {
             return Some(known.dead());
         }
         self.ping(now, node, Purpose::Rumour);
@@ -159,8 +161,11 @@ impl Membership {
 
     /// What came of a probe that a rumour began.
     pub(super) fn end_rumour(&mut self, now: Instant, node: NodeId, reached: bool) {
+        let contested = self.table.get(node).is_some_and(|known| known.is_contested(now));
         let Some(rumour) = self.rumours.get_mut(&node) else { return };
-        rumour.dead.clear();
+        if !(reached && contested) {
+            rumour.dead.clear();
+        }
         if reached {
             rumour.answered = Some(now);
             return;

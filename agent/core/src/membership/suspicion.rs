@@ -49,6 +49,7 @@ impl Membership {
         let Timer::ChangeSuspectToDown { member_id: peer, incarnation, .. } = timer else { return };
         self.probe_failures = self.probe_failures.wrapping_add(1);
         self.table.miss(peer.node, now);
+        self.try_if_contested(now, peer.node);
         self.absorb(now, self.me.node, &Member::new(peer, incarnation, State::Suspect));
         let node = peer.node;
         let is_current = self.table.get(node).is_some_and(|known| {

@@ -38,6 +38,10 @@ pub(super) struct Known {
     pub(super) left: bool,
     /// When its liveness changed last.
     pub(super) since: Instant,
+    /// Its incarnation, and when, since when its contradictions are counted.
+    counted: (u16, Instant),
+    /// When it had last contradicted as often as makes it contested.
+    contested: Option<Instant>,
     /// When a probe of this node's own failed, if it was not heard since.
     missed: Option<Instant>,
 }
@@ -69,7 +73,18 @@ impl Known {
     const fn unheard(node: NodeId, since: Instant) -> Self {
         let peer = Peer { node, boot: 0, renewal: 0 };
         let liveness = Liveness::Down;
-        Self { peer, proven: (0, 0), incarnation: 0, liveness, left: false, since, missed: None }
+        let (counted, contested) = ((0, since), None);
+        Self {
+            peer,
+            proven: (0, 0),
+            incarnation: 0,
+            liveness,
+            left: false,
+            since,
+            counted,
+            contested,
+            missed: None,
+        }
     }
 
     pub(super) const fn is_heard_of(&self) -> bool {
@@ -83,6 +98,26 @@ impl Known {
     /// Whether it did not answer this node itself lately.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         self.missed.is_some_and(|at| now.since(at) < profile::SILENT_FOR)
+    }
+
+    /// Whether it has to contradict all the time.
+    pub(super) fn is_contested(&self, now: Instant) -> bool {
+        self.contested.is_some_and(|at| now.since(at) < profile::CONTESTED_FOR)
+    }
+
+    /// Counts what it contradicted since it was `before`: another incarnation of one identity does that.
+    fn count_contradictions(&mut self, now: Instant, before: &Self) {
+        if self.peer.boot != before.peer.boot {
+            self.contested = None;
+        }
+        if self.peer != before.peer {
+            self.counted = (self.incarnation, now);
+        } else if now.since(self.counted.1) > profile::CONTEST_WINDOW {
+            self.counted = (before.incarnation, now);
+        }
+        if self.incarnation.saturating_sub(self.counted.0) >= profile::CONTESTS {
+            self.contested = Some(now);
+        }
     }
 
     /// Whether it may have come to this incarnation unseen: it does so by one at a time.
@@ -172,6 +207,9 @@ impl Table {
             known.since = now;
         }
         known.left &= !known.is_live();
+        if known.incarnation != before.incarnation || known.peer != before.peer {
+            known.count_contradictions(now, &before);
+        }
         let after = *known;
         self.sum = self.sum.wrapping_sub(hash(&before.entry())).wrapping_add(hash(&after.entry()));
         match (before.is_live(), after.is_live()) {

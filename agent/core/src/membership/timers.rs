@@ -32,6 +32,8 @@ pub(super) enum Due {
     Held { node: NodeId, until: Instant },
     /// A member that flapped has stayed up long enough.
     Believe { node: NodeId, count: u32 },
+    /// A member that is tried is asked once more.
+    Trial { node: NodeId },
 }
 
 /// A queue of things due, in order, ties in the order of arming.

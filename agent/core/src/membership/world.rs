@@ -61,6 +61,8 @@ pub(super) struct World {
     rng: SmallRng,
     /// In thousandths.
     pub(super) loss: u32,
+    /// What is lost besides of all that these send and are sent, in thousandths.
+    pub(super) bad: BTreeMap<usize, u32>,
     /// In microseconds.
     pub(super) latency: (u64, u64),
     /// Whether a packet from one to another gets through.
@@ -103,6 +105,7 @@ impl World {
             members: (0..count).map(|_| None).collect(),
             rng: SmallRng::seed_from_u64(seed),
             loss: 0,
+            bad: BTreeMap::new(),
             latency: (200, 2 * MS),
             open: Box::new(|_, _| true),
             told: Vec::new(),
@@ -182,7 +185,7 @@ impl World {
             self.bytes[from] += bytes.len() as u64;
         }
         let mut latency = self.rng.random_range(self.latency.0..=self.latency.1);
-        while self.rng.random_range(0..1000) < self.loss {
+        while self.loses(from, to) {
             if message.is_datagram() {
                 return;
             }
@@ -191,6 +194,12 @@ impl World {
         if (self.open)(from, to) {
             self.push(self.now + latency, Event::Deliver { from, to, message });
         }
+    }
+
+    fn loses(&mut self, from: usize, to: usize) -> bool {
+        let bad = [from, to].map(|node| self.bad.get(&node).copied().unwrap_or_default());
+        let losses = [self.loss].into_iter().chain(bad.into_iter().filter(|loss| *loss > 0));
+        losses.fold(false, |lost, loss| lost | (self.rng.random_range(0..1000) < loss))
     }
 
     fn push(&mut self, at: u64, event: Event) {
