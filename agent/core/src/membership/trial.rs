@@ -3,7 +3,7 @@
 //! ```text
 //! it contradicted five suspicions in 20 s, and this node's own probe has failed
 //!    └─▶ 32 pings in 6 s to it, and as many to another member
-//!          ├─ it answers less than a third, the other most ──▶ down, and not believed at once when it is back
+//!          ├─ it answers less than a third, the other most ──▶ down, and held down when it is back
 //!          └─ else ──▶ nothing: the network is bad, or this node's part of it
 //! ```
 //! A suspicion ends with one word of the suspect, and of many that it is told one gets through. So SWIM keeps
