@@ -1,5 +1,6 @@
 //! Signs of life of a holder, and how fresh they are by this node's own clock.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use sleep_wire::Epoch;
@@ -19,7 +20,16 @@ pub(super) struct Sightings {
     /// A holder has announced a lesser epoch than this one, which others told of: up to this one only what is
     /// announced counts, and what others tell of that.
     disproved: Epoch,
+    /// What holders announced themselves, the latest last: what says no more than that was on its way for
+    /// long, or twice.
+    announced: VecDeque<(Epoch, u64)>,
 }
+
+/// So many holders' last announcements are remembered.
+const ANNOUNCED: usize = 8;
+
+/// More renewals than a lease has in a hundred years.
+const RENEWALS: u64 = 1 << 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sighting {
@@ -30,7 +40,8 @@ struct Sighting {
 
 impl Sightings {
     pub(super) fn new(fresh_for: Duration) -> Self {
-        Self { fresh_for, last: None, ended: Epoch::ZERO, disproved: Epoch::ZERO }
+        let (ended, disproved) = (Epoch::ZERO, Epoch::ZERO);
+        Self { fresh_for, last: None, ended, disproved, announced: VecDeque::new() }
     }
 
     /// How long a sign of life is fresh, from now on.
@@ -49,6 +60,9 @@ impl Sightings {
         if epoch <= self.ended || (epoch <= self.disproved && !known && !announced) {
             return None;
         }
+        if announced && !self.is_announced_anew(epoch, renewal) {
+            return None;
+        }
         if let Some(last) = &mut self.last
             && announced
         {
@@ -65,6 +79,24 @@ impl Sightings {
         }
         self.last = Some(Sighting { epoch, renewal, fresh_until: now + self.fresh_for });
         old.is_none_or(|(old, _)| old < epoch).then_some(epoch)
+    }
+
+    /// Whether a holder itself says more than it has said: its numbers rise. One that it cannot have come to
+    /// is not held against it.
+    fn is_announced_anew(&mut self, epoch: Epoch, renewal: u64) -> bool {
+        if renewal > RENEWALS {
+            return true;
+        }
+        if let Some(known) = self.announced.iter().position(|(known, _)| *known == epoch) {
+            if self.announced[known].1 >= renewal {
+                return false;
+            }
+            self.announced.remove(known);
+        } else if self.announced.len() == ANNOUNCED {
+            self.announced.pop_front();
+        }
+        self.announced.push_back((epoch, renewal));
+        true
     }
 
     /// The holder of this epoch has said that it has ceased.
@@ -151,6 +183,29 @@ mod tests {
         assert_eq!(seen.observe(start + SECOND * 9, &hint(8, 1), false), None);
         assert_eq!(seen.evidence(start + SECOND * 9), Evidence::Fresh(epoch(3)));
         assert_eq!(seen.observe(start + SECOND * 9, &hint(9, 2), true), Some(epoch(9)));
+    }
+
+    /// What holders announced comes again a minute later, and late: they are dead, and nobody is led.
+    #[test]
+    fn what_was_announced_is_no_news_when_it_comes_again() {
+        let mut seen = Sightings::new(SECOND * 4);
+        let start = Instant(0);
+        for renewal in 1..=5 {
+            seen.observe(start, &hint(2, renewal), true);
+        }
+        for renewal in 1..=5 {
+            seen.observe(start + SECOND, &hint(3, renewal), true);
+        }
+        assert_eq!(seen.evidence(start + SECOND), Evidence::Fresh(epoch(3)));
+        let later = start + SECOND * 60;
+        for term in [2, 3, 2] {
+            for renewal in 1..=5 {
+                assert_eq!(seen.observe(later, &hint(term, renewal), true), None);
+            }
+        }
+        assert_eq!(seen.evidence(later), Evidence::Stale(epoch(3)));
+        assert_eq!(seen.observe(later, &hint(3, 6), true), None);
+        assert_eq!(seen.evidence(later), Evidence::Fresh(epoch(3)));
     }
 
     /// After a release nothing of that epoch is a sign of life, however late it comes.
