@@ -86,10 +86,19 @@ impl Membership {
 
     /// A member speaks that has shown this node a later boot of its own. Most often what it says was on its
     /// way for long; but if its disk is old and nobody who knew could say so when it started, nobody would
-    /// ever believe it again.
+    /// ever believe it again. It believes no single one that says so; if it goes on under the boot that it
+    /// has, and has not been heard under the later one since, nobody else knows of that, and who speaks is
+    /// who is there.
     pub(super) fn remind(&mut self, now: Instant, said: &Peer) {
-        let highest = self.table.get(said.node).map_or(0, |known| known.proven.0);
-        if highest > said.boot && self.boots.reminded.grant(now, said.node) {
+        let Some((highest, shown)) = self.table.shown(said.node) else { return };
+        if highest <= said.boot || !self.boots.reminded.grant(now, said.node) {
+            return;
+        }
+        let in_vain = self.boots.reminded.times(said.node) >= profile::REMINDERS;
+        if in_vain && now.since(shown) > profile::REMINDED_FOR {
+            self.table.disprove(said.node);
+            self.boots.reminded.forget(said.node);
+        } else {
             self.say(said.node, MembershipMessage::BootAnswer { highest, cloned: false });
         }
     }

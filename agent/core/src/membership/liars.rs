@@ -140,6 +140,27 @@ fn old_disks_and_clones_are_told() {
     assert_eq!(said(&world, 2), [MembershipOutput::Clone { node: id(2) }]);
 }
 
+/// A disk that is old, and one member alone that was shown a later boot. It is not believed, for it might
+/// lie; nobody else knows of that boot, so it gives in.
+#[test]
+fn who_alone_knows_of_a_boot_gives_in() {
+    let mut world = World::new(5, 67);
+    world.run(10 * SECOND);
+    world.kill(4);
+    world.run(10 * SECOND);
+    world.open = Box::new(|from, to| (from != 4 && to != 4) || from == 0 || to == 0);
+    world.start(4, 5, 0..5);
+    world.run(3 * SECOND);
+    assert_eq!(world.sees(0, 4), Some(Liveness::Alive));
+    world.kill(4);
+    world.run(10 * SECOND);
+    world.open = Box::new(|_, _| true);
+    world.start(4, 3, 0..5);
+    let took = world.run_until(60 * SECOND, World::agrees);
+    assert!(took.is_some(), "{:?}", world.sees(0, 4));
+    world.assert_tables_equal_foca();
+}
+
 /// One member that says so might lie; two have to. Neither takes the counter to its end.
 #[test]
 fn one_member_alone_does_not_make_a_disk_old() {

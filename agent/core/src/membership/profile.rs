@@ -121,6 +121,12 @@ pub const BOOT_QUERIES: usize = 5;
 /// it believes it; so many that another is dead whom it has not missed three times itself; and so many that
 /// another has a new identity, if it is not heard itself.
 pub const TELLERS: usize = 2;
+/// So often is a member reminded of a later boot that it has shown, rarer each time, and so long ago must it
+/// have shown it, before it is believed that it does not know of it.
+pub const REMINDERS: u32 = 5;
+/// See [`REMINDERS`].
+pub const REMINDED_FOR: Duration = Duration::from_secs(30);
+
 /// So many contradictions of a member may have been missed: whoever tells of more lies, and would use them
 /// up.
 pub const INCARNATIONS_UNSEEN: u16 = 16;
