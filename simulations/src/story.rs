@@ -124,9 +124,11 @@ pub fn three_vote(world: &mut World, within: Time) -> Result<(), Failure> {
     })
 }
 
+/// Who votes, as far as anybody knows who runs: what only the dead had written down helps nobody.
 fn newest_config(world: &World) -> Option<VoterConfig> {
     let config = |host: &Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
-    world.hosts.iter().filter_map(config).max_by_key(|config| config.id)
+    let running = world.hosts.iter().filter(|host| host.node.is_some());
+    running.filter_map(config).max_by_key(|config| config.id)
 }
 
 /// Whether agents run of more than half of the votes.

@@ -281,6 +281,8 @@ impl World {
     pub fn stop(&mut self, host: usize) {
         if self.hosts[host].node.is_some() {
             self.input(host, Input::Stopping);
+            // The laws look at what it still did while it is there to be asked.
+            self.check(host);
             self.kill(host);
         }
     }

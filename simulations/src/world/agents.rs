@@ -110,6 +110,7 @@ impl World {
         self.hosts[host]
             .handle(self.now, Input::Durable { token, outcome: Err("input/output error".to_owned()) });
         self.outputs(host);
+        self.check(host);
         self.kill(host);
         let life = self.hosts[host].life;
         self.at(self.now + failing.back_after, host, Due::Start { life });
