@@ -106,6 +106,8 @@ pub struct Membership {
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
     seeking: Option<Seeking>,
+    /// Who was sought last.
+    sought: Option<NodeId>,
     /// When somebody was sent a whole roster.
     rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
@@ -167,6 +169,7 @@ impl Membership {
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
+            sought: None,
             rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
