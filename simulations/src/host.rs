@@ -37,6 +37,10 @@ pub struct Host {
     pub plan: HostPlan,
     /// How long its agent takes over each thing, in microseconds.
     pub each: u64,
+    /// Where it is now.
+    pub address: Address,
+    /// Where it is as its agent last found.
+    pub told_address: Address,
     number: usize,
     seed: u64,
     /// How many keys it has had: a new one after each leave, and with each empty disk.
@@ -65,6 +69,8 @@ impl Host {
             rebooted: false,
             plan,
             each: 0,
+            address: first_address(number),
+            told_address: first_address(number),
             number,
             seed,
             keys: 0,
@@ -120,11 +126,16 @@ impl Host {
         &self.plan.name
     }
 
-    /// Starts its agent on what its disk holds.
-    pub fn start(&mut self, mint: &Mint, rebooted: bool) {
-        let facts = NodeFacts {
+    /// The address that it had first.
+    pub const fn first_address(&self) -> Address {
+        first_address(self.number)
+    }
+
+    /// What its agent finds of it.
+    pub fn facts(&self) -> NodeFacts {
+        NodeFacts {
             name: self.plan.name.clone(),
-            addresses: vec![Address::V4([10, 0, (self.number >> 8) as u8, (self.number & 255) as u8], 7533)],
+            addresses: vec![self.address],
             release: RELEASE.to_owned(),
             protocol: PROTOCOL,
             architecture: "x86_64".to_owned(),
@@ -135,12 +146,17 @@ impl Host {
             labels: self.plan.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
             wall: WallTime::default(),
             at_ms: 0,
-        };
+        }
+    }
+
+    /// Starts its agent on what its disk holds.
+    pub fn start(&mut self, mint: &Mint, rebooted: bool) {
+        self.told_address = self.address;
         self.life += 1;
         self.wake = None;
         self.node = Some(Node::new(Setup {
             crypto: self.key(mint),
-            facts,
+            facts: self.facts(),
             runtimes: vec![Runtime::Docker],
             stored: self.disk.stored(),
             host_rebooted: rebooted,
@@ -176,4 +192,9 @@ impl Host {
             node.handle(now, input);
         }
     }
+}
+
+/// Where a host is until it moves.
+const fn first_address(number: usize) -> Address {
+    Address::V4([10, 0, (number >> 8) as u8, (number & 255) as u8], 7533)
 }

@@ -253,6 +253,7 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
 fn admit_newcomers(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
     let starting = |host: &Host| host.node.as_ref().is_some_and(|node| !node.has_started());
     story::expect(world, 60 * SECOND, "all have started", |world| !world.hosts.iter().any(starting))?;
+    world.find_the_lost();
     if !scenario.faults.iter().any(|(_, fault)| matches!(fault, Fault::EmptyDisk { .. })) {
         return Ok(());
     }

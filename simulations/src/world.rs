@@ -8,6 +8,7 @@ use sleep_core::io::{Command, Event as Told, Input, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 use sleep_wire::engine::EngineReport;
+use sleep_wire::node::Address;
 
 use crate::crypto::Mint;
 use crate::engine::Engine;
@@ -19,13 +20,17 @@ use crate::report::recorder::Recorder;
 use crate::scenario::{Fault, HostPlan};
 use crate::trace::Trace;
 
+mod addresses;
 mod agents;
 mod cards;
+mod connections;
 mod lying;
 mod network;
 mod recorded;
 mod seen;
 
+use addresses::Book;
+use connections::{Connection, Frame, Pair};
 pub use network::Network;
 pub use seen::{Observation, Seen};
 
@@ -39,7 +44,7 @@ pub const SECOND: Time = 1_000_000;
 #[derive(Debug)]
 enum Due {
     /// A frame arrives.
-    Frame { from: NodeId, datagram: bool, bytes: Vec<u8>, life: u64, resets: u64, sent: Time },
+    Frame(Frame),
     /// A connection stands.
     Connected { peer: NodeId, life: u64 },
     /// A peer closed its door for good, and says why.
@@ -56,8 +61,10 @@ enum Due {
     Report { report: Box<EngineReport>, life: u64 },
     /// A newcomer asks at its door.
     Knock { newcomer: usize, newcomer_life: u64, ticket: Ticket, bytes: Vec<u8> },
-    /// A door answers.
-    Answer { ticket: Ticket, answer: Result<Vec<u8>, String>, life: u64 },
+    /// A door answers, which is this node at that address.
+    Answer { ticket: Ticket, answer: Result<Vec<u8>, String>, met: Option<(NodeId, Address)>, life: u64 },
+    /// Its agent looks at its addresses.
+    Look { life: u64 },
     /// Its agent asked to be woken.
     Wake { life: u64 },
     /// It lies again.
@@ -69,7 +76,8 @@ impl Due {
     const fn is_for_the_agent(&self) -> bool {
         match self {
             Self::Engine | Self::Start { .. } | Self::Lie { .. } => false,
-            Self::Frame { .. }
+            Self::Frame(_)
+            | Self::Look { .. }
             | Self::Connected { .. }
             | Self::Disconnected { .. }
             | Self::Dismissed { .. }
@@ -157,8 +165,14 @@ pub struct World {
     asking: BTreeSet<Ticket>,
     places: BTreeMap<NodeId, usize>,
     links: BTreeMap<(usize, usize), network::Link>,
-    /// Pairs of agents, by host and life, between whom a connection stands.
-    connected: BTreeSet<(usize, u64, usize, u64)>,
+    /// Pairs of agents between whom a connection stands.
+    connected: BTreeMap<Pair, Connection>,
+    /// Where each host's agent takes others to be.
+    books: Vec<Book>,
+    /// How many addresses hosts were given beside their first ones.
+    moves: u64,
+    /// When agents look at their addresses.
+    looks: Stream,
     /// Whom each host's agents have expelled: no connection between them carries anything.
     expelled: BTreeMap<(NodeId, NodeId), Vec<u8>>,
     /// Directions in which nothing arrives.
@@ -208,7 +222,10 @@ impl World {
             asking: BTreeSet::new(),
             places: BTreeMap::new(),
             links: BTreeMap::new(),
-            connected: BTreeSet::new(),
+            connected: BTreeMap::new(),
+            books: vec![Book::default(); hosts],
+            moves: 0,
+            looks: Stream::new(seed, "looks at addresses", 0),
             expelled: BTreeMap::new(),
             cut: BTreeMap::new(),
             weathers: Vec::new(),
@@ -243,6 +260,7 @@ impl World {
             return;
         }
         let rebooted = std::mem::take(&mut self.hosts[host].rebooted);
+        self.books[host] = Book::default();
         self.hosts[host].start(&self.mint, rebooted);
         let now = self.hosts[host].now(self.now);
         self.hosts[host].engine.start_agent(now);

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use crate::error::Code;
 use crate::event::NetEvent;
 use crate::lanes::Lanes;
-use crate::limits::{LINKS_A_PEER, Limits, OPERATOR_CONNECTIONS, WAITING_DATAGRAMS};
+use crate::limits::{LINKS_A_PEER, Limits, MET, OPERATOR_CONNECTIONS, WAITING_DATAGRAMS};
 use crate::link::Link;
 use crate::socket::canonical;
 
@@ -98,6 +98,8 @@ pub(crate) struct Book {
     members: BTreeMap<PublicKey, NodeId>,
     /// What keys are told that were members'.
     farewells: BTreeMap<PublicKey, Bytes>,
+    /// Where keys were met over the join exchange that are no members' yet, the latest last.
+    met: VecDeque<(PublicKey, SocketAddr)>,
     /// Who is to be kept connected, known or not yet.
     kept: BTreeSet<NodeId>,
     operators: BTreeSet<PublicKey>,
@@ -167,6 +169,7 @@ impl Book {
             peers: BTreeMap::new(),
             members: BTreeMap::new(),
             farewells: BTreeMap::new(),
+            met: VecDeque::new(),
             kept: BTreeSet::new(),
             operators: BTreeSet::new(),
             visits: Vec::new(),
@@ -181,7 +184,8 @@ impl Book {
             return;
         }
         self.members.insert(key, id);
-        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(key));
+        let met = self.met.iter().rev().find(|(other, _)| *other == key).map(|(_, address)| *address);
+        let peer = self.peers.entry(id).or_insert_with(|| Peer { seen: met, ..Peer::new(key) });
         let addresses: Vec<_> = addresses.into_iter().map(canonical).collect();
         if addresses.iter().any(|address| !peer.addresses.contains(address)) {
             peer.dialling.failures = 0;
@@ -190,6 +194,15 @@ impl Book {
         }
         peer.addresses = addresses;
         peer.keep = self.kept.contains(&id);
+    }
+
+    /// A key that asked at this door, or answered at its own, is there. Should it be a member soon, that is
+    /// where it is dialled first: what it tells of itself may be out of date, or mean nothing from here.
+    pub(crate) fn meet(&mut self, key: PublicKey, address: SocketAddr) {
+        if self.met.len() == MET {
+            self.met.pop_front();
+        }
+        self.met.push_back((key, address));
     }
 
     /// Exactly these peers are kept connected, from now on or from when they are introduced.

@@ -17,7 +17,8 @@ use crate::frames::{self, Unread};
 use crate::limits::MAX_JOIN_FRAME;
 use crate::resolve::resolve;
 use crate::shared::Shared;
-use crate::tls::Purpose;
+use crate::socket::canonical;
+use crate::tls::{Purpose, proven};
 use crate::transport;
 
 /// Hears one newcomer out.
@@ -58,6 +59,7 @@ async fn exchange(shared: &Arc<Shared>, connection: &Connection, key: PublicKey)
     }
     let answer = timeout(within, answered).await.map_err(|_| Code::TooSlow)?.map_err(|_| Code::Unwanted)?;
     let told = async {
+        shared.book().meet(key, canonical(connection.remote_address()));
         send.write_chunk(answer).await.map_err(|_| Code::Done)?;
         drop(send.finish());
         // The newcomer closes when it has read everything.
@@ -85,9 +87,15 @@ pub(crate) async fn ask(shared: &Arc<Shared>, hosts: &[String], frame: Bytes) ->
                 return Err(NetError::NoAnswer { tried: failed });
             }
         };
-        let address = crate::socket::canonical(opened.connection.remote_address());
+        let address = canonical(opened.connection.remote_address());
+        let key = proven(&opened.connection).map(|(_, key)| key);
         match say(shared, opened, frame.clone()).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                if let Some(key) = key {
+                    shared.book().meet(key, address);
+                }
+                return Ok(answer);
+            }
             Err(problem) => failed.push((address, problem)),
         }
         addresses.retain(|other| *other != address);

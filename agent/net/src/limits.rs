@@ -51,6 +51,9 @@ pub(crate) const LINKS_A_PEER: usize = 4;
 /// Newcomers that may ask at the same time.
 pub(crate) const DOORS: usize = 32;
 
+/// Keys of which is remembered where the join exchange met them.
+pub(crate) const MET: usize = 64;
+
 /// Connections that operators may have at a time.
 pub(crate) const OPERATOR_CONNECTIONS: usize = 64;
 

@@ -8,6 +8,7 @@
 //! What a fault does: `scenario::fault`. What must hold meanwhile: `invariants`. What users do: [`users`].
 
 mod cards;
+mod moves;
 pub mod users;
 
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 23] = [
+const CLASSES: [Class; 24] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -50,6 +51,7 @@ const CLASSES: [Class; 23] = [
     Draw::graves,
     Draw::old_disks,
     Draw::empty_disks,
+    Draw::moves,
 ];
 
 /// What the seed says, for so many hosts.

@@ -3,7 +3,8 @@
 //! When a lease begins it is noted which slot records each node has on its disk. The first plan of that
 //! lease, if it is written within the roll call's two seconds, must not be older than what a node has that
 //! the holder sees. Ten seconds later no slot that the holder has is under an earlier epoch: fenced nodes
-//! would not act on it. A record that the holder got a moment ago may still be.
+//! would not act on it. A record that the holder got a moment ago may still be. What a leader wrote that was
+//! removed since is void, and nobody plans by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,8 +64,16 @@ impl Law for OnWhatIsKnown {
         }
         let mine = slots_in(node.records());
         let live = node.live();
+        let members: BTreeSet<NodeId> =
+            node.nodes(host.now(world.now)).into_iter().map(|row| row.id).collect();
+        let is_void = |stamp: &Stamp| {
+            let Stamp::Lease { epoch, .. } = stamp else { return false };
+            !members.contains(&epoch.candidate)
+        };
         for (other, slots) in known.iter().filter(|(other, _)| live.contains(other)) {
-            let older = |(slot, stamp): &(&SlotKey, &Stamp)| mine.get(slot).is_none_or(|mine| mine < *stamp);
+            let older = |(slot, stamp): &(&SlotKey, &Stamp)| {
+                !is_void(stamp) && mine.get(slot).is_none_or(|mine| mine < *stamp)
+            };
             if let Some((slot, stamp)) = slots.iter().find(older) {
                 let mine = mine.get(slot);
                 return Err(format!("it plans with {slot:?} at {mine:?}, and {other:?} has {stamp:?}"));

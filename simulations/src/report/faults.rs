@@ -159,6 +159,20 @@ fn of_network(fault: &Fault, names: &[&str]) -> Option<Said> {
             lasts: Some(0),
             silences: false,
         },
+        Fault::AddressesChange { node } => Said {
+            hosts: vec![*node],
+            kind: "moves",
+            words: format!("{} is given another address", names[*node]),
+            lasts: Some(0),
+            silences: true,
+        },
+        Fault::AddressesSwapped { node, with } => Said {
+            hosts: vec![*node, *with],
+            kind: "swap",
+            words: format!("{} and {} are given each other's addresses", names[*node], names[*with]),
+            lasts: Some(0),
+            silences: true,
+        },
         _ => return None,
     })
 }
@@ -261,6 +275,8 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         | Fault::Weather { .. }
         | Fault::Clog { .. }
         | Fault::Reset { .. }
+        | Fault::AddressesChange { .. }
+        | Fault::AddressesSwapped { .. }
         | Fault::Kill { .. }
         | Fault::Stop { .. }
         | Fault::KillAll { .. }

@@ -91,6 +91,18 @@ pub enum Fault<H = usize> {
         /// Whose.
         node: H,
     },
+    /// A host is given another address: what is sent to where it was is lost.
+    AddressesChange {
+        /// Which.
+        node: H,
+    },
+    /// Two hosts are given each other's addresses.
+    AddressesSwapped {
+        /// The one
+        node: H,
+        /// and the other.
+        with: H,
+    },
     /// An agent dies.
     Kill {
         /// Whose.
@@ -253,6 +265,10 @@ impl<H> Fault<H> {
             }
             Self::Clog { nodes, lasts } => Fault::Clog { nodes: all(nodes)?, lasts },
             Self::Reset { node } => Fault::Reset { node: call(node)? },
+            Self::AddressesChange { node } => Fault::AddressesChange { node: call(node)? },
+            Self::AddressesSwapped { node, with } => {
+                Fault::AddressesSwapped { node: call(node)?, with: call(with)? }
+            }
             Self::Kill { node, lasts } => Fault::Kill { node: call(node)?, lasts },
             Self::Stop { node, lasts } => Fault::Stop { node: call(node)?, lasts },
             Self::KillAll { lasts, apart } => Fault::KillAll { lasts, apart },

@@ -101,6 +101,14 @@ impl Fault {
                 world.reset(*node);
                 Vec::new()
             }
+            Self::AddressesChange { node } => {
+                world.move_away(*node);
+                Vec::new()
+            }
+            Self::AddressesSwapped { node, with } => {
+                world.swap_addresses(*node, *with);
+                Vec::new()
+            }
             _ => return None,
         })
     }
@@ -183,6 +191,8 @@ impl Fault {
             | Self::Weather { .. }
             | Self::Clog { .. }
             | Self::Reset { .. }
+            | Self::AddressesChange { .. }
+            | Self::AddressesSwapped { .. }
             | Self::OldDisk { .. }
             | Self::EmptyDisk { .. } => {}
         }

@@ -3,6 +3,7 @@
 use sleep_core::io::{Alarm, Event as Told, Input, Output};
 use sleep_wire::engine::EngineAction;
 
+use super::addresses::Book;
 use super::{Due, Seen, World};
 use crate::disk::Synced;
 use crate::host::SimNode;
@@ -12,11 +13,10 @@ impl World {
     pub(super) fn happen(&mut self, host: usize, due: Due) {
         let alive = |life: u64| self.alive(host, life);
         match due {
-            Due::Frame { from, datagram, bytes, life, resets, sent } => {
-                // What is on its way when a connection is closed does not arrive.
-                let alive = alive(life) && !self.is_expelled(from, self.hosts[host].id);
-                if alive && (datagram || !self.is_reset(from, host, resets)) {
-                    self.receive(host, from, datagram, sent, bytes);
+            Due::Frame(frame) => self.deliver(host, frame),
+            Due::Look { life } => {
+                if alive(life) {
+                    self.look(host);
                 }
             }
             Due::Connected { peer, life } => {
@@ -58,8 +58,11 @@ impl World {
             Due::Knock { newcomer, newcomer_life, ticket, bytes } => {
                 self.knock(host, newcomer, newcomer_life, ticket, bytes);
             }
-            Due::Answer { ticket, answer, life } => {
+            Due::Answer { ticket, answer, met, life } => {
                 if self.asking.remove(&ticket) && self.alive(host, life) {
+                    if let Some((door, at)) = met {
+                        self.books[host].meet(door, at);
+                    }
                     self.input(host, Input::JoinAnswered { ticket, answer });
                 }
             }
@@ -75,7 +78,7 @@ impl World {
     }
 
     /// Whether the agent that something was meant for is there to hear it.
-    fn alive(&self, host: usize, life: u64) -> bool {
+    pub(super) fn alive(&self, host: usize, life: u64) -> bool {
         self.hosts[host].life == life && self.hosts[host].node.is_some()
     }
 
@@ -158,18 +161,7 @@ impl World {
             Output::Datagram { to, bytes } => self.say(host, to, true, bytes),
             Output::Message { to, bytes, .. } => self.say(host, to, false, bytes),
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(host, ticket, &addresses, bytes),
-            Output::AnswerJoin { ticket, bytes } => {
-                if let Some((newcomer, life, asked)) = self.doors.remove(&ticket)
-                    && !self.is_cut(host, newcomer)
-                {
-                    let after = self.delay(host, newcomer);
-                    self.at(
-                        self.now + after,
-                        newcomer,
-                        Due::Answer { ticket: asked, answer: Ok(bytes), life },
-                    );
-                }
-            }
+            Output::AnswerJoin { ticket, bytes } => self.answer_newcomer(host, ticket, bytes),
             Output::Persist { token, writes } => {
                 self.saw(host, || Seen::Persist(writes.clone()));
                 self.hosts[host].disk.write(token, writes);
@@ -210,12 +202,15 @@ impl World {
             }
             Output::Reset => {
                 self.new_key(host);
+                self.books[host] = Book::default();
                 self.hosts[host].start(&self.mint, false);
             }
+            Output::Introduce { peer, addresses, .. } => self.books[host].introduce(peer, addresses),
             Output::Expel { peer, farewell, .. } => {
+                self.books[host].expel(peer);
                 self.expelled.insert((self.hosts[host].id, peer), farewell);
             }
-            Output::Introduce { .. } | Output::Operator { .. } | Output::KeepConnected { .. } => {}
+            Output::Operator { .. } | Output::KeepConnected { .. } => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use sleep_core::io::{Input, Ticket};
 use sleep_wire::NodeId;
 use sleep_wire::message::Envelope;
 
+use super::connections::{Frame, IDLE, pair};
 use super::{Due, SECOND, Time, World};
 use crate::random::Stream;
 use crate::span;
@@ -90,7 +91,7 @@ pub(super) struct Link {
     /// Until when nothing arrives.
     clogged_until: Time,
     /// How often it was reset: what was sent over a stream before that does not arrive.
-    resets: u64,
+    pub(super) resets: u64,
 }
 
 /// Since when a direction carries nothing, and how many faults say so.
@@ -101,9 +102,6 @@ pub(super) struct Cut {
 
 /// Datagrams that would wait longer than this for a slow link are dropped.
 const BUFFER: Time = 2 * SECOND;
-
-/// After so long without an answer a connection is given up.
-const IDLE: Time = 10 * SECOND;
 
 /// How long a newcomer waits for a door's answer.
 const PATIENCE: Time = 20 * SECOND;
@@ -132,7 +130,7 @@ impl World {
         }
         if self.now - since >= IDLE {
             let pair = (from.min(to), from.max(to));
-            self.connected.retain(|(one, _, other, _)| (*one, *other) != pair);
+            self.connected.retain(|(one, _, other, _), _| (*one, *other) != pair);
         }
     }
 
@@ -183,55 +181,6 @@ impl World {
         }
     }
 
-    /// Every connection of a host breaks, with what is on its way.
-    pub fn reset(&mut self, host: usize) {
-        let broken: Vec<_> = self
-            .connected
-            .iter()
-            .copied()
-            .filter(|(one, _, other, _)| *one == host || *other == host)
-            .collect();
-        for pair in broken {
-            self.connected.remove(&pair);
-            let (one, one_life, other, other_life) = pair;
-            self.link(one, other).resets += 1;
-            self.link(other, one).resets += 1;
-            for (at, life, peer) in [(one, one_life, other), (other, other_life, one)] {
-                let peer = self.hosts[peer].id;
-                self.at(self.now, at, Due::Disconnected { peer, life });
-            }
-        }
-    }
-
-    /// What comes for an agent that is paused waits; but not for long: whoever sent it hears nothing of it,
-    /// and gives the connection up.
-    pub(super) fn wait(&mut self, host: usize, due: Due) {
-        let pause = self.paused[host];
-        if let Due::Frame { from, life, .. } = &due
-            && self.is_asleep(host)
-        {
-            let (me, from) = (self.hosts[host].id, *from);
-            if let Some(place) = self.places.get(&from).copied() {
-                let (one, other) = (host.min(place), host.max(place));
-                let before = self.connected.len();
-                self.connected.retain(|pair| (pair.0, pair.2) != (one, other));
-                if self.connected.len() < before {
-                    let their_life = self.hosts[place].life;
-                    self.at(self.now, place, Due::Disconnected { peer: me, life: their_life });
-                    self.at(pause.until, host, Due::Disconnected { peer: from, life: *life });
-                }
-            }
-            return;
-        }
-        self.at(pause.until, host, due);
-    }
-
-    /// Whether an agent has been paused for so long that every connection to it was given up.
-    fn is_asleep(&self, host: usize) -> bool {
-        let pause = self.paused[host];
-        pause.until > self.now && self.now - pause.since >= IDLE
-    }
-
     /// What the network is like between two hosts now.
     fn network_between(&self, one: usize, other: usize) -> Network {
         let weather = self.weathers.iter().rev().find(|weather| weather.is_between(one, other));
@@ -247,7 +196,7 @@ impl World {
         self.expelled.contains_key(&(one, other)) || self.expelled.contains_key(&(other, one))
     }
 
-    fn link(&mut self, from: usize, to: usize) -> &mut Link {
+    pub(super) fn link(&mut self, from: usize, to: usize) -> &mut Link {
         let seed = self.seed;
         let stream = |purpose| Stream::new(seed, purpose, ((from as u64) << 32) | to as u64);
         self.links.entry((from, to)).or_insert_with(|| Link {
@@ -284,18 +233,8 @@ impl World {
             return self.dismiss(from, place, to);
         }
         let mut delay = self.delay(from, place);
-        let pair = if from < place { (from, life, place, to_life) } else { (place, to_life, from, life) };
-        if !self.connected.contains(&pair) {
-            // A connection takes a frame each way.
-            if self.is_cut(place, from) {
-                return;
-            }
-            self.connected.insert(pair);
-            let (mine, theirs) = (self.hosts[from].id, to);
-            self.at(self.now + delay, place, Due::Connected { peer: mine, life: to_life });
-            self.at(self.now + 2 * delay, from, Due::Connected { peer: theirs, life });
-            delay += 1;
-        }
+        let Some((target, after)) = self.connect(from, place, delay) else { return };
+        delay += after;
         let (network, now) = (self.network_between(from, place), self.now);
         let link = self.link(from, place);
         if network.loss_permille > 0 && link.losses.permille(network.loss_permille) {
@@ -319,8 +258,9 @@ impl World {
         }
         at = at.max(link.clogged_until);
         let resets = link.resets;
+        let (pair, way) = (pair((from, life), (place, to_life)), (self.hosts[from].address, target));
         let from = self.hosts[from].id;
-        let frame = |bytes| Due::Frame { from, datagram, bytes, life: to_life, resets, sent: now };
+        let frame = |bytes| Due::Frame(Frame { from, datagram, bytes, pair, resets, sent: now, way });
         if let Some(again) = again {
             self.at(at + again, place, frame(bytes.clone()));
         }
@@ -352,6 +292,7 @@ impl World {
         let me = self.hosts[from].id;
         if let Some(farewell) = self.expelled.get(&(peer, me)).cloned()
             && !self.is_cut(place, from)
+            && self.dial(from, peer, place).is_some()
         {
             let life = self.hosts[from].life;
             let after = self.delay(from, place) + self.delay(place, from);
@@ -373,10 +314,10 @@ impl World {
             let knock = Due::Knock { newcomer: host, newcomer_life: life, ticket, bytes };
             self.at(self.now + after, door, knock);
             let answer = Err(String::from("no answer in time"));
-            self.at(self.now + PATIENCE, host, Due::Answer { ticket, answer, life });
+            self.at(self.now + PATIENCE, host, Due::Answer { ticket, answer, met: None, life });
         } else {
             let answer = Err(String::from("nobody answers there"));
-            self.at(self.now + SECOND, host, Due::Answer { ticket, answer, life });
+            self.at(self.now + SECOND, host, Due::Answer { ticket, answer, met: None, life });
         }
     }
 
@@ -386,5 +327,17 @@ impl World {
         self.doors.insert(ticket, (newcomer, life, asked));
         let key = self.hosts[newcomer].public_key(&self.mint);
         self.input(door, Input::JoinAsked { ticket, key, bytes });
+    }
+    /// A door answers a newcomer. Each knows then where the other is.
+    pub(super) fn answer_newcomer(&mut self, door: usize, ticket: Ticket, bytes: Vec<u8>) {
+        let Some((newcomer, life, ticket)) = self.doors.remove(&ticket) else { return };
+        if self.is_cut(door, newcomer) {
+            return;
+        }
+        let after = self.delay(door, newcomer);
+        let (here, there) = (&self.hosts[door], &self.hosts[newcomer]);
+        let met = Some((here.id, here.address));
+        self.books[door].meet(there.id, there.address);
+        self.at(self.now + after, newcomer, Due::Answer { ticket, answer: Ok(bytes), met, life });
     }
 }

@@ -28,14 +28,27 @@ pub(super) struct Boots {
     cloned: BTreeSet<NodeId>,
     /// Whom this node told of a later boot of their own.
     reminded: Patience,
+    /// To whom this node said that it knows of no later boot of its own.
+    denied: Patience,
+    /// Who asked again under the lesser one.
+    in_vain: BTreeMap<NodeId, InVain>,
+}
+
+/// A member that is told of a later boot of its own, and goes on under this one.
+#[derive(Clone, Copy, Debug)]
+struct InVain {
+    boot: u32,
+    since: Instant,
+    times: u32,
 }
 
 impl Boots {
     pub(super) fn new(now: Instant, nonce: u64) -> Self {
         let (asked, told, heard) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let ask_until = now + profile::BOOT_QUERIES_FOR;
-        let (cloned, reminded) = (BTreeSet::new(), Patience::default());
-        Self { nonce, ask_until, asked, told, heard, old_disk: 0, cloned, reminded }
+        let (cloned, in_vain) = (BTreeSet::new(), BTreeMap::new());
+        let (reminded, denied) = (Patience::default(), Patience::default());
+        Self { nonce, ask_until, asked, told, heard, old_disk: 0, cloned, reminded, denied, in_vain }
     }
 
     pub(super) fn forget(&mut self, node: NodeId) {
@@ -43,6 +56,8 @@ impl Boots {
         self.told.remove(&node);
         self.cloned.remove(&node);
         self.reminded.forget(node);
+        self.denied.forget(node);
+        self.in_vain.remove(&node);
     }
 }
 
@@ -70,7 +85,7 @@ impl Membership {
         }
     }
 
-    pub(super) fn answer_boot(&mut self, from: NodeId, boot: u32, nonce: u64) {
+    pub(super) fn answer_boot(&mut self, now: Instant, from: NodeId, boot: u32, nonce: u64) {
         // Only what it showed itself: what others said of it is not this node's to tell.
         let known = self.table.get(from).map_or(0, |known| known.proven.0);
         let heard = self.boots.heard.get(&from).copied().unwrap_or((0, 0));
@@ -82,30 +97,43 @@ impl Membership {
             self.outputs.push_back(MembershipOutput::Clone { node: from });
         }
         self.say(from, MembershipMessage::BootAnswer { highest: known.max(heard.0).max(boot), cloned });
+        self.give_in(now, from, boot);
     }
 
     /// A member speaks that has shown this node a later boot of its own. Most often what it says was on its
     /// way for long; but if its disk is old and nobody who knew could say so when it started, nobody would
-    /// ever believe it again. It believes no single one that says so; if it goes on under the boot that it
-    /// has, and has not been heard under the later one since, nobody else knows of that, and who speaks is
-    /// who is there.
+    /// ever believe it again.
     pub(super) fn remind(&mut self, now: Instant, said: &Peer) {
-        let Some((highest, shown)) = self.table.shown(said.node) else { return };
-        if highest <= said.boot || !self.boots.reminded.grant(now, said.node) {
-            return;
-        }
-        let in_vain = self.boots.reminded.times(said.node) >= profile::REMINDERS;
-        if in_vain && now.since(shown) > profile::REMINDED_FOR {
-            self.table.disprove(said.node);
-            self.boots.reminded.forget(said.node);
-        } else {
+        let highest = self.table.get(said.node).map_or(0, |known| known.proven.0);
+        if highest > said.boot && self.boots.reminded.grant(now, said.node) {
             self.say(said.node, MembershipMessage::BootAnswer { highest, cloned: false });
         }
     }
 
+    /// A member asks under a lesser boot than it has shown this node, again and again. It was told, and
+    /// believes no single one; so nobody else knows of that boot, and who asks, over a connection of its own,
+    /// is who is there.
+    fn give_in(&mut self, now: Instant, from: NodeId, boot: u32) {
+        if self.table.get(from).is_none_or(|known| known.proven.0 <= boot) {
+            self.boots.in_vain.remove(&from);
+            return;
+        }
+        let first = InVain { boot, since: now, times: 0 };
+        let told = self.boots.in_vain.entry(from).or_insert(first);
+        if told.boot != boot {
+            *told = first;
+        }
+        told.times += 1;
+        if told.times >= profile::IN_VAIN && now.since(told.since) >= profile::IN_VAIN_FOR {
+            self.boots.in_vain.remove(&from);
+            self.table.disprove(from);
+        }
+    }
+
     /// Takes another's word on this node's boots. One member alone might lie, to end this agent again and
-    /// again: two have to say so, or the only other one.
-    pub(super) fn take_boot(&mut self, from: NodeId, highest: u32, cloned: bool) {
+    /// again: two have to say so, or the only other one. Else it is told that this node knows of no such
+    /// boot.
+    pub(super) fn take_boot(&mut self, now: Instant, from: NodeId, highest: u32, cloned: bool) {
         let plausible = highest <= self.me.boot.saturating_add(profile::BOOTS_UNSEEN);
         if plausible && highest > self.me.boot {
             let told = self.boots.told.entry(from).or_insert(highest);
@@ -116,6 +144,9 @@ impl Membership {
             if known > self.me.boot.max(self.boots.old_disk) {
                 self.boots.old_disk = known;
                 self.outputs.push_back(MembershipOutput::OldDisk { known });
+            } else if known <= self.me.boot && self.boots.denied.grant(now, from) {
+                let (boot, nonce) = (self.me.boot, self.boots.nonce);
+                self.say(from, MembershipMessage::BootQuery { boot, nonce });
             }
         }
         if cloned && self.boots.cloned.insert(from) && self.boots.cloned.len() == self.tellers_needed() {

@@ -197,7 +197,7 @@ impl Membership {
         }
         let change =
             if wrong.is_some() { self.table.replace(now, update) } else { self.table.absorb(now, update) };
-        self.table.prove(now, update.id());
+        self.table.prove(update.id());
         self.end_names(now, node);
         if let Some((change, restarted)) = change {
             self.changed(now, node, update, change, restarted);

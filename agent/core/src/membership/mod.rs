@@ -111,6 +111,8 @@ pub struct Membership {
     /// Whether somebody's whole roster was asked for, and whether it came.
     roster: RosterWanted,
     seeking: Option<Seeking>,
+    /// Who was sought last.
+    sought: Option<NodeId>,
     /// When somebody was sent a whole roster.
     rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
@@ -173,6 +175,7 @@ impl Membership {
             hearsay: BTreeMap::new(),
             roster: RosterWanted::Yes,
             seeking: None,
+            sought: None,
             rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,
@@ -319,8 +322,8 @@ impl Membership {
                 self.outputs.push_back(MembershipOutput::Restarting { node: from, hold_ms });
             }
             MembershipMessage::Leaving => self.take_leave(now, from),
-            MembershipMessage::BootQuery { boot, nonce } => self.answer_boot(from, boot, nonce),
-            MembershipMessage::BootAnswer { highest, cloned } => self.take_boot(from, highest, cloned),
+            MembershipMessage::BootQuery { boot, nonce } => self.answer_boot(now, from, boot, nonce),
+            MembershipMessage::BootAnswer { highest, cloned } => self.take_boot(now, from, highest, cloned),
         }
     }
 

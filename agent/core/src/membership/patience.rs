@@ -39,11 +39,6 @@ impl Patience {
         true
     }
 
-    /// How often it was granted to one that asks all the time, after the first time.
-    pub(super) fn times(&self, to: NodeId) -> u32 {
-        self.granted.get(&to).map_or(0, |(_, times)| *times)
-    }
-
     pub(super) fn forget(&mut self, node: NodeId) {
         self.granted.remove(&node);
     }

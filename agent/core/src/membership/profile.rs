@@ -121,11 +121,12 @@ pub const BOOT_QUERIES: usize = 5;
 /// it believes it; so many that another is dead whom it has not missed three times itself; and so many that
 /// another has a new identity, if it is not heard itself.
 pub const TELLERS: usize = 2;
-/// So often is a member reminded of a later boot that it has shown, rarer each time, and so long ago must it
-/// have shown it, before it is believed that it does not know of it.
-pub const REMINDERS: u32 = 5;
-/// See [`REMINDERS`].
-pub const REMINDED_FOR: Duration = Duration::from_secs(30);
+/// So often must a member ask under a lesser boot than it has shown, and for so long, before it is believed
+/// that nobody else knows of the later one. It asks rarer each time: the fifth time after a quarter of a
+/// minute.
+pub const IN_VAIN: u32 = 5;
+/// See [`IN_VAIN`].
+pub const IN_VAIN_FOR: Duration = Duration::from_secs(10);
 
 /// So many contradictions of a member may have been missed: whoever tells of more lies, and would use them
 /// up.

@@ -117,22 +117,28 @@ impl Membership {
         self.timers.arm(now + wait, Due::Reach { version });
     }
 
-    /// Seeks a random member that is down: partitions heal, and nodes come back, without anybody's help.
-    /// Rarer with time, and with the number of those who seek too.
+    /// Seeks members that are down, each in turn: partitions heal, and nodes come back, without anybody's
+    /// help. Rarer with time, and with the number of those who seek too. By chance alone the only one that is
+    /// where it was might not be tried for long.
     pub(super) fn reach(&mut self, now: Instant, version: u32) {
         let Some(seeking) = self.seeking.filter(|seeking| seeking.version == version) else { return };
-        let sought: Vec<NodeId> = self.table.down().to_vec();
+        let mut sought: Vec<NodeId> = self.table.down().to_vec();
         if sought.is_empty() {
             self.seeking = None;
             return;
         }
+        sought.sort_unstable();
         let after = (seeking.after * 2).min(profile::REACH_LAST * self.seekers());
         self.seeking = Some(Seeking { after, version });
         let wait = self.jitter(seeking.after);
         self.timers.arm(now + wait, Due::Reach { version });
         let count = if self.table.live_count() == 0 { profile::FANOUT } else { 1 };
-        let first = self.rng.random_range(0..sought.len());
+        let first = match self.sought {
+            Some(last) => sought.partition_point(|node| *node <= last),
+            None => self.rng.random_range(0..sought.len()),
+        };
         for node in sought.iter().cycle().skip(first).take(count.min(sought.len())) {
+            self.sought = Some(*node);
             if self.table.get(*node).is_some_and(|known| !known.left) {
                 self.announce(now, *node);
             }

@@ -32,8 +32,6 @@ pub(super) struct Known {
     pub(super) peer: Peer,
     /// The greatest identity that it showed to this node itself: its boot, and how often it renewed that.
     pub(super) proven: (u32, u16),
-    /// When it did that last.
-    shown: Instant,
     pub(super) incarnation: u16,
     pub(super) liveness: Liveness,
     /// Whether it said that it leaves.
@@ -79,7 +77,6 @@ impl Known {
         Self {
             peer,
             proven: (0, 0),
-            shown: since,
             incarnation: 0,
             liveness,
             left: false,
@@ -247,16 +244,10 @@ impl Table {
     }
 
     /// A member showed this identity to this node itself.
-    pub(super) fn prove(&mut self, now: Instant, peer: &Peer) {
-        let said = (peer.boot, peer.renewal);
-        if let Some(known) = self.members.get_mut(&peer.node).filter(|known| known.proven <= said) {
-            (known.proven, known.shown) = (said, now);
+    pub(super) fn prove(&mut self, peer: &Peer) {
+        if let Some(known) = self.members.get_mut(&peer.node) {
+            known.proven = known.proven.max((peer.boot, peer.renewal));
         }
-    }
-
-    /// The greatest boot that a member showed to this node itself, and when it did that last.
-    pub(super) fn shown(&self, node: NodeId) -> Option<(u32, Instant)> {
-        self.members.get(&node).map(|known| (known.proven.0, known.shown))
     }
 
     /// What a member showed counts no more than what others say of it.

@@ -51,6 +51,9 @@ const HASHES: usize = 4_096;
 /// An exchange is given up when the peer says nothing for so long.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// Two questions that were on their way at one moment are there after so long.
+const CROSSING: Duration = Duration::from_millis(500);
+
 /// An exchange gives way to the next after so long, however well it goes.
 const TURN: Duration = Duration::from_secs(60);
 
@@ -306,8 +309,9 @@ impl Exchanges {
     }
 
     /// Whether a peer that differs is answered. Of two that ask each other the one that has much less goes
-    /// on, or else the one with the smaller id; a node that has much less asks by itself, one peer after the
-    /// other, lest all bring it the same; and while one brings much, no other is answered.
+    /// on, or else the one with the smaller id, unless its question was passed over: then nobody would; a
+    /// node that has much less asks by itself, one peer after the other, lest all bring it the same; and
+    /// while one brings much, no other is answered.
     pub(crate) fn yields_to(
         &mut self,
         now: Instant,
@@ -326,7 +330,9 @@ impl Exchanges {
             return false;
         }
         let yields = match current {
-            Some(_) if with_it => is_much_less(theirs, mine) || peer < me,
+            Some(exchange) if with_it => {
+                is_much_less(theirs, mine) || peer < me || exchange.is_unanswered(now)
+            }
             Some(exchange) => !exchange.bulk,
             None => true,
         };
@@ -406,6 +412,11 @@ impl Exchange {
 
     fn is_over(&self, now: Instant) -> bool {
         now >= self.over_at()
+    }
+
+    /// Whether the peer has said nothing at all for longer than two questions that cross take.
+    fn is_unanswered(&self, now: Instant) -> bool {
+        self.heard == self.began && now.since(self.began) >= CROSSING
     }
 }
 

@@ -27,6 +27,27 @@ async fn a_newcomer_is_heard_and_answered() {
     assert_eq!(answer.expect("an answer"), largest);
 }
 
+/// Where the join exchange met is where both find each other, whatever either tells of its addresses.
+#[tokio::test]
+async fn whoever_met_at_a_door_finds_back() {
+    for newcomer_dials in [true, false] {
+        let (mut door, mut newcomer) = (host(1), host(2));
+        let hosts = [door.address().to_string()];
+        let (answer, ()) = tokio::join!(newcomer.net.ask_door(&hosts, frame(7, 200)), async {
+            asked(&mut door).await.2.send(frame(8, 10));
+        });
+        assert_eq!(number(&answer.expect("an answer")), 8);
+        let gone = std::net::UdpSocket::bind(any_port()).expect("loopback has a free port");
+        let stale = gone.local_addr().expect("a bound socket has an address");
+        newcomer.net.introduce(door.id, door.key, vec![stale]);
+        door.net.introduce(newcomer.id, newcomer.key, Vec::new());
+        let (dials, other) = if newcomer_dials { (&newcomer, &door) } else { (&door, &newcomer) };
+        dials.net.keep_connected(&[other.id]);
+        assert_eq!(door.connected().await, newcomer.id);
+        assert_eq!(newcomer.connected().await, door.id);
+    }
+}
+
 /// A door that has no use for a newcomer says so; the next address is asked then.
 #[tokio::test]
 async fn the_next_door_is_asked_when_one_does_not_answer() {

@@ -139,7 +139,8 @@ impl Protocol {
             }
             Role::Holding(tenure) if tenure.epoch == epoch => {
                 tenure.rejected.add(self.rules, config, from);
-                if tenure.rejected.are_quorum_of(config) {
+                // The others can renew it no more, whoever they are: half of two voters is enough for that.
+                if !tenure.rejected.leave_quorum_of(config) {
                     self.end(Ending::Rejected);
                 }
             }

@@ -80,6 +80,23 @@ fn equal_roots_cost_one_digest_and_no_write() {
     assert_eq!(world.writes, writes);
 }
 
+/// A question that was passed over keeps its asker from answering for a moment only: else the other's would
+/// be passed over in turn.
+#[test]
+fn who_was_not_answered_answers() {
+    let mut world = World::new(2);
+    let records = many(3);
+    world.give(1, &records[1..]);
+    world.give(2, &records[..2]);
+    world.passes = |_| false;
+    world.handle(node(1), StateInput::Connected { peer: node(2) });
+    world.run(Duration::from_millis(600));
+    world.passes = |_| true;
+    world.handle(node(2), StateInput::Connected { peer: node(1) });
+    world.run(Duration::from_millis(100));
+    assert!(world.are_equal());
+}
+
 /// The figure of the design: one difference in 100,000 records costs about 3 KB, whoever lacks it.
 #[test]
 fn one_difference_in_100_000_records_costs_about_3_kb() {
