@@ -17,6 +17,7 @@ const STORIES: &[(&str, &str)] = stories![
     "a-pi-without-a-clock",
     "bridge",
     "cellular-site",
+    "disk-full",
     "empty-disk",
     "everyone-restarts",
     "flip-flop",
