@@ -18,9 +18,14 @@ pub struct Disk {
     pub stalled_until: u64,
     /// The next batch fails.
     fails_next: Option<Failing>,
+    /// For how many reasons there is no room on it: as long as there is one, every batch fails.
+    full: u32,
     /// All that ever reached it and when, if that is remembered.
     history: Option<Vec<(u64, Write)>>,
 }
+
+/// How soon a service manager starts an agent again that ended: `agent/sleepd.service` says so.
+const RESTARTS_AFTER: u64 = 1_000_000;
 
 /// How a write fails.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,8 @@ pub struct Synced {
     pub token: WriteToken,
     /// How it failed, if it did.
     pub failed: Option<Failing>,
+    /// And why, in the operating system's words.
+    pub why: &'static str,
 }
 
 impl Disk {
@@ -54,14 +61,19 @@ impl Disk {
     /// The oldest batch reaches the disk, or fails to.
     pub fn sync(&mut self, now: u64) -> Option<Synced> {
         let (token, writes) = self.pending.pop_front()?;
-        let failed = self.fails_next.take();
+        let full = Failing { written: false, back_after: RESTARTS_AFTER };
+        let (failed, why) = if self.full > 0 {
+            (Some(full), "no space left on device")
+        } else {
+            (self.fails_next.take(), "input/output error")
+        };
         if failed.is_none_or(|failing| failing.written) {
             for write in writes {
                 self.put(now, write);
             }
         }
         self.syncs += 1;
-        Some(Synced { token, failed })
+        Some(Synced { token, failed, why })
     }
 
     /// The next batch fails.
@@ -69,9 +81,20 @@ impl Disk {
         self.fails_next = Some(failing);
     }
 
+    /// There is no room on it any more, until there is again as often as this was said.
+    pub const fn fill(&mut self) {
+        self.full += 1;
+    }
+
+    /// There is room again, as far as one reason goes.
+    pub const fn make_room(&mut self) {
+        self.full = self.full.saturating_sub(1);
+    }
+
     /// Every batch succeeds from now on.
     pub const fn be_well(&mut self) {
         self.fails_next = None;
+        self.full = 0;
     }
 
     /// The host loses power, or its agent dies: what was on its way is lost.
@@ -175,6 +198,25 @@ mod tests {
 
     fn fence(value: u8) -> Vec<Write> {
         vec![Write::PutCell { cell: Cell::Fence, value: vec![value] }]
+    }
+
+    /// Nothing is on a disk that was full when it was written, and all is that was written with room.
+    #[test]
+    fn a_full_disk_takes_nothing() {
+        let mut disk = Disk::default();
+        let write = |disk: &mut Disk, value: u8| {
+            disk.write(WriteToken(value.into()), fence(value));
+            disk.sync(0).is_some_and(|synced| synced.failed.is_some())
+        };
+        disk.fill();
+        disk.fill();
+        assert!(write(&mut disk, 1));
+        disk.make_room();
+        assert!(write(&mut disk, 2));
+        assert_eq!(disk.cell_bytes(Cell::Fence), None);
+        disk.make_room();
+        assert!(!write(&mut disk, 3));
+        assert_eq!(disk.cell_bytes(Cell::Fence), Some(vec![3]));
     }
 
     /// What was on its way when it went back never arrives, and it goes on from there.

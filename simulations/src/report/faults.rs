@@ -246,6 +246,10 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let words = format!("the next write of {} fails", names[*node]);
             (Some(*node), "disk fails", words, Some(*lasts))
         }
+        Fault::DiskFull { node, lasts } => {
+            let words = format!("the disk of {} is full{}", names[*node], during(*lasts));
+            (Some(*node), "disk full", words, *lasts)
+        }
         Fault::EngineHangs { node, lasts } => {
             let words = format!("the engine of {} hangs for {}", names[*node], length(*lasts));
             (Some(*node), "engine hangs", words, Some(*lasts))

@@ -182,6 +182,15 @@ pub enum Fault<H = usize> {
         #[serde(default, skip_serializing_if = "is_false")]
         written: bool,
     },
+    /// There is no room on a disk: every write fails. The agent ends of the first, is started again, and ends
+    /// of its next.
+    DiskFull {
+        /// Whose disk.
+        node: H,
+        /// For how long.
+        #[serde(with = "span::optional", default, skip_serializing_if = "Option::is_none")]
+        lasts: Option<Time>,
+    },
     /// An engine answers nothing for a while.
     EngineHangs {
         /// Whose.
@@ -280,6 +289,7 @@ impl<H> Fault<H> {
             Self::DiskFails { node, lasts, written } => {
                 Fault::DiskFails { node: call(node)?, lasts, written }
             }
+            Self::DiskFull { node, lasts } => Fault::DiskFull { node: call(node)?, lasts },
             Self::EngineHangs { node, lasts } => Fault::EngineHangs { node: call(node)?, lasts },
             Self::EngineRestarts { node, lasts, survivors } => {
                 Fault::EngineRestarts { node: call(node)?, lasts, survivors }

@@ -32,7 +32,10 @@ impl Fault {
 
     /// The host whose disk it lets fail: its agent will complain.
     pub(crate) const fn failing(&self) -> Option<usize> {
-        if let Self::DiskFails { node, .. } = self { Some(*node) } else { None }
+        match self {
+            Self::DiskFails { node, .. } | Self::DiskFull { node, .. } => Some(*node),
+            _ => None,
+        }
     }
 
     /// The host whose agent it ends.
@@ -171,6 +174,10 @@ impl Fault {
             Self::DiskStalls { node, lasts } => world.stall_disk(*node, *lasts),
             Self::DiskFails { node, lasts, written } => {
                 world.hosts[*node].disk.fail_next(Failing { written: *written, back_after: *lasts });
+            }
+            Self::DiskFull { node, lasts } => {
+                world.hosts[*node].disk.fill();
+                return lasts.iter().map(|after| (*after, Then::Room(*node))).collect();
             }
             Self::EngineHangs { node, lasts } => {
                 world.with_engine(*node, |engine, now| engine.hang(now, Duration::from_micros(*lasts)));

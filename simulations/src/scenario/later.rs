@@ -27,6 +27,8 @@ pub(crate) enum Then {
     Kill(usize),
     /// An agent is started.
     Start(usize),
+    /// There is room on a disk again.
+    Room(usize),
     /// A member lies no more.
     Honest(usize),
     /// Somebody lets a new node in: asks a door for a token first.
@@ -54,6 +56,7 @@ impl Then {
             Self::Quick(host) => world.hosts[host].each = 0,
             Self::Kill(host) => world.kill(host),
             Self::Start(host) => world.start(host),
+            Self::Room(host) => world.hosts[host].disk.make_room(),
             Self::Honest(host) => world.be_honest(host),
             Self::Join(host) => return ask_for_token(world, host),
             Self::JoinWith { host, door, ticket } => return join(world, host, door, ticket),

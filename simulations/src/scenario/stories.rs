@@ -18,6 +18,7 @@ const STORIES: &[(&str, &str)] = stories![
     "bad-cable",
     "bridge",
     "cellular-site",
+    "disk-full",
     "empty-disk",
     "everyone-restarts",
     "flip-flop",

@@ -104,14 +104,13 @@ impl World {
 
     /// A write is on a disk, or failed: then the agent ends, and its service manager starts it again.
     fn synced(&mut self, host: usize, synced: &Synced) {
-        let Synced { token, failed } = *synced;
+        let Synced { token, failed, why } = *synced;
         let Some(failing) = failed else {
             self.saw(host, || Seen::Synced);
             return self.input(host, Input::Durable { token, outcome: Ok(()) });
         };
         // It ends before its engine hears of anything more.
-        self.hosts[host]
-            .handle(self.now, Input::Durable { token, outcome: Err("input/output error".to_owned()) });
+        self.hosts[host].handle(self.now, Input::Durable { token, outcome: Err(why.to_owned()) });
         self.outputs(host);
         self.check(host);
         self.kill(host);
