@@ -53,6 +53,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-overstatements",
     "found-questions-that-cross",
     "found-removed-leader",
+    "found-same-boot",
     "found-slander",
     "found-slot-of-a-label",
     "found-sought-by-chance",

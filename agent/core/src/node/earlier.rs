@@ -29,8 +29,18 @@ pub(super) struct Earlier {
     /// Of which slots (or, under none, of itself) a record of its own came that it had not, and the greatest
     /// boot that wrote one.
     told: BTreeMap<Option<SlotKey>, u32>,
+    /// The number of what this life said last under each key. If anything else comes under this boot's
+    /// number, an earlier life had that, too.
+    said: BTreeMap<ObservedKey, u64>,
     /// The boot from which the next start counts on, if it is on its way.
     counted_on: Option<u32>,
+}
+
+impl Earlier {
+    /// This life says something under a key.
+    pub(super) fn says(&mut self, key: ObservedKey, sequence: u64) {
+        self.said.insert(key, sequence);
+    }
 }
 
 impl Member {
@@ -49,7 +59,10 @@ impl Member {
             };
             let now = (u64::from(cx.boot), self.sequence);
             let (slot, matters) = match observed {
-                ObservedKey::Task { slot, .. } => (Some(*slot), boot != now.0 || sequence > now.1),
+                ObservedKey::Task { slot, .. } => {
+                    let said = self.earlier.said.get(observed) == Some(&sequence);
+                    (Some(*slot), boot != now.0 || !said)
+                }
                 ObservedKey::Facts { .. } | ObservedKey::Images { .. } => (None, (boot, sequence) > now),
             };
             let known = u32::try_from(boot).ok().filter(|_| matters && self.earlier.told.len() < MOST);
