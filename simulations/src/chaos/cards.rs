@@ -1,7 +1,7 @@
 //! Classes of faults that befall what a node is: its disk, and with it its key.
 //!
 //! # Not here
-//! Disks that stall or fail: they are a class beside the engines'.
+//! Disks that stall, or fail once: they are a class beside the engines'.
 
 use super::{Draw, draw_growth};
 use crate::scenario::Fault;
@@ -17,6 +17,16 @@ impl Draw {
             let (age, lasts) = (stream.between(SECOND, self.lasts), stream.between(SECOND, 30 * SECOND));
             let votes_kept = !self.workers.contains(&node);
             self.add(at, Fault::OldDisk { node, age, lasts, votes_kept });
+        }
+    }
+
+    /// There is no room on a disk for a while, now and then on several at once.
+    pub(super) fn full_disks(&mut self) {
+        let mut stream = self.stream("full disks");
+        for _ in 0..stream.between(1, 4) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = Some(stream.between(SECOND / 10, 60 * SECOND));
+            self.add(at, Fault::DiskFull { node, lasts });
         }
     }
 
