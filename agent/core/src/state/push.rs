@@ -2,8 +2,9 @@
 //!
 //! Where few live, who writes a record tells everybody, and who hears of it tells one more, for the sake of
 //! those to whom there is no way just then. Where many do, each node passes each record on once, to three
-//! peers. The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way,
-//! or reaches nobody, is found by the next comparison ([`super::sync`]).
+//! peers; but who was admitted, and where it is, everybody is told. The first leaves at once; what follows
+//! within 50 ms leaves in one batch. What is lost on the way, or reaches nobody, is found by the next
+//! comparison ([`super::sync`]).
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -12,8 +13,9 @@ use core::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
-use sleep_wire::NodeId;
+use sleep_wire::key::ObservedKey;
 use sleep_wire::record::Batch;
+use sleep_wire::{Key, NodeId};
 
 use super::entry::Entry;
 use crate::Instant;
@@ -73,6 +75,19 @@ struct Parcel {
     source: Option<NodeId>,
 }
 
+impl Parcel {
+    /// Whether everybody is told. Where many live, too, of who belongs to the cluster, by whoever writes
+    /// that, and of where a member is, by whoever hears it from itself: until others know both they do not
+    /// let it in, it can tell nobody but its door, and all who hear of it find it silent.
+    fn is_for_all(&self, few: bool) -> bool {
+        let is_facts = matches!(self.entry.key(), Some(Key::Observed(ObservedKey::Facts { .. })));
+        match self.source {
+            None => few || self.entry.is_membership(),
+            Some(source) => !few && is_facts && source == self.entry.author(),
+        }
+    }
+}
+
 impl Pushes {
     /// Queues a record that came from `source`, or was written here.
     pub(crate) fn add(&mut self, entry: Arc<Entry>, source: Option<NodeId>) {
@@ -99,7 +114,7 @@ impl Pushes {
         self.closed_until = now + GATHER;
         let queue = core::mem::take(&mut self.queue);
         let few = live.len() <= FEW;
-        let is_for_all = |parcel: &Parcel| few && parcel.source.is_none();
+        let is_for_all = |parcel: &Parcel| parcel.is_for_all(few);
         let is_news =
             |parcel: &Parcel, peer: NodeId| parcel.source != Some(peer) && parcel.entry.author() != peer;
         let goes_on = |parcel: &Parcel, peer: NodeId| !is_for_all(parcel) && is_news(parcel, peer);

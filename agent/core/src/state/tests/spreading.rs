@@ -8,6 +8,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 use sleep_wire::SlotName;
 use sleep_wire::message::Message;
+use sleep_wire::trust::Role;
 
 use super::kit::*;
 use crate::Crypto;
@@ -44,6 +45,21 @@ fn a_push_reaches_everybody_at_once() {
         assert!(world.are_equal());
         // A record each, and a note of the full sync each.
         assert_eq!(world.writes - before, 2 * nodes);
+    }
+}
+
+/// Where many live, too, all are told at once who belongs to the cluster, and what a member is: by whoever
+/// hears that from itself.
+#[test]
+fn of_members_everybody_is_told() {
+    for draft in [role_of(7, Role::Control, at(1, 1)), facts(1, 1)] {
+        let mut world = World::new(32);
+        world.all_live();
+        world.run(seconds(10));
+        world.write(1, Vec::from([draft]), None);
+        world.run(Duration::from_millis(120));
+        let have = world.states.values().filter(|state| state.len() == 1).count();
+        assert_eq!(have, 32);
     }
 }
 
@@ -186,7 +202,7 @@ fn two_halves_are_equal_ten_seconds_after_a_heal() {
 fn membership_is_synced_before_all_else() {
     let mut world = World::new(2);
     let mut records = many(100);
-    records.push(signed(1, &role_of(2, sleep_wire::trust::Role::Worker, at(1, 1))));
+    records.push(signed(1, &role_of(2, Role::Worker, at(1, 1))));
     world.give(1, &records);
     let mut firsts = Vec::new();
     world.handle(node(2), StateInput::Connected { peer: node(1) });
@@ -194,7 +210,7 @@ fn membership_is_synced_before_all_else() {
         world.run(Duration::from_millis(1));
         firsts = world.state(2).take_changes();
     }
-    assert_eq!(firsts, [role_of(2, sleep_wire::trust::Role::Worker, at(0, 0)).key]);
+    assert_eq!(firsts, [role_of(2, Role::Worker, at(0, 0)).key]);
     world.run(seconds(1));
     assert!(world.are_equal());
 }
@@ -204,7 +220,7 @@ fn membership_is_synced_before_all_else() {
 fn a_quarrel_over_membership_keeps_nothing_else_apart() {
     let mut world = World::new(2);
     let (here, there) = (many(100), signed(2, &facts(2, 1)));
-    let disputed = signed(9, &role_of(5, sleep_wire::trust::Role::Worker, at(1, 9)));
+    let disputed = signed(9, &role_of(5, Role::Worker, at(1, 9)));
     world.give(1, &[here, Vec::from([disputed])].concat());
     world.give(2, &[there]);
     world.connect(1, 2);
