@@ -233,19 +233,14 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
             world.start(host);
         }
     }
-    let awake = world.awake();
-    world.until(awake, |_| false);
-    if !graves.is_empty() {
-        // What was on its way over a bad link may still change who votes: a stream goes on for ten seconds.
-        let settled = world.now + 11 * SECOND;
-        world.until(settled, |_| false);
-    }
     // Without a majority of its voters a cluster waits for people, who bring back what they have lost.
     for grave in graves {
         if !story::majority_lives(world) {
             world.start(grave);
         }
     }
+    let awake = world.awake();
+    world.until(awake, |_| false);
     admit_newcomers(world, scenario)
 }
 
