@@ -384,7 +384,7 @@ impl State {
     fn spread(&mut self, now: Instant, intake: Intake) {
         let (merged, _) = self.close(intake, Vec::new(), true);
         for entry in merged {
-            self.pushes.add(entry, None);
+            self.pushes.add(entry);
         }
         self.pump(now);
     }

@@ -2,8 +2,8 @@
 //!
 //! Where few live, who writes a record tells everybody, and who hears of it tells one more, for the sake of
 //! those to whom there is no way just then. Where many do, each node passes each record on once, to three
-//! peers; but who was admitted, and where it is, everybody is told. The first leaves at once; what follows
-//! within 50 ms leaves in one batch. What is lost on the way, or reaches nobody, is found by the next
+//! peers; but who was admitted, and what it is at first, everybody is told. The first leaves at once; what
+//! follows within 50 ms leaves in one batch. What is lost on the way, or reaches nobody, is found by the next
 //! comparison ([`super::sync`]).
 
 use alloc::collections::BTreeSet;
@@ -73,26 +73,38 @@ pub(crate) struct Pushes {
 struct Parcel {
     entry: Arc<Entry>,
     source: Option<NodeId>,
+    /// Whether its author introduces itself with it: nothing had been heard of what it is.
+    introduces: bool,
 }
 
 impl Parcel {
     /// Whether everybody is told. Where many live, too, of who belongs to the cluster, by whoever writes
-    /// that, and of where a member is, by whoever hears it from itself: until others know both they do not
-    /// let it in, it can tell nobody but its door, and all who hear of it find it silent.
+    /// that, and of what a new member is, by whoever hears it first from itself: until others know both they
+    /// do not let it in, it can tell nobody but its door, and all who hear of it find it silent.
     fn is_for_all(&self, few: bool) -> bool {
-        let is_facts = matches!(self.entry.key(), Some(Key::Observed(ObservedKey::Facts { .. })));
         match self.source {
             None => few || self.entry.is_membership(),
-            Some(source) => !few && is_facts && source == self.entry.author(),
+            Some(_) => !few && self.introduces,
         }
     }
 }
 
 impl Pushes {
-    /// Queues a record that came from `source`, or was written here.
-    pub(crate) fn add(&mut self, entry: Arc<Entry>, source: Option<NodeId>) {
+    /// Queues a record that was written here.
+    pub(crate) fn add(&mut self, entry: Arc<Entry>) {
+        self.queue(Parcel { entry, source: None, introduces: false });
+    }
+
+    /// Queues a record that came from a peer, of which it was known before what it is, or was not.
+    pub(crate) fn pass_on(&mut self, entry: Arc<Entry>, source: NodeId, known: bool) {
+        let is_facts =
+            matches!(entry.key(), Some(Key::Observed(ObservedKey::Facts { node })) if *node == source);
+        self.queue(Parcel { entry, source: Some(source), introduces: is_facts && !known });
+    }
+
+    fn queue(&mut self, parcel: Parcel) {
         if self.queue.len() < QUEUE {
-            self.queue.push(Parcel { entry, source });
+            self.queue.push(parcel);
         }
     }
 

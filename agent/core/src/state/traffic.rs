@@ -96,7 +96,7 @@ impl State {
         for entry in self.disk.finish(token) {
             // Where everybody is asked to confirm it, everybody has it.
             if !(few && self.acks.concern(&entry)) {
-                self.pushes.add(entry, None);
+                self.pushes.add(entry);
             }
         }
         let disk = &self.disk;
@@ -115,10 +115,11 @@ impl State {
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) {
+        let known = self.facts(from).is_some();
         let (intake, receipts) = self.take_in(now, from, &batch.records, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         for entry in merged {
-            self.pushes.add(entry, Some(from));
+            self.pushes.pass_on(entry, from, known);
         }
         let taken = receipts.iter().all(|receipt| match receipt {
             Receipt::Merged | Receipt::Older | Receipt::Same => true,
@@ -230,12 +231,13 @@ impl State {
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) -> usize {
+        let known = self.facts(from).is_some();
         let (intake, _) = self.take_in(now, from, &batch.records, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         let fresh = merged.len();
         if self.exchanges.is_settled() && fresh <= NEWS {
             for entry in merged {
-                self.pushes.add(entry, Some(from));
+                self.pushes.pass_on(entry, from, known);
             }
         }
         fresh
