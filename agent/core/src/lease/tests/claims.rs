@@ -19,7 +19,11 @@ const fn epoch(term: u64, node: usize) -> Epoch {
 
 /// The first three nodes vote; the config was written in the tenure of `by`.
 fn config(by: Epoch, version: u64) -> VoterConfig {
-    let voters = (0..3).map(|node| Voter { node: id(node), weight: 1 }).collect();
+    config_of(3, by, version)
+}
+
+fn config_of(voters: usize, by: Epoch, version: u64) -> VoterConfig {
+    let voters = (0..voters).map(|node| Voter { node: id(node), weight: 1 }).collect();
     VoterConfig { id: ConfigId { epoch: by, version }, voters, times: SETTINGS.times }
 }
 
@@ -47,8 +51,13 @@ impl Node {
 
     /// The first node as holder of epoch (2, 0), granted by itself and the second. Its disk is prompt.
     fn holder() -> Self {
-        let mut node = Self::voter(0, epoch(1, 0));
-        let old = config(epoch(1, 0), 1);
+        Self::holder_among(3)
+    }
+
+    fn holder_among(voters: usize) -> Self {
+        let old = config_of(voters, epoch(1, 0), 1);
+        let mut node = Self::new(0, LeaseCell { promise: epoch(1, 0), config: Some(old.clone()) });
+        node.now = START + GRANT;
         node.wait(SECOND * 2);
         node.answer(
             1,
@@ -399,6 +408,19 @@ fn a_holder_steps_down_when_a_majority_rejects_it() {
     assert_eq!(node.hear(1, &own, reject.clone()), []);
     assert_eq!(node.hear(1, &own, reject.clone()), []);
     assert_eq!(node.hear(2, &own, reject), lost(Ending::Rejected));
+}
+
+/// Half of two is no majority, and without it there is none.
+#[test]
+fn a_holder_steps_down_when_the_other_of_two_rejects_it() {
+    let mut node = Node::holder_among(2);
+    let own = config_of(2, epoch(2, 0), 1);
+    let reject = LeaseBody::Reject { epoch: epoch(2, 0), highest: epoch(3, 1), wait_ms: 0 };
+    let told = [
+        Lost { epoch: epoch(2, 0), why: Ending::Rejected },
+        to(1, &own, LeaseBody::Release { epoch: epoch(2, 0) }),
+    ];
+    assert_eq!(node.hear(1, &own, reject), told);
 }
 
 #[test]
