@@ -2,11 +2,13 @@
 
 use sleep_core::io::{Command, Durability, Reply};
 use sleep_core::node::Tuning;
-use sleep_core::view::ProgressRow;
+use sleep_core::view::{ProgressRow, TaskFilter};
 use sleep_sim::invariants::Checks;
 use sleep_sim::story;
 use sleep_sim::world::{Network, SECOND, World};
+use sleep_wire::key::SlotKey;
 use sleep_wire::node::Availability;
+use sleep_wire::spec::{Mode, Revision, TaskTemplate};
 use sleep_wire::{CommandId, ServiceId};
 
 const HOSTS: usize = 4;
@@ -94,6 +96,63 @@ fn what_every_node_was_drained_of_is_stuck() {
         let end = world.now + 60 * SECOND;
         let converged = world.until(end, |world| progress(world, 2, service).converged);
         assert!(converged, "seed {seed}: {:?}", progress(&world, 2, service));
+        assert_eq!(world.broken, None);
+    }
+}
+
+/// What the law on plans compares is what people are shown, value for value, whoever plans and whoever is
+/// dead.
+#[test]
+fn what_is_compared_is_what_is_shown() {
+    for seed in 0..5 {
+        let (mut world, _) = settled(seed);
+        let everywhere = Command::ServiceCreate {
+            name: "everywhere".into(),
+            mode: Mode::Global,
+            singleton: false,
+            replicas: 1,
+            spec: Box::new(Revision::running(TaskTemplate {
+                image: "app".into(),
+                ..TaskTemplate::default()
+            })),
+            command: CommandId(world.draw()),
+        };
+        let ticket = world.command(1, everywhere);
+        story::answer(&mut world, ticket, "create").expect("a calm world");
+        let dies = world.now + 10 * SECOND;
+        let ends = dies + 30 * SECOND;
+        let mut rows = 0;
+        while world.now < ends {
+            let next = world.now + SECOND;
+            world.until(next, |_| false);
+            if world.now >= dies {
+                world.kill(3);
+            }
+            for host in world.hosts.iter() {
+                let Some(node) = &host.node else { continue };
+                let now = host.now(world.now);
+                let mut wanted = node.wanted(now);
+                wanted.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+                let shown = node.services(now).into_iter();
+                let shown = shown.map(|row| (row.id, row.name, row.revision, row.desired));
+                let wanted: Vec<_> =
+                    wanted.into_iter().map(|row| (row.id, row.name, row.revision, row.desired)).collect();
+                assert_eq!(wanted, shown.collect::<Vec<_>>());
+                let key = |service, slot| SlotKey { service, slot };
+                let shown = node.tasks(&TaskFilter::default()).into_iter();
+                let mut shown: Vec<_> = shown
+                    .map(|row| (key(row.service, row.slot), row.task, row.node, row.life, row.wanted))
+                    .collect();
+                let placed = node.placed();
+                let mut placed: Vec<_> =
+                    placed.map(|row| (row.slot, row.task, row.node, row.life, row.wanted)).collect();
+                shown.sort_by_key(|row| row.0);
+                placed.sort_by_key(|row| row.0);
+                rows += placed.len();
+                assert_eq!(placed, shown);
+            }
+        }
+        assert!(rows > 1000, "{rows} rows");
         assert_eq!(world.broken, None);
     }
 }
