@@ -9,7 +9,7 @@ use sleep_wire::lease::VoterConfig;
 use sleep_wire::spec::{Mode, Revision, TaskTemplate};
 use sleep_wire::token::JoinString;
 use sleep_wire::trust::Role;
-use sleep_wire::{CommandId, NodeId, ServiceId, WallTime};
+use sleep_wire::{CommandId, NodeId, ServiceId};
 
 use crate::host::Host;
 use crate::world::{Answer, SECOND, Time, World};
@@ -151,19 +151,11 @@ pub fn majority_without(world: &World, gone: usize) -> bool {
 /// # Errors
 /// What did not happen in time.
 pub fn create(world: &mut World, host: usize, name: &str, replicas: u32) -> Result<ServiceId, Failure> {
-    let spec = Revision {
-        parents: Vec::new(),
-        template: TaskTemplate {
-            image: "busybox".to_owned(),
-            command: vec!["sleep".to_owned(), "infinity".to_owned()],
-            ..TaskTemplate::default()
-        },
-        placement: Default::default(),
-        update: Default::default(),
-        partition: Default::default(),
-        labels: Vec::new(),
-        at: WallTime::default(),
-    };
+    let spec = Revision::running(TaskTemplate {
+        image: "busybox".to_owned(),
+        command: vec!["sleep".to_owned(), "infinity".to_owned()],
+        ..TaskTemplate::default()
+    });
     let command = CommandId(world.draw());
     let create = Command::ServiceCreate {
         name: name.to_owned(),

@@ -64,8 +64,7 @@ impl Law for OnWhatIsKnown {
         }
         let mine = slots_in(node.records());
         let live = node.live();
-        let members: BTreeSet<NodeId> =
-            node.nodes(host.now(world.now)).into_iter().map(|row| row.id).collect();
+        let members: BTreeSet<NodeId> = node.lives().into_iter().map(|(member, _)| member).collect();
         let is_void = |stamp: &Stamp| {
             let Stamp::Lease { epoch, .. } = stamp else { return false };
             !members.contains(&epoch.candidate)

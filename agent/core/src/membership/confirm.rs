@@ -85,7 +85,7 @@ impl Membership {
         let Some(ping) = self.pings.get_mut(&nonce) else { return };
         let Pinging { target, purpose, asked } = *ping;
         ping.asked += 1;
-        let contested = self.table.get(target).is_some_and(|known| known.is_contested(now));
+        let contested = self.table.is_contested(target, now);
         let failed = asked > u8::from(contested);
         let enough = failed && purpose == Purpose::Rumour && self.is_rumoured_dead(target);
         if asked == PING_TRIES || enough {
@@ -134,8 +134,8 @@ impl Membership {
     }
 
     /// A member that a rumour made this node probe is called dead by enough others. Returns whether it had
-    /// failed to answer by then, so that the probe is over: once, or twice if others than these make it
-    /// contradict all the time, too.
+    /// failed to answer by then, so that the probe is over: once, or twice if it
+    /// has to contradict all the time.
     pub(super) fn has_failed_rumour(&mut self, node: NodeId, contested: bool) -> bool {
         let before = self.pings.len();
         let failed = |ping: &Pinging| ping.asked >= 2 + u8::from(contested);

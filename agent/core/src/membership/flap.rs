@@ -82,7 +82,7 @@ impl Membership {
     /// A member is down. Returns whether everybody thought so anyway. One that was there all the time, and
     /// hardly, has not gone to come back: its first return is like another's second.
     pub(super) fn let_go(&mut self, now: Instant, node: NodeId) -> bool {
-        if self.table.get(node).is_some_and(|known| known.is_contested(now)) {
+        if self.table.is_contested(node, now) {
             let came = Flap { count: 0, last: now, down: now, held: false };
             self.flaps.entry(node).or_insert(came);
         }

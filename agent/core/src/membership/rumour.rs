@@ -161,7 +161,7 @@ impl Membership {
 
     /// What came of a probe that a rumour began.
     pub(super) fn end_rumour(&mut self, now: Instant, node: NodeId, reached: bool) {
-        let contested = self.table.get(node).is_some_and(|known| known.is_contested(now));
+        let contested = self.table.is_contested(node, now);
         let Some(rumour) = self.rumours.get_mut(&node) else { return };
         if !(reached && contested) {
             rumour.dead.clear();

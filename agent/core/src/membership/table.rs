@@ -174,6 +174,11 @@ impl Table {
         self.members.get(&node)
     }
 
+    /// Whether a member has to contradict all the time.
+    pub(super) fn is_contested(&self, node: NodeId, now: Instant) -> bool {
+        self.get(node).is_some_and(|known| known.is_contested(now))
+    }
+
     /// Whether an update would change anything.
     pub(super) fn is_news(&self, update: &Member<Peer>) -> bool {
         self.members.get(&update.id().node).is_some_and(|known| {

@@ -45,7 +45,7 @@ pub(super) struct Trial {
 impl Membership {
     /// This node's own probe of a member has failed: if it contradicts that all the time, it is tried.
     pub(super) fn try_if_contested(&mut self, now: Instant, node: NodeId) {
-        let contested = self.table.get(node).is_some_and(|known| known.is_contested(now));
+        let contested = self.table.is_contested(node, now);
         if !contested || self.trials.len() == TRIALS || self.trials.contains_key(&node) {
             return;
         }

@@ -72,9 +72,7 @@ fn a_member_that_is_slandered_is_not_unfit() {
         }
         world.run(SECOND / 5);
     }
-    let contested = |node: usize| {
-        world.room(node).table.get(id(1)).is_some_and(|known| known.is_contested(Instant(world.now)))
-    };
+    let contested = |node: usize| world.room(node).table.is_contested(id(1), Instant(world.now));
     assert!((2..8).all(contested), "it had to contradict all the time");
     assert_eq!(downs(&world), BTreeSet::new());
 }

@@ -106,15 +106,16 @@ impl Member {
 
     /// Every slot of a service that has a record, or tasks that count.
     fn slot_facts(&self, now: Instant, service: ServiceId) -> BTreeMap<SlotName, SlotFact> {
-        let written = self.state.slots_of(service).map(|view| view.key);
-        let keys: BTreeSet<SlotKey> = written.chain(self.state.slots_told_of(service)).collect();
-        keys.into_iter().filter_map(|key| Some((key.slot, self.slot_fact(now, key)?))).collect()
+        let keys = self.state.slots_known_of(service).into_iter();
+        keys.filter_map(|key| Some((key.slot, self.slot_fact(now, key)?))).collect()
     }
 
     /// One slot; `None` if it has neither a record nor tasks that count.
     pub(super) fn slot_fact(&self, now: Instant, key: SlotKey) -> Option<SlotFact> {
-        let written = self.state.slot(key).map(|view| self.slot_written(now, view));
-        let mut tasks = self.state.tasks_that_count(key).map(|task| self.task_fact(now, &task)).peekable();
+        let record = self.state.slot(key);
+        let tasks = self.state.tasks_that_count(key, record.map(|view| view.slot));
+        let mut tasks = tasks.map(|task| self.task_fact(now, &task)).peekable();
+        let written = record.map(|view| self.slot_written(now, view));
         if written.is_none() && tasks.peek().is_none() {
             return None;
         }

@@ -147,17 +147,18 @@ impl Member {
     /// The same, without what is only for people to read.
     pub(super) fn placed(&self, service: ServiceId, history: bool) -> impl Iterator<Item = Placed<'_>> {
         let removed = self.state.is_removed(service);
-        let written = self.state.slots_of(service).map(|view| view.key);
-        let slots: BTreeSet<SlotKey> = written.chain(self.state.slots_told_of(service)).collect();
-        slots.into_iter().flat_map(move |slot| self.placed_in(slot, removed, history))
+        self.state
+            .slots_known_of(service)
+            .into_iter()
+            .flat_map(move |slot| self.placed_in(slot, removed, history))
     }
 
     fn placed_in(&self, slot: SlotKey, removed: bool, history: bool) -> Vec<Placed<'_>> {
+        let record = self.slot_record(slot).map(|(_, slot)| slot);
         let tasks: Vec<TaskView<'_>> = match history {
             true => self.state.tasks_of(slot).collect(),
-            false => self.state.tasks_that_count(slot).collect(),
+            false => self.state.tasks_that_count(slot, record).collect(),
         };
-        let record = self.slot_record(slot).map(|(_, slot)| slot);
         let current = record.and_then(|slot| slot.current.as_ref()).filter(|_| !removed);
         let newest = |assignment: Stamp, node: NodeId| {
             let of_it = |task: &&TaskView<'_>| task.node == node && task.status.task.assignment == assignment;

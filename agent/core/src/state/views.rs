@@ -1,6 +1,7 @@
 //! Everything else that stands, typed: slots, tasks, nodes, tokens. Each view is a scan over the keys
 //! concerned.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -174,9 +175,10 @@ impl State {
         self.tasks_in(node, slot..=slot)
     }
 
-    /// The slots of a service of which any node reports a task.
-    pub fn slots_told_of(&self, service: ServiceId) -> impl Iterator<Item = SlotKey> {
-        self.store.tasks().slots_of(service)
+    /// Every slot of a service that has a record, or of which any node reports a task.
+    pub fn slots_known_of(&self, service: ServiceId) -> BTreeSet<SlotKey> {
+        let written = self.slots_of(service).map(|view| view.key);
+        written.chain(self.store.tasks().slots_of(service)).collect()
     }
 
     /// Every task of a slot that any node reports, by node.
@@ -184,10 +186,13 @@ impl State {
         self.store.tasks().of_slot(slot).iter().filter_map(told_view)
     }
 
-    /// Those of them that a plan may rest on: all that are not over or failed, and every attempt at an
-    /// assignment of which one is not over, or which the slot's record names. By node.
-    pub fn tasks_that_count(&self, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
-        let record = self.slot(slot).map(|view| view.slot);
+    /// Those of them that a plan may rest on, if this is the slot's record: all that are not over or failed,
+    /// and every attempt at an assignment of which one is not over, or which the record names. By node.
+    pub fn tasks_that_count(
+        &self,
+        slot: SlotKey,
+        record: Option<&Slot>,
+    ) -> impl Iterator<Item = TaskView<'_>> {
         Tasks::that_count(self.store.tasks().of_slot(slot), record).filter_map(told_view)
     }
 
