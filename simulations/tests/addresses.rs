@@ -73,3 +73,14 @@ fn one_right_address_brings_all_together() {
     assert!(all_see_all(&world));
     assert_eq!(world.broken, None);
 }
+
+/// Whoever is not known as a member yet is let in by nobody but its door: it must not take long until all
+/// know who was admitted, and where it is.
+#[test]
+fn many_that_join_at_one_moment_agree() {
+    for seed in 1..=8 {
+        let mut world = World::new(40, seed, Network::default(), &Tuning::default());
+        story::form(&mut world).expect("they agree");
+        assert!(world.now < 5 * SECOND, "seed {seed}: {} µs", world.now);
+    }
+}

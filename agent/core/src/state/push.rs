@@ -84,7 +84,7 @@ impl Parcel {
     fn is_for_all(&self, few: bool) -> bool {
         match self.source {
             None => few || self.entry.is_membership(),
-            Some(_) => !few && self.introduces,
+            Some(_) => self.introduces,
         }
     }
 }
@@ -95,11 +95,14 @@ impl Pushes {
         self.queue(Parcel { entry, source: None, introduces: false });
     }
 
-    /// Queues a record that came from a peer, of which it was known before what it is, or was not.
-    pub(crate) fn pass_on(&mut self, entry: Arc<Entry>, source: NodeId, known: bool) {
-        let is_facts =
-            matches!(entry.key(), Some(Key::Observed(ObservedKey::Facts { node })) if *node == source);
-        self.queue(Parcel { entry, source: Some(source), introduces: is_facts && !known });
+    /// Queues a record that came from a peer, if it is news to others, too, or if the peer is a `stranger`
+    /// who tells with it what it is.
+    pub(crate) fn pass_on(&mut self, entry: Arc<Entry>, source: NodeId, stranger: bool, is_news: bool) {
+        let introduces = stranger
+            && matches!(entry.key(), Some(Key::Observed(ObservedKey::Facts { node })) if *node == source);
+        if is_news || introduces {
+            self.queue(Parcel { entry, source: Some(source), introduces });
+        }
     }
 
     fn queue(&mut self, parcel: Parcel) {

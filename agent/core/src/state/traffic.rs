@@ -91,6 +91,12 @@ impl State {
         self.outputs.push_back(StateOutput::Send { to, message, lane });
     }
 
+    /// Whether others may not know yet what a peer is, for nothing had been heard of that here; where few
+    /// live it tells all of them itself.
+    fn is_stranger(&self, peer: NodeId) -> bool {
+        self.live.len() > FEW && self.facts(peer).is_none()
+    }
+
     fn durable(&mut self, token: u64) {
         let few = self.live.len() <= FEW;
         for entry in self.disk.finish(token) {
@@ -115,11 +121,11 @@ impl State {
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) {
-        let known = self.facts(from).is_some();
+        let stranger = self.is_stranger(from);
         let (intake, receipts) = self.take_in(now, from, &batch.records, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         for entry in merged {
-            self.pushes.pass_on(entry, from, known);
+            self.pushes.pass_on(entry, from, stranger, true);
         }
         let taken = receipts.iter().all(|receipt| match receipt {
             Receipt::Merged | Receipt::Older | Receipt::Same => true,
@@ -231,14 +237,13 @@ impl State {
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) -> usize {
-        let known = self.facts(from).is_some();
+        let stranger = self.is_stranger(from);
         let (intake, _) = self.take_in(now, from, &batch.records, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         let fresh = merged.len();
-        if self.exchanges.is_settled() && fresh <= NEWS {
-            for entry in merged {
-                self.pushes.pass_on(entry, from, known);
-            }
+        let are_news = self.exchanges.is_settled() && fresh <= NEWS;
+        for entry in merged {
+            self.pushes.pass_on(entry, from, stranger, are_news);
         }
         fresh
     }
