@@ -128,7 +128,7 @@ fn what_is_compared_is_what_is_shown() {
             if world.now >= dies {
                 world.kill(3);
             }
-            for host in world.hosts.iter() {
+            for host in &world.hosts {
                 let Some(node) = &host.node else { continue };
                 let now = host.now(world.now);
                 let mut wanted = node.wanted(now);
