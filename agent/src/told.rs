@@ -61,6 +61,8 @@ pub enum Seen {
     Suspect(NodeId),
     /// It is believed dead; of how many asked so many found it so, if others were asked.
     Down(u8, u8),
+    /// It writes in this protocol, which is not spoken here.
+    Unspoken(u8),
     /// It is no longer a member.
     Gone,
 }
@@ -79,6 +81,7 @@ impl Journal {
             Event::NodeSuspect { node, by } => (*node, Seen::Suspect(*by)),
             Event::NodeDown { node, confirmed: (failed, asked) } => (*node, Seen::Down(*failed, *asked)),
             Event::NodeGone { node } => (*node, Seen::Gone),
+            Event::UnspokenProtocol { from, protocol } => (*from, Seen::Unspoken(*protocol)),
             Event::LeaseAcquired { .. }
             | Event::LeaseLost { .. }
             | Event::HolderChanged { .. }
@@ -123,6 +126,9 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
         Event::BadFrame { from } => {
             counter!("sleepd_bad_frames_total").increment(1);
             debug!(%from, "a frame that means nothing");
+        }
+        Event::UnspokenProtocol { from, protocol } => {
+            warn!(%from, protocol, "writes in a protocol that is not spoken here: if it stays unheard, upgrade");
         }
         Event::Alarm(alarm) => alarms.raise(words(alarm)),
     }

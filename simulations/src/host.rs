@@ -11,6 +11,7 @@ use crate::crypto::{Mint, SimCrypto};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::scenario::HostPlan;
+use crate::successor::{PROTOCOL_OF_SUCCESSOR, Successor};
 
 /// The core of the simulated agents.
 pub type SimNode = Node<SimCrypto>;
@@ -37,6 +38,8 @@ pub struct Host {
     pub plan: HostPlan,
     /// How long its agent takes over each thing, in microseconds.
     pub each: u64,
+    /// Set if its agent is of the next release.
+    pub successor: Option<Successor>,
     /// Where it is now.
     pub address: Address,
     /// Where it is as its agent last found.
@@ -69,6 +72,7 @@ impl Host {
             rebooted: false,
             plan,
             each: 0,
+            successor: None,
             address: first_address(number),
             told_address: first_address(number),
             number,
@@ -133,11 +137,12 @@ impl Host {
 
     /// What its agent finds of it.
     pub fn facts(&self) -> NodeFacts {
+        let next = self.successor.is_some();
         NodeFacts {
             name: self.plan.name.clone(),
             addresses: vec![self.address],
-            release: RELEASE.to_owned(),
-            protocol: PROTOCOL,
+            release: if next { "next".to_owned() } else { RELEASE.to_owned() },
+            protocol: if next { PROTOCOL_OF_SUCCESSOR } else { PROTOCOL },
             architecture: "x86_64".to_owned(),
             os: "linux".to_owned(),
             cpu_milli: 4_000,

@@ -24,6 +24,7 @@ pub mod scenario;
 pub mod shrink;
 pub mod span;
 pub mod story;
+pub mod successor;
 pub mod sweep;
 pub mod trace;
 pub mod world;

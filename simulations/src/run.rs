@@ -228,6 +228,9 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
         world.with_engine(host, |engine, _| engine.set_faults(Faults::default()));
         world.hosts[host].each = 0;
         world.be_honest(host);
+        if let Some(successor) = &mut world.hosts[host].successor {
+            successor.cease();
+        }
         world.hosts[host].disk.be_well();
         if !graves.contains(&host) {
             world.start(host);

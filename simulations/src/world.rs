@@ -27,6 +27,7 @@ mod connections;
 mod lying;
 mod network;
 mod recorded;
+mod releases;
 mod seen;
 
 use addresses::Book;
@@ -69,6 +70,8 @@ enum Due {
     Wake { life: u64 },
     /// It lies again.
     Lie { liar: u64 },
+    /// Its agent, which is of the next release, writes something new.
+    Foretell { life: u64 },
 }
 
 impl Due {
@@ -85,6 +88,7 @@ impl Due {
             | Self::Report { .. }
             | Self::Knock { .. }
             | Self::Answer { .. }
+            | Self::Foretell { .. }
             | Self::Wake { .. } => true,
         }
     }
@@ -269,6 +273,7 @@ impl World {
         self.trace.add(self.now, host, b"start");
         self.saw(host, || Seen::Started);
         self.drain(host);
+        self.foretell_later(host);
         self.check(host);
     }
 

@@ -518,6 +518,15 @@ pub enum Event {
         /// Who.
         from: NodeId,
     },
+    /// A peer wrote in a protocol that is not spoken here; told once of each peer. For a moment that is so
+    /// after this node went back to an earlier release; if the peer is not heard after that, the releases of
+    /// the two are too far apart.
+    UnspokenProtocol {
+        /// Who.
+        from: NodeId,
+        /// In which.
+        protocol: u8,
+    },
     /// Something needs a person.
     Alarm(Alarm),
 }

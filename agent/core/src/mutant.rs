@@ -104,12 +104,18 @@ pub enum Mutant {
     AnyRole,
     /// A service that was removed is there again once something else is said of it later.
     RemovedComesBack,
+    /// Everybody is written to in this node's own protocol.
+    OwnProtocolToAll,
+    /// A later release's key in a known family is refused.
+    RefusesUnread,
+    /// A record under a later release's key is put where this release puts keys that it knows nothing of.
+    UnreadElsewhere,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 49] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -156,6 +162,9 @@ impl Mutant {
         Self::AnySignature,
         Self::AnyRole,
         Self::RemovedComesBack,
+        Self::OwnProtocolToAll,
+        Self::RefusesUnread,
+        Self::UnreadElsewhere,
     ];
 }
 

@@ -261,6 +261,9 @@ impl Words<'_> {
             Seen::Suspect(by) => format!("{name} suspected by {}", self.name(by)),
             Seen::Down(0, 0) => format!("{name} believed dead"),
             Seen::Down(failed, asked) => format!("{name} down, confirmed by {failed} of {asked}"),
+            Seen::Unspoken(protocol) => {
+                format!("{name} wrote in protocol {protocol}, which this agent does not speak")
+            }
             Seen::Gone => format!("{name} is no longer a member"),
         }
     }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use bincode::error::DecodeError;
 
 /// The largest value of any kind, in bytes.
 pub const MAX_LEN: usize = 1 << 20;
@@ -30,8 +31,10 @@ pub enum Malformed {
         /// How many there may be.
         limit: usize,
     },
-    /// The bytes end before the value does, name an unknown variant, or claim more than they carry.
+    /// The bytes end before the value does, mean nothing, or claim more than they carry.
     Invalid,
+    /// They name a variant that is unknown here: a later release's.
+    Unknown,
     /// Bytes are left over behind the value.
     Trailing {
         /// How many.
@@ -44,6 +47,7 @@ impl fmt::Display for Malformed {
         match self {
             Self::TooLong { len, limit } => write!(f, "{len} bytes, where at most {limit} are allowed"),
             Self::Invalid => write!(f, "not a value of the expected kind"),
+            Self::Unknown => write!(f, "a variant that is unknown here"),
             Self::Trailing { bytes } => write!(f, "{bytes} bytes too many"),
         }
     }
@@ -103,8 +107,12 @@ fn decode_bounded<T: Wire>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
             }
         };
     }
-    ladder!(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288)
-        .map_err(|_| Malformed::Invalid)
+    ladder!(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288).map_err(|error| {
+        match error {
+            DecodeError::UnexpectedVariant { .. } => Malformed::Unknown,
+            _ => Malformed::Invalid,
+        }
+    })
 }
 
 /// Serde types (foca's) through the same encoding.

@@ -238,6 +238,15 @@ impl ObservedKey {
     /// How many tasks of a slot a node remembers.
     pub const HISTORY: u8 = 5;
 
+    /// Whose report it is, where this release cannot read the key: behind family and variant stands the
+    /// node.
+    pub fn node_of_unread(key: &[u8]) -> Option<NodeId> {
+        let [family, variant, node @ ..] = key else { return None };
+        // Before 251 a variant is one byte.
+        let is_one = *family == Family::Observed as u8 && *variant < 251;
+        node.first_chunk::<16>().filter(|_| is_one).map(|node| NodeId(*node))
+    }
+
     /// Whose report it is.
     pub const fn node(&self) -> NodeId {
         match self {
@@ -259,16 +268,24 @@ macro_rules! keys {
                 bytes
             }
 
-            /// The key in these bytes; `None` if its family is of a later release.
+            /// The key in these bytes; `None` if its family, or its variant in a known family, is of a later
+            /// release.
             ///
             /// # Errors
-            /// [`Malformed`] if the family is known and the rest is not one of its keys.
+            /// [`Malformed`] if the family and the variant are known, and the rest is not such a key.
             pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
                 if bytes.len() > Self::LIMIT {
                     return Err(Malformed::TooLong { len: bytes.len(), limit: Self::LIMIT });
                 }
                 let Some(family) = Family::of(bytes) else { return Ok(None) };
-                Ok(Some(match family { $(Family::$variant => Self::$variant(decode(&bytes[1..])?),)* }))
+                let read = match family {
+                    $(Family::$variant => decode(&bytes[1..]).map(Self::$variant),)*
+                };
+                match read {
+                    Ok(key) => Ok(Some(key)),
+                    Err(Malformed::Unknown) => Ok(None),
+                    Err(malformed) => Err(malformed),
+                }
             }
 
             /// Its family.

@@ -1,9 +1,10 @@
 //! What agents say to each other: one envelope, many kinds.
 //!
 //! ```text
-//! magic 2 │ protocol 2 │ kind 2 │ length 4 │ time and hint │ message      (little endian)
+//! magic 2 │ protocol 1 │ newest 1 │ kind 2 │ length 4 │ time and hint │ message      (little endian)
 //! ```
-//! Datagrams carry one frame each; streams carry any number. Cluster time and the holder's hint ride in every
+//! The envelope is the same in every protocol: it says in which one the rest is written, and the newest that
+//! the sender speaks. Datagrams carry one frame each; streams carry any number. Cluster time and the holder's hint ride in every
 //! frame, so that news of them travels with whatever moves.
 
 use alloc::vec::Vec;
@@ -20,11 +21,13 @@ use crate::stamp::{ClusterTime, Epoch};
 use crate::swim::Peer;
 use crate::sync::SyncMessage;
 
-/// The protocol of this release. A release speaks its own and the one before.
-pub const PROTOCOL: u16 = 1;
+/// The protocol of this release. A release speaks its own and the one before, and writes to each peer in the
+/// newest that both speak.
+pub const PROTOCOL: u8 = 1;
 
-/// The oldest protocol that this release still speaks.
-pub const OLDEST_PROTOCOL: u16 = 1;
+/// The oldest protocol that this release still speaks: whoever is not known to speak a newer one is written
+/// to in this.
+pub const OLDEST_PROTOCOL: u8 = 1;
 
 /// Bytes of the envelope in front of a frame's content.
 pub const HEADER_LEN: usize = 10;
@@ -285,10 +288,12 @@ pub enum Message {
 pub enum BadFrame {
     /// They do not begin as a frame does.
     NotAFrame,
-    /// A protocol that this release does not speak.
+    /// A protocol that is not spoken here.
     Protocol {
         /// Which.
-        theirs: u16,
+        theirs: u8,
+        /// The newest that is.
+        newest: u8,
     },
     /// A kind of a later release: skipped, not an error of the sender.
     UnknownKind {
@@ -303,8 +308,8 @@ impl fmt::Display for BadFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAFrame => write!(f, "not a frame"),
-            Self::Protocol { theirs } => {
-                write!(f, "protocol {theirs}, where {OLDEST_PROTOCOL} to {PROTOCOL} are spoken")
+            Self::Protocol { theirs, newest } => {
+                write!(f, "protocol {theirs}, where {OLDEST_PROTOCOL} to {newest} are spoken")
             }
             Self::UnknownKind { kind } => write!(f, "unknown kind {kind}"),
             Self::Content(malformed) => write!(f, "{malformed}"),
@@ -317,8 +322,10 @@ impl core::error::Error for BadFrame {}
 /// A frame's envelope, read before its content has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The sender's protocol.
-    pub protocol: u16,
+    /// In which protocol the frame is written.
+    pub protocol: u8,
+    /// The newest that its sender speaks.
+    pub newest: u8,
     /// The kind of message.
     pub kind: u16,
     /// How many bytes of content follow.
@@ -326,25 +333,21 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Reads an envelope.
+    /// Reads an envelope, of whatever protocol: where a frame ends is the same in all.
     ///
     /// # Errors
     /// [`BadFrame`] if the bytes are none, or announce more than any kind may have: a length is refused
     /// before a byte is allocated for it.
     pub fn read(bytes: [u8; HEADER_LEN]) -> Result<Self, BadFrame> {
-        let [m0, m1, p0, p1, k0, k1, l0, l1, l2, l3] = bytes;
+        let [m0, m1, protocol, newest, k0, k1, l0, l1, l2, l3] = bytes;
         if [m0, m1] != MAGIC {
             return Err(BadFrame::NotAFrame);
-        }
-        let protocol = u16::from_le_bytes([p0, p1]);
-        if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&protocol) {
-            return Err(BadFrame::Protocol { theirs: protocol });
         }
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if len > MAX_LEN {
             return Err(BadFrame::Content(Malformed::TooLong { len, limit: MAX_LEN }));
         }
-        Ok(Self { protocol, kind: u16::from_le_bytes([k0, k1]), len })
+        Ok(Self { protocol, newest, kind: u16::from_le_bytes([k0, k1]), len })
     }
 }
 
@@ -376,8 +379,9 @@ macro_rules! kinds {
         }
 
         impl Frame {
-            /// The frame's bytes, envelope included.
-            pub fn to_bytes(&self) -> Vec<u8> {
+            /// The frame's bytes in a protocol that both sides speak, envelope included, by whoever speaks
+            /// no newer one than `newest`.
+            pub fn to_bytes_in(&self, protocol: u8, newest: u8) -> Vec<u8> {
                 let carried = self.carried.clone();
                 let content = match &self.message {
                     Message::Swim(bytes) => encode(&Content { carried, message: SwimBytes(bytes.clone()) }),
@@ -385,7 +389,7 @@ macro_rules! kinds {
                 };
                 let mut bytes = Vec::with_capacity(HEADER_LEN + content.len());
                 bytes.extend_from_slice(&MAGIC);
-                bytes.extend_from_slice(&PROTOCOL.to_le_bytes());
+                bytes.extend_from_slice(&[protocol, newest]);
                 bytes.extend_from_slice(&self.message.kind().to_le_bytes());
                 bytes.extend_from_slice(&u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes());
                 bytes.extend(content);
@@ -422,13 +426,31 @@ macro_rules! kinds {
 kinds!(2 Membership, 3 Lease, 4 Push, 5 Sync, 6 RollCall, 7 Admit, 8 Join, 9 Joined, 10 Permit);
 
 impl Frame {
-    /// Reads one whole frame, as a datagram carries it.
+    /// The frame's bytes in this release's protocol.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_in(PROTOCOL, PROTOCOL)
+    }
+
+    /// Reads one whole frame of a protocol that this release speaks.
     ///
     /// # Errors
-    /// [`BadFrame`] for bytes that are not exactly one frame of a kind that is spoken here.
+    /// As [`Frame::from_bytes_up_to`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadFrame> {
+        Self::from_bytes_up_to(PROTOCOL, bytes).map(|(_, frame)| frame)
+    }
+
+    /// Reads one whole frame, as a datagram carries it, of a protocol from [`OLDEST_PROTOCOL`] to `newest`,
+    /// and its envelope.
+    ///
+    /// # Errors
+    /// [`BadFrame`] for bytes that are not exactly one frame of a protocol and a kind that are spoken here.
+    pub fn from_bytes_up_to(newest: u8, bytes: &[u8]) -> Result<(Envelope, Self), BadFrame> {
         let (header, content) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(BadFrame::NotAFrame)?;
-        Self::read(Envelope::read(*header)?, content)
+        let envelope = Envelope::read(*header)?;
+        if !(OLDEST_PROTOCOL..=newest).contains(&envelope.protocol) {
+            return Err(BadFrame::Protocol { theirs: envelope.protocol, newest });
+        }
+        Self::read(envelope, content).map(|frame| (envelope, frame))
     }
 }
 

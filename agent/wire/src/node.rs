@@ -19,7 +19,7 @@ pub struct NodeFacts {
     /// The release of its agent.
     pub release: String,
     /// The newest protocol that its agent speaks.
-    pub protocol: u16,
+    pub protocol: u8,
     /// As the kernel calls it: `x86_64`, `aarch64`.
     pub architecture: String,
     /// As the kernel calls it: `linux`.

@@ -90,6 +90,7 @@ pub mod codec {
     pub enum Malformed {
         TooLong { len: usize, limit: usize },
         Invalid,
+        Unknown,
         Trailing { bytes: usize },
     }
 
@@ -109,7 +110,10 @@ pub mod codec {
         if bytes.len() > T::LIMIT {
             return Err(Malformed::TooLong { len: bytes.len(), limit: T::LIMIT });
         }
-        wincode::config::deserialize_exact(bytes, LAYOUT).map_err(|_| Malformed::Invalid)
+        wincode::config::deserialize_exact(bytes, LAYOUT).map_err(|error| match error {
+            wincode::ReadError::InvalidTagEncoding(_) => Malformed::Unknown,
+            _ => Malformed::Invalid,
+        })
     }
 
     /// foca's own types go through serde, which wincode does not speak: they cross no release and reach no

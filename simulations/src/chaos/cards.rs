@@ -1,4 +1,4 @@
-//! Classes of faults that befall what a node is: its disk, and with it its key.
+//! Classes of faults that befall what a node is: its disk, and with it its key; its release.
 //!
 //! # Not here
 //! Disks that stall, or fail once: they are a class beside the engines'.
@@ -27,6 +27,17 @@ impl Draw {
             let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
             let lasts = Some(stream.between(SECOND / 10, 60 * SECOND));
             self.add(at, Fault::DiskFull { node, lasts });
+        }
+    }
+
+    /// Agents change to the next release and back, one after the other or all over each other.
+    pub(super) fn releases(&mut self) {
+        let mut stream = self.stream("releases");
+        for _ in 0..stream.between(1, 2 * self.hosts) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(SECOND / 10, 10 * SECOND);
+            let back = stream.permille(300);
+            self.add(at, if back { Fault::Rollback { node, lasts } } else { Fault::Upgrade { node, lasts } });
         }
     }
 

@@ -27,7 +27,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 25] = [
+const CLASSES: [Class; 26] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -53,6 +53,7 @@ const CLASSES: [Class; 25] = [
     Draw::empty_disks,
     Draw::moves,
     Draw::full_disks,
+    Draw::releases,
 ];
 
 /// What the seed says, for so many hosts.

@@ -97,6 +97,9 @@ pub fn told(timeline: &Timeline<'_>, event: &Event) -> Option<String> {
         }
         Event::RecordRefused { from, why, .. } => format!("a record from {} is refused: {why}", name(from)),
         Event::BadFrame { from } => format!("bytes from {} mean nothing", name(from)),
+        Event::UnspokenProtocol { from, protocol } => {
+            format!("{} wrote in protocol {protocol}, which is not spoken here", name(from))
+        }
         Event::Alarm(alarm) => format!("alarm: {alarm:?}"),
     })
 }

@@ -189,6 +189,14 @@ fn of_agents(fault: &Fault, names: &[&str]) -> Option<Said> {
         Fault::Stop { node, lasts } => {
             (vec![*node], "stop", format!("the agent of {} is stopped{}", names[*node], back(lasts)), *lasts)
         }
+        Fault::Upgrade { node, lasts } => {
+            let words = format!("the agent of {} is stopped for an upgrade", names[*node]);
+            (vec![*node], "upgrade", words, Some(*lasts))
+        }
+        Fault::Rollback { node, lasts } => {
+            let words = format!("{} goes back to the earlier release", names[*node]);
+            (vec![*node], "rollback", words, Some(*lasts))
+        }
         Fault::KillAll { lasts, apart } => {
             let last = *lasts + *apart * names.len().saturating_sub(1) as u64;
             let words = format!("all agents die; the last is back after {}", length(last));
@@ -283,6 +291,8 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         | Fault::AddressesSwapped { .. }
         | Fault::Kill { .. }
         | Fault::Stop { .. }
+        | Fault::Upgrade { .. }
+        | Fault::Rollback { .. }
         | Fault::KillAll { .. }
         | Fault::PowerOff { .. }
         | Fault::Pause { .. }

@@ -299,6 +299,7 @@ impl Recorder {
             | Event::Task { .. }
             | Event::RecordRefused { .. }
             | Event::BadFrame { .. }
+            | Event::UnspokenProtocol { .. }
             | Event::Alarm(_) => return,
         };
         if let Some(of) = self.hosts.get(node) {

@@ -119,6 +119,23 @@ pub enum Fault<H = usize> {
         #[serde(with = "span::optional", default, skip_serializing_if = "Option::is_none")]
         lasts: Option<Time>,
     },
+    /// An agent is told to stop, and is of the next release when it is started again: one that speaks the
+    /// next protocol, and writes what nobody here can read.
+    Upgrade {
+        /// Whose.
+        node: H,
+        /// When it is started again.
+        #[serde(with = "span")]
+        lasts: Time,
+    },
+    /// An agent is told to stop, and is of this release again when it is started again.
+    Rollback {
+        /// Whose.
+        node: H,
+        /// When it is started again.
+        #[serde(with = "span")]
+        lasts: Time,
+    },
     /// All agents die at once, and come back one after the other.
     KillAll {
         /// When the first is started again.
@@ -280,6 +297,8 @@ impl<H> Fault<H> {
             }
             Self::Kill { node, lasts } => Fault::Kill { node: call(node)?, lasts },
             Self::Stop { node, lasts } => Fault::Stop { node: call(node)?, lasts },
+            Self::Upgrade { node, lasts } => Fault::Upgrade { node: call(node)?, lasts },
+            Self::Rollback { node, lasts } => Fault::Rollback { node: call(node)?, lasts },
             Self::KillAll { lasts, apart } => Fault::KillAll { lasts, apart },
             Self::PowerOff { node, lasts } => Fault::PowerOff { node: call(node)?, lasts },
             Self::Pause { node, lasts } => Fault::Pause { node: call(node)?, lasts },

@@ -41,7 +41,11 @@ impl Fault {
     /// The host whose agent it ends.
     pub(crate) const fn ending(&self) -> Option<usize> {
         match self {
-            Self::Kill { node, .. } | Self::Stop { node, .. } | Self::PowerOff { node, .. } => Some(*node),
+            Self::Kill { node, .. }
+            | Self::Stop { node, .. }
+            | Self::Upgrade { node, .. }
+            | Self::Rollback { node, .. }
+            | Self::PowerOff { node, .. } => Some(*node),
             _ => None,
         }
     }
@@ -116,12 +120,17 @@ impl Fault {
         })
     }
 
-    /// The same, if it befalls what a node is.
+    /// The same, if it befalls what a node is, or its agent.
     fn to_cards(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
         Some(match self {
             Self::OldDisk { node, age, lasts, votes_kept } => {
                 world.power_off(*node);
                 world.put_back(*node, *age, *votes_kept);
+                vec![(*lasts, Then::Start(*node))]
+            }
+            Self::Upgrade { node, lasts } | Self::Rollback { node, lasts } => {
+                world.stop(*node);
+                world.install(*node, matches!(self, Self::Upgrade { .. }));
                 vec![(*lasts, Then::Start(*node))]
             }
             Self::EmptyDisk { node, lasts } => {
@@ -200,6 +209,8 @@ impl Fault {
             | Self::Reset { .. }
             | Self::AddressesChange { .. }
             | Self::AddressesSwapped { .. }
+            | Self::Upgrade { .. }
+            | Self::Rollback { .. }
             | Self::OldDisk { .. }
             | Self::EmptyDisk { .. } => {}
         }

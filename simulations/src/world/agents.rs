@@ -66,6 +66,11 @@ impl World {
                     self.input(host, Input::JoinAnswered { ticket, answer });
                 }
             }
+            Due::Foretell { life } => {
+                if alive(life) {
+                    self.foretell(host);
+                }
+            }
             Due::Lie { liar } => self.lies(host, liar),
             Due::Wake { life } => {
                 if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {

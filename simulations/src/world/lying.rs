@@ -56,7 +56,7 @@ impl World {
     }
 
     /// What an agent sends goes out as it is, unless its host lies.
-    pub(super) fn say(&mut self, host: usize, to: NodeId, datagram: bool, bytes: Vec<u8>) {
+    pub(super) fn tell(&mut self, host: usize, to: NodeId, datagram: bool, bytes: Vec<u8>) {
         let told = match self.liars.get_mut(&host) {
             Some(liar) => liar.twist(bytes),
             None => Some(bytes),

@@ -73,7 +73,7 @@ fn enveloped(bytes: &[u8]) {
     let content = bytes.rest();
     assert!(content.len() <= MAX_LEN, "inputs are short");
     let len = u32::try_from(content.len()).expect("a short length fits");
-    frame(&[b"sd\x01\x00".as_slice(), &kind.to_le_bytes(), &len.to_le_bytes(), content].concat());
+    frame(&[b"sd\x01\x01".as_slice(), &kind.to_le_bytes(), &len.to_le_bytes(), content].concat());
 }
 
 fn contents() -> Vec<Vec<u8>> {

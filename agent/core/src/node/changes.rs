@@ -38,6 +38,7 @@ impl Member {
         }
         let gone = self.sightings.newly_removed(removed);
         for peer in &gone {
+            self.speech.forget(*peer);
             self.sightings.part(cx.now.instant, *peer);
             cx.out.event(Event::NodeGone { node: *peer });
         }

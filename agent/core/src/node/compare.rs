@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::spec::Mode;
+use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{NodeId, ServiceId};
 
 use super::Node;
@@ -16,6 +17,11 @@ use crate::time::Now;
 use crate::view::{Life, PlacedRow, WantedRow};
 
 impl<C: Crypto> Node<C> {
+    /// Cluster time as it is here, if this node is in a cluster.
+    pub fn time(&self, now: Now) -> Option<ClusterTime> {
+        self.member().map(|member| member.clock.present(now.instant))
+    }
+
     /// What is believed of every member, by id.
     pub fn lives(&self) -> Vec<(NodeId, Life)> {
         let Some(member) = self.member() else { return Vec::new() };

@@ -100,13 +100,21 @@ impl Outbox {
 }
 
 impl<C: Crypto> Context<'_, C> {
-    /// Sends one message, with what rides along.
-    pub(crate) fn send(&mut self, to: NodeId, lane: Lane, carried: Carried, message: Message) {
+    /// Sends one message in a protocol that the receiver speaks, and says the newest that this node does, with
+    /// what rides along.
+    pub(crate) fn send(
+        &mut self,
+        to: NodeId,
+        lane: Lane,
+        (protocol, newest): (u8, u8),
+        carried: Carried,
+        message: Message,
+    ) {
         if to == self.me {
             return;
         }
         let datagram = message.is_datagram();
-        let bytes = Frame { carried, message }.to_bytes();
+        let bytes = Frame { carried, message }.to_bytes_in(protocol, newest);
         self.out.push(if datagram {
             Output::Datagram { to, bytes }
         } else {

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use sleep_wire::durable::{Cell, Membership, Stored, Write};
 use sleep_wire::key::{DesiredKey, ObservedKey};
-use sleep_wire::message::{AdmitMessage, Carried, Frame, JoinAnswer, JoinRefusal, JoinRequest, Message};
+use sleep_wire::message::{
+    AdmitMessage, Carried, Frame, JoinAnswer, JoinRefusal, JoinRequest, Message, OLDEST_PROTOCOL, PROTOCOL,
+};
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::token::JoinString;
 use sleep_wire::trust::{JoinToken, Role};
@@ -145,7 +147,7 @@ impl Asking {
         home: &Home,
         answer: Result<Vec<u8>, String>,
     ) -> Next {
-        match self.judged(cx, answer) {
+        match self.judged(cx, home.facts.protocol, answer) {
             Err(refusal) => {
                 cx.out.refuse(self.ticket, refusal);
                 Next::Alone
@@ -165,17 +167,19 @@ impl Asking {
     fn judged<C: Crypto>(
         &self,
         cx: &Context<'_, C>,
+        newest: u8,
         answer: Result<Vec<u8>, String>,
     ) -> Result<(Records, Records), Refusal> {
         let bytes = answer.map_err(Refusal::NoDoor)?;
-        match Frame::from_bytes(&bytes).map(|frame| frame.message) {
+        match Frame::from_bytes_up_to(newest, &bytes).map(|(_, frame)| frame.message) {
             Ok(Message::Joined(JoinAnswer::Admitted { chain, doors })) => {
                 trust::verify_chain(self.token.cluster, &chain, &cx.crypto.public_key(), cx.crypto)
                     .map_err(|_| Refusal::ForeignDoor)?;
                 Ok((chain, doors))
             }
             Ok(Message::Joined(JoinAnswer::Refused(refusal))) => Err(Refusal::Door(refusal)),
-            Ok(_) | Err(_) => Err(Refusal::NoDoor(String::from("it does not speak this protocol"))),
+            Ok(_) => Err(Refusal::NoDoor(String::from("it answered something else"))),
+            Err(bad) => Err(Refusal::NoDoor(alloc::format!("it answered with {bad}"))),
         }
     }
 }
@@ -184,9 +188,10 @@ fn answer<C: Crypto>(cx: &mut Context<'_, C>, ticket: Ticket, answer: JoinAnswer
     cx.out.push(Output::AnswerJoin { ticket, bytes: stranger(Message::Joined(answer)) });
 }
 
-/// A frame between a stranger and a door: nothing rides along.
+/// A frame between a stranger and a door: nothing rides along, and neither knows what the other speaks.
 fn stranger(message: Message) -> Vec<u8> {
-    Frame { carried: Carried { time: ClusterTime::ZERO, hint: None }, message }.to_bytes()
+    let carried = Carried { time: ClusterTime::ZERO, hint: None };
+    Frame { carried, message }.to_bytes_in(OLDEST_PROTOCOL, PROTOCOL)
 }
 
 impl Member {
@@ -198,10 +203,11 @@ impl Member {
         key: PublicKey,
         bytes: &[u8],
     ) {
-        let request = match Frame::from_bytes(bytes).map(|frame| frame.message) {
-            Ok(Message::Join(request)) if request.key == key => request,
-            Ok(_) | Err(_) => return answer(cx, ticket, JoinAnswer::Refused(JoinRefusal::BadProof)),
-        };
+        let request =
+            match Frame::from_bytes_up_to(self.facts.protocol, bytes).map(|(_, frame)| frame.message) {
+                Ok(Message::Join(request)) if request.key == key => request,
+                Ok(_) | Err(_) => return answer(cx, ticket, JoinAnswer::Refused(JoinRefusal::BadProof)),
+            };
         match self.admitter(cx, &request) {
             Some(node) if node == cx.me => {
                 let said = self.admit(cx, &request);

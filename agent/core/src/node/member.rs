@@ -16,6 +16,7 @@ use super::earlier::Earlier;
 use super::leave::Leaving;
 use super::plan::Desk;
 use super::sightings::Sightings;
+use super::speech::Speech;
 use super::{Home, cell, earlier};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
@@ -48,6 +49,7 @@ pub(crate) struct Member {
     pub(super) reconcile: Reconcile,
     pub(super) desk: Desk,
     pub(super) sightings: Sightings,
+    pub(super) speech: Speech,
     pub(super) facts: NodeFacts,
     /// Slots that the reconcile room was told of.
     pub(super) fed: BTreeSet<SlotKey>,
@@ -150,6 +152,7 @@ impl Member {
             reconcile: Reconcile::new(now, setup),
             desk: Desk::default(),
             sightings: Sightings::default(),
+            speech: Speech::default(),
             facts: home.facts.clone(),
             fed: BTreeSet::new(),
             delays: BTreeMap::new(),

@@ -30,6 +30,7 @@ mod plan;
 mod propose;
 mod rooms;
 mod sightings;
+mod speech;
 mod task_views;
 mod views;
 mod wish;

@@ -25,15 +25,19 @@ use crate::state::StateInput;
 
 impl Member {
     pub(super) fn on_frame<C: Crypto>(&mut self, cx: &mut Context<'_, C>, from: NodeId, bytes: &[u8]) {
-        let frame = match Frame::from_bytes(bytes) {
-            Ok(frame) => frame,
+        let (envelope, frame) = match Frame::from_bytes_up_to(self.facts.protocol, bytes) {
+            Ok(read) => read,
             // A later release's: not meant for this one.
             Err(BadFrame::UnknownKind { .. }) => return,
+            Err(BadFrame::Protocol { theirs, .. }) if self.trust.is_member(from) => {
+                return self.hears_unspoken(cx, from, theirs);
+            }
             Err(_) => return cx.out.event(Event::BadFrame { from }),
         };
         if !self.trust.is_member(from) {
             return;
         }
+        self.hears(from, envelope);
         let now = cx.now.instant;
         match self.clock.observe(now, from, frame.carried.time) {
             Observed::Taken => {}
@@ -89,7 +93,8 @@ impl Member {
         message: Message,
     ) {
         let carried = self.carried(cx.now.instant);
-        cx.send(to, lane, carried, message);
+        let protocols = (self.protocol_for(to, &message), self.facts.protocol);
+        cx.send(to, lane, protocols, carried, message);
     }
 
     pub(super) fn on_membership<C: Crypto>(&mut self, cx: &mut Context<'_, C>, output: MembershipOutput) {

@@ -11,13 +11,13 @@ use sleep_wire::stamp::ClusterTime;
 use sleep_wire::sync::{Prefix, TriePath};
 use sleep_wire::task::TaskStatus;
 use sleep_wire::trust::{Admission, JoinToken, OperatorAdmission, OperatorRemoval, Removal, RoleChange};
-use sleep_wire::{Digest, Key, NodeId, Record, Stamp, Wire, decode, encode};
+use sleep_wire::{Digest, Family, Key, NodeId, Record, Stamp, Wire, decode, encode};
 
 use super::commands::{self, Used};
 use crate::Crypto;
 use crate::mutant::{Mutant, is_sown};
 
-/// The longest record of an unknown family that is kept, in bytes.
+/// The longest record under a key of a later release that is kept, in bytes.
 pub const FOREIGN_LIMIT: usize = 16 * 1024;
 
 /// How long tombstones are kept, in milliseconds of cluster time: seven days.
@@ -31,8 +31,17 @@ pub const BODY_VERSION: u16 = 1;
 pub enum Place {
     /// Under a key of this release.
     Known(Key),
-    /// Under a key of a later release: the key's hash.
-    Foreign(Digest),
+    /// Under a key of a later release.
+    Foreign(Unread),
+}
+
+/// A key of a later release: of a family that is unknown here, or of a variant in a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unread {
+    /// The node whose report it is, if it is one's.
+    pub of: Option<NodeId>,
+    /// The key's hash.
+    pub key: Digest,
 }
 
 /// What a record says, as far as this release can read it.
@@ -105,11 +114,16 @@ impl Entry {
         let key_hash = crypto.hash(&record.key);
         let place = match Key::from_bytes(&record.key) {
             Ok(Some(key)) if key.to_bytes() == record.key => Place::Known(key),
-            Ok(None) if bytes.len() <= FOREIGN_LIMIT && !record.key.is_empty() => Place::Foreign(key_hash),
-            Ok(None) => return Err("a record of an unknown family is too long, or has no key"),
+            Ok(None) if is_sown(Mutant::RefusesUnread) && Family::of(&record.key).is_some() => {
+                return Err("the key is malformed");
+            }
+            Ok(None) if bytes.len() <= FOREIGN_LIMIT && !record.key.is_empty() => {
+                Place::Foreign(Unread { of: ObservedKey::node_of_unread(&record.key), key: key_hash })
+            }
+            Ok(None) => return Err("a record of a later release is too long, or has no key"),
             Ok(Some(_)) | Err(_) => return Err("the key is malformed"),
         };
-        check_stamp(&place, &record.stamp)?;
+        check_stamp(&record.key, &record.stamp)?;
         let fact = read_fact(&place, record.version, &record.body)?;
         if let Fact::Horizon(horizon) = &fact {
             check_horizon(*horizon, &record.stamp)?;
@@ -117,7 +131,7 @@ impl Entry {
         Ok(Self {
             bytes: bytes.into(),
             hash: if is_sown(Mutant::HashOfTheKey) { key_hash } else { crypto.hash(bytes) },
-            bucket: bucket_of(&place, &key_hash),
+            bucket: bucket_of(Family::of(&record.key), &place, &key_hash),
             used: commands::used(&place, &fact, crypto),
             place,
             stamp: record.stamp,
@@ -139,7 +153,7 @@ impl Entry {
         Self {
             bytes: self.bytes.clone(),
             hash,
-            bucket: bucket_of(&place, &hash),
+            bucket: bucket_of(Some(Family::Desired), &place, &hash),
             place,
             stamp: self.stamp,
             author: self.author,
@@ -186,7 +200,7 @@ impl Entry {
         &self.place
     }
 
-    /// Its key, if this release knows the family.
+    /// Its key, if this release can read it.
     pub const fn key(&self) -> Option<&Key> {
         match &self.place {
             Place::Known(key) => Some(key),
@@ -238,10 +252,8 @@ impl Entry {
     }
 }
 
-fn check_stamp(place: &Place, stamp: &Stamp) -> Result<(), &'static str> {
-    if let Place::Known(key) = place
-        && stamp.clock() != key.family().clock()
-    {
+fn check_stamp(key: &[u8], stamp: &Stamp) -> Result<(), &'static str> {
+    if Family::of(key).is_some_and(|family| stamp.clock() != family.clock()) {
         return Err("the stamp is of another clock than the family's");
     }
     match stamp {
@@ -258,14 +270,21 @@ fn check_horizon(horizon: Horizon, stamp: &Stamp) -> Result<(), &'static str> {
     }
 }
 
-fn bucket_of(place: &Place, key_hash: &Digest) -> u16 {
+/// The bucket is the same in every release, so that equal records have equal sums: only what the first one
+/// knew for a foundation is one.
+fn bucket_of(family: Option<Family>, place: &Place, key_hash: &Digest) -> u16 {
     let [a, b, c, d, ..] = key_hash.0;
     let hash = u32::from_be_bytes([a, b, c, d]);
     let foundation = TriePath::FOUNDATION_BUCKETS as u32;
-    let bucket = match place {
-        Place::Known(Key::Membership(_) | Key::Desired(DesiredKey::Horizon)) => hash % foundation,
-        Place::Known(Key::Desired(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_))
-        | Place::Foreign(_) => foundation + hash % (TriePath::BUCKETS as u32 - foundation),
+    let is_foundation = match family {
+        Some(Family::Membership) => !(is_sown(Mutant::UnreadElsewhere) && matches!(place, Place::Foreign(_))),
+        Some(Family::Desired) => matches!(place, Place::Known(Key::Desired(DesiredKey::Horizon))),
+        Some(Family::Slot | Family::Island | Family::Observed) | None => false,
+    };
+    let bucket = if is_foundation {
+        hash % foundation
+    } else {
+        foundation + hash % (TriePath::BUCKETS as u32 - foundation)
     };
     u16::try_from(bucket).expect("there are fewer than 2^16 buckets")
 }

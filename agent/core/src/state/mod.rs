@@ -62,7 +62,7 @@ pub use intake::{ASIDE, Aside, REFUSALS_PER_SECOND, WAITING_BYTES};
 pub use judge::{Judge, Verdict};
 pub use push::{BATCH_LIMIT, FANOUT, FEW, GATHER};
 pub use services::{Name, RevisionView, Service, Unseen};
-pub use store::{FOREIGN_QUOTA, Receipt};
+pub use store::{FOREIGN_QUOTA, REPORTS_QUOTA, Receipt};
 pub use sync::{ANSWER_LIMIT, CONFIRMATIONS, PER_SECOND};
 pub use views::{SlotView, TaskView};
 

@@ -28,13 +28,16 @@ use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Digest, Epoch, Key, NodeId, ServiceId, Stamp};
 
 use super::commands::Commands;
-use super::entry::{Entry, Fact, Place};
+use super::entry::{Entry, Fact, Place, Unread};
 use super::tasks::Tasks;
 use super::trie::Trie;
 
-/// How many records of unknown families are kept: those whose keys have the smallest hashes. Choosing by hash
-/// keeps merging a semilattice: whichever order they come in, the same ones stay.
+/// How many records under keys of later releases are kept: those whose keys have the smallest hashes. Choosing
+/// by hash keeps merging a semilattice: whichever order they come in, the same ones stay.
 pub const FOREIGN_QUOTA: usize = 1_024;
+
+/// How many of them are kept of what one node says of itself: no member takes the room of others.
+pub const REPORTS_QUOTA: usize = 64;
 
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ impl Eq for Entry {}
 #[derive(Debug)]
 pub(crate) struct Store {
     known: BTreeMap<Key, Arc<Entry>>,
-    foreign: BTreeMap<Digest, Arc<Entry>>,
+    foreign: BTreeMap<Unread, Arc<Entry>>,
     trie: Trie,
     authors: BTreeMap<NodeId, u32>,
     commands: Commands,
@@ -173,10 +176,16 @@ impl Store {
         match entry.place() {
             Place::Known(_) => true,
             Place::Foreign(key) => {
-                self.foreign.len() < FOREIGN_QUOTA
-                    || self.foreign.last_key_value().is_some_and(|(last, _)| key <= last)
+                let alike = || self.foreign_of(key.of);
+                alike().count() < quota(key.of) || alike().next_back().is_some_and(|(last, _)| key <= last)
             }
         }
+    }
+
+    /// What stands under keys of later releases of one author's reports, or of all that is no report.
+    fn foreign_of(&self, of: Option<NodeId>) -> impl DoubleEndedIterator<Item = (&Unread, &Arc<Entry>)> {
+        let at = |key| Unread { of, key };
+        self.foreign.range(at(Digest([0; 32]))..=at(Digest([u8::MAX; 32])))
     }
 
     /// What stands by some authors.
@@ -203,8 +212,9 @@ impl Store {
                 if let Some(before) = self.foreign.insert(key, Arc::clone(&entry)) {
                     self.forget(&before);
                 }
-                let over = self.foreign.len() > FOREIGN_QUOTA;
-                let evicted = over.then(|| self.foreign.pop_last()).flatten().map(|(_, evicted)| evicted);
+                let over = self.foreign_of(key.of).count() > quota(key.of);
+                let last = self.foreign_of(key.of).next_back().map(|(last, _)| *last).filter(|_| over);
+                let evicted = last.and_then(|last| self.foreign.remove(&last));
                 if evicted.as_ref().is_some_and(|evicted| evicted.hash() == entry.hash()) {
                     return Merge::NoRoom;
                 }
@@ -271,6 +281,11 @@ impl Store {
             }
         }
     }
+}
+
+/// How many records under unread keys are kept of this kind.
+const fn quota(of: Option<NodeId>) -> usize {
+    if of.is_some() { REPORTS_QUOTA } else { FOREIGN_QUOTA }
 }
 
 /// The name that a birth claims.

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use sleep_wire::key::MembershipKey;
+use sleep_wire::key::{MembershipKey, ObservedKey};
 use sleep_wire::stamp::Clock;
 use sleep_wire::trust::{
     Admission, OperatorAdmission, OperatorRemoval, Removal, Role, RoleChange, Warrant, entry_claim,
@@ -118,7 +118,7 @@ impl Trust {
                 Need::EverControl
             }
             (Some(Family::Observed), Stamp::Boot { .. }) => {
-                let node = key.map_or_else(|| node_of_unread(bytes), |key| node_of(&key));
+                let node = key.map_or_else(|| ObservedKey::node_of_unread(bytes), |key| node_of(&key));
                 own(node == Some(record.author))?;
                 Need::Member
             }
@@ -164,13 +164,6 @@ const fn node_of(key: &Key) -> Option<NodeId> {
         Key::Observed(key) => Some(key.node()),
         Key::Membership(_) | Key::Desired(_) | Key::Slot(_) | Key::Island(_) => None,
     }
-}
-
-/// Whose an observed key of a later release is: behind family and variant stands the node.
-fn node_of_unread(key: &[u8]) -> Option<NodeId> {
-    let variant_is_a_byte = key.get(1).is_some_and(|variant| *variant < 251);
-    let node = key.get(2..)?.first_chunk::<16>()?;
-    variant_is_a_byte.then_some(NodeId(*node))
 }
 
 impl Claim {

@@ -175,3 +175,23 @@ async fn a_peer_to_keep_is_dialled_once_it_is_introduced() {
     a.knows(&b);
     assert_eq!(a.connected().await, b.id);
 }
+
+/// What a release does not speak is for the agent to judge: a connection is none the worse for it, and what
+/// comes after is heard.
+#[tokio::test]
+async fn frames_of_another_protocol_cost_nothing() {
+    let (mut a, mut b) = pair().await;
+    for n in 0..10u32 {
+        let mut later = frame(n, 10).to_vec();
+        later[2..4].copy_from_slice(&[PROTOCOL + 7; 2]);
+        if n.is_multiple_of(2) {
+            a.net.datagram(b.id, later.clone().into());
+        } else {
+            a.net.message(b.id, 0, later.clone().into());
+        }
+        assert_eq!(b.frame().await.as_ref(), later);
+    }
+    b.net.message(a.id, 0, frame(11, 10));
+    assert_eq!(number(&a.frame().await), 11);
+    assert_eq!(b.net.counters().frames_bad, 0);
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::Endpoint;
-use sleep_wire::message::HEADER_LEN;
+use sleep_wire::message::{HEADER_LEN, PROTOCOL};
 use sleep_wire::{NodeId, PublicKey};
 use tokio::time::{interval, timeout};
 
@@ -118,7 +118,7 @@ fn number(frame: &Bytes) -> u32 {
 /// An envelope that promises `len` bytes.
 fn announced(len: usize) -> Vec<u8> {
     let len = u32::try_from(len).expect("a length of this test");
-    [b"sd".as_slice(), &1u16.to_le_bytes(), &4u16.to_le_bytes(), &len.to_le_bytes()].concat()
+    [b"sd".as_slice(), &[PROTOCOL; 2], &4u16.to_le_bytes(), &len.to_le_bytes()].concat()
 }
 
 /// Looks again and again for something that no event tells.

@@ -1,5 +1,6 @@
 //! What people and nodes say of services, tasks and themselves: plain in most places, odd in some.
 
+use sleep_wire::message::PROTOCOL;
 use sleep_wire::node::{Address, Availability, NodeFacts, RuntimeFacts};
 use sleep_wire::slot::{Assigned, Cause, Choice, RetireReason, Retired, Slot};
 use sleep_wire::spec::{
@@ -207,7 +208,7 @@ impl History<'_> {
             name: self.word(),
             addresses: self.some(3, |history| Address::V4(history.bytes.array(), history.bytes.short())),
             release: self.word(),
-            protocol: self.bytes.short(),
+            protocol: PROTOCOL + self.bytes.byte() % 2,
             architecture: self.word(),
             os: self.word(),
             cpu_milli: self.bytes.number(),

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use sleep_wire::key::{DesiredKey, SlotKey};
 use sleep_wire::stamp::{ClusterTime, Epoch};
+use sleep_wire::sync::TriePath;
 use sleep_wire::{Key, NodeId, Signature, Stamp, decode, encode};
 
 use super::kit::*;
 use crate::state::commands::{revision_id, service_id};
-use crate::state::{Draft, Judge, Receipt, Replay, State, Verdict};
+use crate::state::{Draft, Entry, Judge, Receipt, Replay, State, Verdict};
 use crate::{Crypto, Instant};
 
 fn empty(me: u8) -> State {
@@ -156,15 +157,19 @@ fn malformed_records_are_refused_by_their_bytes_alone() {
         (signed_raw(1, key.clone(), far, 1, good.body.clone()), "the stamp is out of range"),
         (signed_raw(1, key.clone(), at(1, 1), 0, good.body.clone()), "version 0 is none"),
         (signed_raw(1, key.clone(), at(1, 1), 1, Vec::from([9])), "the body is malformed"),
-        (signed_raw(1, Vec::from([2, 77]), at(1, 1), 1, Vec::new()), "the key is malformed"),
+        (signed_raw(1, Vec::from([2, 1]), at(1, 1), 1, Vec::new()), "the key is malformed"),
+        (
+            signed_raw(1, Vec::from([2, 77]), other_clock, 1, Vec::new()),
+            "the stamp is of another clock than the family's",
+        ),
         (signed_raw(1, long_varint, epoch, 1, Vec::new()), "the key is malformed"),
         (
             signed_raw(1, Vec::new(), at(1, 1), 1, Vec::new()),
-            "a record of an unknown family is too long, or has no key",
+            "a record of a later release is too long, or has no key",
         ),
         (
             signed_raw(1, Vec::from([99]), at(1, 1), 1, alloc::vec![0; 17 * 1024]),
-            "a record of an unknown family is too long, or has no key",
+            "a record of a later release is too long, or has no key",
         ),
         (trailing, "not a record"),
         (other_encoding, "the record has another encoding than its author's"),
@@ -201,6 +206,44 @@ fn what_cannot_be_read_is_kept_and_left_out_of_views() {
     assert!(records.iter().all(|record| stored.contains(record)), "bytes as received");
     let secret = Key::Desired(DesiredKey::Secret { name: "s".into() });
     assert_eq!(state.take_changes(), [next.key, secret]);
+}
+
+/// A later release's key in a family that is known is kept like one of a family that is not, in the part of
+/// the trie where a release that can read it looks for it.
+#[test]
+fn unread_keys_of_known_families_are_kept() {
+    let mut state = empty(1);
+    let report = [&[5, 77], node(2).0.as_slice()].concat();
+    let boot = Stamp::Boot { boot: 1, sequence: 1 };
+    let unread = [
+        (Vec::from([1, 77]), 1, at(1, 1), true),
+        (Vec::from([2, 77]), 1, at(1, 1), false),
+        (report, 2, boot, false),
+    ];
+    for (key, author, stamp, is_foundation) in unread {
+        let bytes = signed_raw(author, key, stamp, 1, Vec::from([9]));
+        let entry = Entry::read(&bytes, &Key9(1)).expect("a record");
+        assert_eq!(usize::from(entry.bucket()) < TriePath::FOUNDATION_BUCKETS, is_foundation);
+        assert_eq!(take(&mut state, core::slice::from_ref(&bytes)), [Receipt::Merged]);
+        assert!(contents(&state).contains(&bytes), "bytes as received");
+    }
+}
+
+/// What one node says of itself in a later release's words takes nobody else's room.
+#[test]
+fn unread_reports_have_a_quota_for_each_node() {
+    let report = |author: u8, n: u8| {
+        let key = [&[5, 77], node(author).0.as_slice(), &[n]].concat();
+        signed_raw(author, key, Stamp::Boot { boot: 1, sequence: 1 }, 1, Vec::new())
+    };
+    let unread = signed_raw(1, Vec::from([2, 77]), at(1, 1), 1, Vec::new());
+    let records: Vec<_> = (0..100).map(|n| report(2, n)).chain([unread.clone(), report(3, 1)]).collect();
+    let (mut one, mut other) = (empty(1), empty(2));
+    take(&mut one, &records);
+    let backwards: Vec<_> = records.iter().rev().cloned().collect();
+    take(&mut other, &backwards);
+    assert_eq!((one.len(), one.digest()), (64 + 2, other.digest()));
+    assert!([unread, report(3, 1)].iter().all(|record| contents(&one).contains(record)));
 }
 
 /// Whoever fills the quota, and in whatever order: the same records of unknown families stay.
