@@ -128,7 +128,7 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
             debug!(%from, "a frame that means nothing");
         }
         Event::UnspokenProtocol { from, protocol } => {
-            warn!(%from, protocol, "writes in a protocol that is not spoken here: if it stays unheard, upgrade");
+            warn!(%from, protocol, "writes in a protocol unknown here: if it is not heard, upgrade");
         }
         Event::Alarm(alarm) => alarms.raise(words(alarm)),
     }

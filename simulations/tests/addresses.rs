@@ -1,6 +1,7 @@
 //! Hosts that are given other addresses.
 
 use sleep_core::node::Tuning;
+use sleep_sim::host::Host;
 use sleep_sim::invariants::Checks;
 use sleep_sim::story;
 use sleep_sim::world::{Network, SECOND, World};
@@ -18,7 +19,7 @@ fn settled(hosts: usize, seed: u64) -> World {
 
 fn all_see_all(world: &World) -> bool {
     let count = world.hosts.len();
-    let sees = |host: &sleep_sim::host::Host| host.node.as_ref().map(|node| node.live().len());
+    let sees = |host: &Host| host.node.as_ref().map(|node| node.live().len());
     world.hosts.iter().all(|host| sees(host) == Some(count))
 }
 
@@ -72,6 +73,23 @@ fn one_right_address_brings_all_together() {
     wait(&mut world, 60);
     assert!(all_see_all(&world));
     assert_eq!(world.broken, None);
+}
+
+/// What a node is, the others know at once, also if several join at one moment: none of them sees the others
+/// yet when it says so.
+#[test]
+fn a_few_that_join_at_one_moment_know_each_other() {
+    for (seed, hosts) in (1..=5).flat_map(|seed| (3..=9).map(move |hosts| (seed, hosts))) {
+        let mut world = World::new(hosts, seed, Network::default(), &Tuning::default());
+        story::form(&mut world).expect("they agree");
+        let known = |world: &mut World| {
+            let nodes = |host: &Host| Some(host.node.as_ref()?.nodes(host.now(world.now)));
+            let rows = world.hosts.iter().filter_map(nodes).flatten();
+            rows.filter(|row| row.facts.is_some()).count() == hosts * hosts
+        };
+        let end = world.now + SECOND / 2;
+        assert!(world.until(end, known), "seed {seed}, {hosts} hosts");
+    }
 }
 
 /// Whoever is not known as a member yet is let in by nobody but its door: it must not take long until all

@@ -4,8 +4,8 @@
 //! magic 2 │ protocol 1 │ newest 1 │ kind 2 │ length 4 │ time and hint │ message      (little endian)
 //! ```
 //! The envelope is the same in every protocol: it says in which one the rest is written, and the newest that
-//! the sender speaks. Datagrams carry one frame each; streams carry any number. Cluster time and the holder's hint ride in every
-//! frame, so that news of them travels with whatever moves.
+//! the sender speaks. Datagrams carry one frame each; streams carry any number. Cluster time and the holder's
+//! hint ride in every frame, so that news of them travels with whatever moves.
 
 use alloc::vec::Vec;
 use core::fmt;

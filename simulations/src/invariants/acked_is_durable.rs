@@ -3,13 +3,15 @@
 //! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
 //! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
 //! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
-//! another; if a second one does, nobody promised that.
+//! another; if a second one does, nobody promised that. What a member wrote after it was removed is void,
+//! also if neither it nor who confirmed it could know: on this node it is gone once the removal is there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_core::io::{Durability, Reply, Ticket};
 use sleep_wire::durable::Write;
-use sleep_wire::{Family, NodeId, Record, Stamp, decode};
+use sleep_wire::key::MembershipKey;
+use sleep_wire::{Family, Key, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
 use crate::world::{Answer, Observation, SECOND, Seen, Time, World};
@@ -116,13 +118,14 @@ impl Law for Acked {
             let Some(kept) = self.kept.get(&world.hosts[number].id) else { continue };
             let lost = |(key, least): &(&Vec<u8>, &Stamp)| {
                 stamp_on(world, number, key).is_none_or(|stamp| stamp < **least)
+                    && !is_void(world, number, least)
             };
             let lost = match changed {
                 Changed::Keys(keys) => keys.iter().filter_map(|key| kept.get_key_value(key)).find(lost),
                 Changed::Anything => kept.iter().find(lost),
             };
             if let Some((key, _)) = lost {
-                return Err(format!("node{} lost {:?}", number + 1, sleep_wire::Key::from_bytes(key)));
+                return Err(format!("node{} lost {:?}", number + 1, Key::from_bytes(key)));
             }
         }
         Ok(())
@@ -144,8 +147,9 @@ impl Acked {
         for (written, _) in self.shared.iter().filter(|(_, before)| self.gone - before == 1) {
             for (key, least) in written {
                 let has = |number: usize| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least);
-                if !(0..world.hosts.len()).any(has) {
-                    let key = sleep_wire::Key::from_bytes(key);
+                let void = |number: usize| is_void(world, number, least);
+                if !(0..world.hosts.len()).any(|number| has(number) || void(number)) {
+                    let key = Key::from_bytes(key);
                     return Err(format!("with the disk of node{} {key:?} is lost", host + 1));
                 }
             }
@@ -198,6 +202,16 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     let asked = Family::of(key).is_some_and(|family| family == Family::Desired);
     let record: Record = decode(record).ok().filter(|_| asked)?;
     (record.author == me).then(|| (key.clone(), record.stamp))
+}
+
+/// Whether whoever wrote something then had been removed before, as a host knows by now.
+fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
+    let Stamp::Time { node: author, .. } = written else { return false };
+    world.hosts[number].disk.records().any(|(key, record)| {
+        let removes = matches!(Key::from_bytes(key),
+            Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == *author);
+        removes && decode::<Record>(record).is_ok_and(|removal| removal.stamp < *written)
+    })
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

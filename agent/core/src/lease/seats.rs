@@ -6,9 +6,12 @@
 //!
 //! ```text
 //! {A:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1,B:1,C:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1}       three control nodes, then two
-//! {A,B,c} ──▶ {A,B} ──▶ {A,B,D}        c is dead: removed before its successor is added
-//! {A,B,C} ──▶ {A,B,C,D} ──▶ {A,B,D}    C lives, and goes: removed after
+//! {A,B,c} ──▶ {A:2,B,c} ──▶ {A:2,B,D} ──▶ {A,B,D}       c is dead: D takes its seat
+//! {A,B,C} ──▶ {A,B,C,D} ──▶ {A,B,D}                     C lives, and goes: removed after
 //! ```
+//! On the way from a dead voter to its successor the holder has two votes, so that it is part of every quorum
+//! and nobody else is indispensable who was not before. By way of {A,B}, or of four, the loss of B in that
+//! moment could not be made good, not even by the return of c, which might only have been slow.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -105,13 +108,25 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
         let heavy = nodes.len() == 2 || voters.iter().any(|voter| voter.node == me && voter.weight == 2);
         return Some(if heavy { equal(BTreeSet::from([me])) } else { weighted(&nodes, me) });
     }
+    let missing = goal.iter().copied().find(|node| !nodes.contains(node));
+    if let (Some(dead), Some(heir), 3) = (surplus(false), missing, nodes.len()) {
+        return Some(match voters.iter().find(|voter| voter.weight > 1) {
+            None => weighted(&nodes, me),
+            Some(heavy) if heavy.node == me => {
+                nodes.remove(&dead);
+                nodes.insert(heir);
+                weighted(&nodes, me)
+            }
+            Some(_) => equal(nodes),
+        });
+    }
     if let Some(dead) = surplus(false) {
         nodes.remove(&dead);
     } else if let Some(living) = surplus(true).filter(|_| nodes.len() > 3) {
         // One at a time: of five it would take three to agree.
         nodes.remove(&living);
-    } else if let Some(missing) = goal.iter().find(|node| !nodes.contains(node)) {
-        nodes.insert(*missing);
+    } else if let Some(missing) = missing {
+        nodes.insert(missing);
     } else if let Some(living) = surplus(true) {
         nodes.remove(&living);
     }
@@ -205,7 +220,37 @@ mod tests {
         let roll = Roll { me: id(0), departing: false, eligible: nodes(0b01111), up, ready };
         assert_eq!(settle(&mut voters, &roll), Vec::<Vec<Voter>>::new());
         let roll = Roll { up: nodes(0b01100), ..roll };
-        assert_eq!(settle(&mut voters, &roll), [0b00101, 0b01101].map(|bits| equal(nodes(bits))));
+        let heavy = |bits| weighted(&nodes(bits), id(0));
+        assert_eq!(settle(&mut voters, &roll), [heavy(0b00111), heavy(0b01101), equal(nodes(0b01101))]);
+    }
+
+    /// While a dead voter's seat is given to another, no loss of one more, but the holder's, is worse than it
+    /// was: those left, or those left and the dead one once it is back, are a majority.
+    #[test]
+    fn a_successor_is_seated_without_a_moment_of_danger() {
+        let mut voters = equal(nodes(0b0111));
+        let up = nodes(0b1010);
+        let roll = Roll { me: id(0), departing: false, eligible: nodes(0b1111), ready: up.clone(), up };
+        for step in settle(&mut voters, &roll) {
+            let weight = |of: u8| -> u32 {
+                let counted = step.iter().filter(|voter| nodes(of).contains(&voter.node));
+                counted.map(|voter| u32::from(voter.weight)).sum()
+            };
+            assert!(weight(0b1101) * 2 > weight(0b1111), "without the other, {step:?}");
+            assert!(weight(0b0111) * 2 > weight(0b1111), "without the successor, {step:?}");
+        }
+        assert_eq!(voters, equal(nodes(0b1011)));
+    }
+
+    /// Another holder took over on the way: it goes back to votes of equal weight first.
+    #[test]
+    fn a_holder_without_the_two_votes_evens_them_first() {
+        let mut voters = weighted(&nodes(0b0111), id(1));
+        let up = nodes(0b1010);
+        let roll = Roll { me: id(0), departing: false, eligible: nodes(0b1111), ready: up.clone(), up };
+        let heavy = |bits| weighted(&nodes(bits), id(0));
+        let expected = [equal(nodes(0b0111)), heavy(0b0111), heavy(0b1011), equal(nodes(0b1011))];
+        assert_eq!(settle(&mut voters, &roll), expected);
     }
 
     /// One that leaves as the only voter makes one other a voter, and then waits for it to take over.

@@ -52,16 +52,14 @@ impl Member {
 
     /// A member's frame came that is not understood: it is told what is spoken here, by any frame at all.
     pub(super) fn hears_unspoken<C: Crypto>(&mut self, cx: &mut Context<'_, C>, from: NodeId, protocol: u8) {
-        let told = self.speech.unspoken.insert(from, cx.now.instant);
+        let now = cx.now.instant;
+        let told = self.speech.unspoken.get(&from).copied();
         if told.is_none() {
             cx.out.event(Event::UnspokenProtocol { from, protocol });
         }
-        match told.filter(|at| cx.now.instant.since(*at) < PATIENCE) {
-            Some(at) => drop(self.speech.unspoken.insert(from, at)),
-            None => {
-                let nothing = Message::Membership(MembershipMessage::Pong { nonce: 0 });
-                self.send(cx, from, Lane::Urgent, nothing);
-            }
+        if told.is_none_or(|at| now.since(at) >= PATIENCE) {
+            self.speech.unspoken.insert(from, now);
+            self.send(cx, from, Lane::Urgent, Message::Membership(MembershipMessage::Pong { nonce: 0 }));
         }
     }
 

@@ -91,10 +91,10 @@ impl State {
         self.outputs.push_back(StateOutput::Send { to, message, lane });
     }
 
-    /// Whether others may not know yet what a peer is, for nothing had been heard of that here; where few
-    /// live it tells all of them itself.
+    /// Whether others may not know yet what a peer is, for nothing had been heard of that here. Where few
+    /// live, too: it tells all whom it sees, and when it tells that may be its door alone.
     fn is_stranger(&self, peer: NodeId) -> bool {
-        self.live.len() > FEW && self.facts(peer).is_none()
+        self.facts(peer).is_none()
     }
 
     fn durable(&mut self, token: u64) {
