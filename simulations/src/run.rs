@@ -220,7 +220,11 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
 
 /// Nothing goes wrong any more: everything is mended, and every agent runs that did not end for ever.
 fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
-    let graves: BTreeSet<usize> = scenario.faults.iter().filter_map(|(_, fault)| fault.grave()).collect();
+    let mut graves = BTreeSet::new();
+    for (_, fault) in &scenario.faults {
+        graves.retain(|host| !fault.revives(*host));
+        graves.extend(fault.grave());
+    }
     world.mark(Phase::Calm);
     world.network = Network::default();
     world.heal();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use sleep_wire::durable::Write;
-use sleep_wire::key::ObservedKey;
+use sleep_wire::key::{MembershipKey, ObservedKey};
 use sleep_wire::{ClusterId, Family, Key, NodeId, PublicKey, Record, Stamp, decode};
 
 use super::{Law, Verdict};
@@ -63,7 +63,9 @@ impl Authorship {
         }
         let key = Key::from_bytes(&record.key).map_err(|_| "a malformed key is kept".to_owned())?;
         let observes = Family::of(&record.key) == Some(Family::Observed);
-        if !observes && self.workers.contains(&author) {
+        let leaves = matches!(&key,
+            Some(Key::Membership(MembershipKey::Removal { node, .. })) if *node == author);
+        if !observes && !leaves && self.workers.contains(&author) {
             return Err(format!("{author:?} is a worker, and wrote {key:?}"));
         }
         let allowed = match (&key, &record.stamp) {

@@ -30,6 +30,21 @@ impl Fault {
         }
     }
 
+    /// Whether it starts this host's agent again in the end, though an earlier fault had ended it for ever.
+    pub(crate) fn revives(&self, host: usize) -> bool {
+        match self {
+            Self::Kill { node, lasts } | Self::Stop { node, lasts } | Self::PowerOff { node, lasts } => {
+                *node == host && lasts.is_some()
+            }
+            Self::Upgrade { node, .. }
+            | Self::Rollback { node, .. }
+            | Self::OldDisk { node, .. }
+            | Self::EmptyDisk { node, .. } => *node == host,
+            Self::KillAll { .. } | Self::Coup { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The host whose disk it lets fail: its agent will complain.
     pub(crate) const fn failing(&self) -> Option<usize> {
         match self {

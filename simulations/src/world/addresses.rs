@@ -144,7 +144,9 @@ impl World {
         let knows = |one: usize, other: usize| {
             let moves = moved.filter(|(host, _)| *host == other).map(|(_, at)| at);
             let at = moves.unwrap_or(self.hosts[other].address);
-            self.books[one].addresses(self.hosts[other].id).any(|known| known == at)
+            // Who does not know that the dialler is a member lets nobody in.
+            self.books[other].has(self.hosts[one].id)
+                && self.books[one].addresses(self.hosts[other].id).any(|known| known == at)
         };
         let mut parts = 0;
         while let Some(first) = left.pop() {

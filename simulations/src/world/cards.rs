@@ -30,10 +30,12 @@ impl World {
         self.check(host);
     }
 
-    /// The disk of a host that is off is empty, its key is gone: it is a new node from here on.
+    /// The disk of a host that is off is empty, its key is gone: it is a new node from here on, and an honest
+    /// one.
     pub fn empty_disk(&mut self, host: usize) {
         self.trace.add(self.now, host, b"an empty disk");
         self.hosts[host].disk.empty();
+        self.be_honest(host);
         self.new_key(host);
         self.hosts[host].cluster = None;
         self.hosts[host].engine.set_cluster(None);

@@ -19,7 +19,8 @@ const SUSPECT: Time = 3 * SECOND;
 /// After so long without an answer a connection is given up.
 pub(super) const IDLE: Time = 10 * SECOND;
 
-/// When what a stream carried in vain is sent once more.
+/// When what a stream carried in vain is sent once more: then after twice as long, and from then on every
+/// four times as long.
 const ONCE_MORE: Time = SECOND / 5;
 
 /// Two agents, by host and life, the lower host first.
@@ -51,6 +52,8 @@ pub(super) struct Frame {
     /// How often its direction had been reset.
     pub(super) resets: u64,
     pub(super) sent: Time,
+    /// How often it was sent in vain.
+    pub(super) tries: u32,
     /// From where, and to where.
     pub(super) way: (Address, Address),
 }
@@ -175,8 +178,9 @@ impl World {
             return self.give_up(frame.pair);
         }
         let way = (self.hosts[sender].address, connection.towards(sender));
-        let sent = self.now;
-        self.at(sent + ONCE_MORE, host, Due::Frame(Frame { way, sent, ..frame }));
+        let (sent, tries) = (self.now, frame.tries + 1);
+        let after = ONCE_MORE << frame.tries.min(2);
+        self.at(sent + after, host, Due::Frame(Frame { way, sent, tries, ..frame }));
     }
 
     /// A connection whose other end does not answer is no more.

@@ -260,7 +260,8 @@ impl World {
         let resets = link.resets;
         let (pair, way) = (pair((from, life), (place, to_life)), (self.hosts[from].address, target));
         let from = self.hosts[from].id;
-        let frame = |bytes| Due::Frame(Frame { from, datagram, bytes, pair, resets, sent: now, way });
+        let frame =
+            |bytes| Due::Frame(Frame { from, datagram, bytes, pair, resets, sent: now, tries: 0, way });
         if let Some(again) = again {
             self.at(at + again, place, frame(bytes.clone()));
         }

@@ -119,7 +119,8 @@ impl Membership {
 
     /// Seeks members that are down, each in turn: partitions heal, and nodes come back, without anybody's
     /// help. Rarer with time, and with the number of those who seek too. By chance alone the only one that is
-    /// where it was might not be tried for long.
+    /// where it was might not be tried for long. Whoever misses more than it sees seeks several at a time: it
+    /// is among the few, or the many have all moved.
     pub(super) fn reach(&mut self, now: Instant, version: u32) {
         let Some(seeking) = self.seeking.filter(|seeking| seeking.version == version) else { return };
         let mut sought: Vec<NodeId> = self.table.down().to_vec();
@@ -132,7 +133,7 @@ impl Membership {
         self.seeking = Some(Seeking { after, version });
         let wait = self.jitter(seeking.after);
         self.timers.arm(now + wait, Due::Reach { version });
-        let count = if self.table.live_count() == 0 { profile::FANOUT } else { 1 };
+        let count = if self.table.live_count() < sought.len() { profile::FANOUT } else { 1 };
         let first = match self.sought {
             Some(last) => sought.partition_point(|node| *node <= last),
             None => self.rng.random_range(0..sought.len()),

@@ -163,8 +163,14 @@ impl Reconcile {
             }
             return;
         };
-        let known = &task.attempt.container;
-        if !known.is_empty() && *known != ending.container {
+        let attempt = &task.attempt;
+        let is_anothers = match attempt.step {
+            // The driver tells of a container before it tells of its end: this one was the same attempt's
+            // under an earlier agent, and is gone.
+            Step::Asked { .. } if attempt.container.is_empty() => true,
+            _ => !attempt.container.is_empty() && attempt.container != ending.container,
+        };
+        if is_anothers {
             return;
         }
         let mut why = match task.stop {

@@ -80,11 +80,13 @@ struct Parcel {
 impl Parcel {
     /// Whether everybody is told. Where many live, too, of who belongs to the cluster, by whoever writes
     /// that, and of what a new member is, by whoever hears it first from itself: until others know both they
-    /// do not let it in, it can tell nobody but its door, and all who hear of it find it silent.
+    /// do not let it in, it can tell nobody but its door, and all who hear of it find it silent. Where few
+    /// live whoever hears what a node is tells all, whenever that changes: if it has moved, those who do not
+    /// know where it is now are the ones whom it cannot tell.
     fn is_for_all(&self, few: bool) -> bool {
         match self.source {
             None => few || self.entry.is_membership(),
-            Some(_) => self.introduces,
+            Some(_) => self.introduces || few && is_facts(&self.entry, None),
         }
     }
 }
@@ -98,8 +100,7 @@ impl Pushes {
     /// Queues a record that came from a peer, if it is news to others, too, or if the peer is a `stranger`
     /// who tells with it what it is.
     pub(crate) fn pass_on(&mut self, entry: Arc<Entry>, source: NodeId, stranger: bool, is_news: bool) {
-        let introduces = stranger
-            && matches!(entry.key(), Some(Key::Observed(ObservedKey::Facts { node })) if *node == source);
+        let introduces = stranger && is_facts(&entry, Some(source));
         if is_news || introduces {
             self.queue(Parcel { entry, source: Some(source), introduces });
         }
@@ -144,6 +145,11 @@ impl Pushes {
         }
         leaving
     }
+}
+
+/// Whether a record says what a node is: this one, if one is named.
+fn is_facts(entry: &Entry, of: Option<NodeId>) -> bool {
+    matches!(entry.key(), Some(Key::Observed(ObservedKey::Facts { node })) if of.is_none_or(|of| *node == of))
 }
 
 /// Packs records into as few messages as fit.

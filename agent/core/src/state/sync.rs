@@ -236,6 +236,8 @@ pub(crate) struct Exchanges {
     current: Option<Exchange>,
     waiting: VecDeque<NodeId>,
     next: Instant,
+    /// Who was asked last and said nothing at all.
+    silent: Option<NodeId>,
     round: u32,
     settled: bool,
     budgets: BTreeMap<NodeId, Budget>,
@@ -247,6 +249,7 @@ impl Exchanges {
             current: None,
             waiting: VecDeque::new(),
             next: Instant(0),
+            silent: None,
             // So that two nodes' rounds are unlikely to have equal numbers.
             round: u32::try_from(dice.below(1 << 31)).unwrap_or(0),
             settled: false,
@@ -274,15 +277,18 @@ impl Exchanges {
         live: &BTreeSet<NodeId>,
         dice: &mut Dice,
     ) -> Option<(NodeId, u32)> {
-        if self.current.as_ref().is_some_and(|exchange| exchange.is_over(now)) {
-            self.current = None;
+        if let Some(over) = self.current.take_if(|exchange| exchange.is_over(now)) {
+            // SWIM may reach by way of others whom this node itself does not: another is asked at once.
+            self.silent = (over.heard == over.began).then_some(over.peer);
+            self.next = if self.silent.is_some() { now } else { self.next };
         }
         if self.current.is_some() {
             return None;
         }
         let mut peer = self.waiting.pop_front();
         if peer.is_none() && now >= self.next {
-            peer = dice.choose(live.iter().copied().collect(), 1).pop();
+            let others = live.iter().copied().filter(|peer| Some(*peer) != self.silent || live.len() == 1);
+            peer = dice.choose(others.collect(), 1).pop();
         }
         let peer = peer.filter(|_| !is_sown(Mutant::NoComparison))?;
         self.next = now + pause(live.len(), dice);

@@ -174,6 +174,18 @@ fn a_health_check_that_fails_is_told_and_stops_nothing() {
     assert_eq!(bench.engine(report), ["=7.1 running @0"]);
 }
 
+/// An earlier agent had started the same attempt, whose container was found unstarted and cleared away: word
+/// of its end comes late.
+#[test]
+fn an_end_before_there_is_a_container_is_anothers() {
+    let mut bench = Bench::listed(1);
+    bench.assign(1, mine(stamp(1, 7)));
+    assert!(bench.engine(exited(task(1, 7, 1), 1)).is_empty());
+    let step = StartStep::Created { container: container(task(1, 7, 1)) };
+    bench.engine(EngineReport::Progress { task: task(1, 7, 1), step });
+    assert_eq!(bench.engine(running(task(1, 7, 1), Health::None)), ["7.1 running @0"]);
+}
+
 #[test]
 fn what_a_task_says_is_bounded() {
     let mut bench = Bench::running(stamp(1, 7));

@@ -191,6 +191,19 @@ fn pull_alone_converges_under_loss() {
     assert_eq!(world.states[&node(1)].len(), 40);
 }
 
+/// Whoever is believed to live, and is not reached, costs two seconds, not a turn.
+#[test]
+fn after_one_that_is_silent_another_is_asked() {
+    for asker in 2..=30 {
+        let mut world = World::new(asker);
+        world.give(1, &many(1));
+        let live = Vec::from([node(1), node(99)]);
+        world.handle(node(asker), StateInput::Peers { live });
+        world.run(seconds(2) + Duration::from_millis(100));
+        assert_eq!(world.state(asker).len(), 1, "by {asker}");
+    }
+}
+
 /// Thirty-two nodes, two halves that wrote apart: equal within ten seconds of the heal.
 #[test]
 fn two_halves_are_equal_ten_seconds_after_a_heal() {
