@@ -1,6 +1,6 @@
 //! Nodes that leave a cluster of several: how long it takes, and what the others know of it.
 
-use sleep_core::io::{Command, Event, Reply};
+use sleep_core::io::{Command, Durability, Event, Refusal, Reply};
 use sleep_core::node::Tuning;
 use sleep_sim::invariants::Checks;
 use sleep_sim::story;
@@ -23,7 +23,8 @@ fn leave(world: &mut World, host: usize, others: &[usize]) {
     let events = world.events.len();
     let began = world.now;
     let ticket = world.command(host, Command::Leave { force: false });
-    assert_eq!(story::answer(world, ticket, "leave"), Ok(Reply::Left));
+    let left = story::answer(world, ticket, "leave");
+    assert_eq!(left, Ok(Reply::Left { durability: Durability::Shared }));
     let took = world.now - began;
     assert!(took <= 2 * SECOND, "leaving took node{} {took} µs", host + 1);
     let told = |other: usize| {
@@ -72,6 +73,52 @@ fn one_that_only_votes_leaves_within_two_seconds() {
         leave(&mut world, leaver, &others);
         assert_eq!(world.broken, None);
     }
+}
+
+/// A node that was let in a moment ago, and sees nobody yet, leaves once somebody can be told.
+#[test]
+fn one_that_has_just_joined_leaves_no_trace() {
+    for seed in 0..10 {
+        let mut world = World::new(2, seed, Network::default(), &Tuning::default());
+        world.checks = Some(Checks::default());
+        let ticket = world.command(0, Command::Init { nonce: [1; 16], token_seed: [2; 32] });
+        let Ok(Reply::Initialised { token, .. }) = story::answer(&mut world, ticket, "init") else {
+            panic!("seed {seed}: no cluster");
+        };
+        let join = |token: String| Command::Join { token, addresses: vec!["node1".to_owned()] };
+        let ticket = world.command(1, join(token.to_string()));
+        story::answer(&mut world, ticket, "join").expect("the door is open");
+        let gone = world.hosts[1].id;
+        let ticket = world.command(1, Command::Leave { force: false });
+        let left = story::answer(&mut world, ticket, "leave");
+        assert_eq!(left, Ok(Reply::Left { durability: Durability::Shared }), "seed {seed}");
+        let node = world.hosts[0].node.as_ref().expect("it runs");
+        let listed = node.nodes(world.hosts[0].now(world.now)).iter().any(|row| row.id == gone);
+        assert!(!listed, "seed {seed}: it is still listed");
+        assert_eq!(world.broken, None);
+    }
+}
+
+/// Nobody would know: a node that is cut off stays, and goes on as before; unless it is forced.
+#[test]
+fn one_that_nobody_hears_stays() {
+    let mut world = settled(3, 1);
+    for other in [0, 1] {
+        world.cut(other, 2);
+        world.cut(2, other);
+    }
+    let alone = |world: &mut World| world.hosts[2].node.as_ref().is_some_and(|node| node.live().len() == 1);
+    let end = world.now + 30 * SECOND;
+    assert!(world.until(end, alone), "it believes the others dead");
+    let ticket = world.command(2, Command::Leave { force: false });
+    let end = world.now + 10 * SECOND;
+    world.until(end, |world| world.answers.contains_key(&ticket));
+    assert_eq!(world.answers.get(&ticket).map(|(_, answer)| answer), Some(&Err(Refusal::Unheard)));
+    world.heal();
+    let end = world.now + 30 * SECOND;
+    assert!(world.until(end, |world| !alone(world)), "it is a member as before");
+    leave(&mut world, 2, &[0, 1]);
+    assert_eq!(world.broken, None);
 }
 
 /// Whoever was removed while away learns of it when it comes back: from peers that take nothing else of it.

@@ -355,7 +355,10 @@ pub enum Reply {
         cluster: ClusterId,
     },
     /// This node is no longer a member.
-    Left,
+    Left {
+        /// Where it is known.
+        durability: Durability,
+    },
     /// A token.
     Token {
         /// Its string.
@@ -437,6 +440,8 @@ pub enum Refusal {
     NoDoor(String),
     /// The door's answer does not prove that it belongs to the token's cluster.
     ForeignDoor,
+    /// No other member answers, so that nobody would know that this one leaves.
+    Unheard,
     /// It would leave the cluster without any control node.
     LastControl,
     /// The node asked is the one to be removed: it leaves by itself.

@@ -64,10 +64,10 @@ pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -
     responses((status = 200, description = "Done", body = Changed), Problems),
 )]
 pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>) -> Answer<Changed> {
-    let Reply::Left = handle.command(Command::Leave { force: leave.force }).await? else {
+    let Reply::Left { durability } = handle.command(Command::Leave { force: leave.force }).await? else {
         return unexpected();
     };
-    Ok(Json(Changed { changed: true, durability: Durability::Alone }))
+    Ok(Json(Changed { changed: true, durability: durable(durability) }))
 }
 
 #[utoipa::path(

@@ -82,6 +82,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             409,
             "the agent at that address belongs to another cluster than the token",
         ),
+        Refusal::Unheard => {
+            Problem::new(Code::Unheard, 409, "no other member answers: they would go on listing this node")
+        }
         Refusal::LastControl => {
             Problem::new(Code::LastControl, 409, "it would leave the cluster without a control node")
         }

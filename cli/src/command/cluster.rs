@@ -1,7 +1,7 @@
 //! `sleepctl cluster …`.
 
 use hyper::Method;
-use sleep_wire::api::{Changed, Init, Initialised, Join, Joined, Leave, Status};
+use sleep_wire::api::{Changed, Durability, Init, Initialised, Join, Joined, Leave, Status};
 
 use super::{Context, token};
 use crate::args::{ClusterCommand, Format, Global};
@@ -49,7 +49,13 @@ async fn leave(output: &Output, global: &Global, force: bool) -> Result<(), Erro
         };
         output.confirm(&format!("{} leaves the cluster for good and forgets it; {others}.", status.name))?;
     }
-    let _: Changed = client.tell_at_length(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
+    let left: Changed = client.tell_at_length(Method::POST, "/v1/cluster/leave", &Leave { force }).await?;
+    if left.durability == Durability::HereOnly {
+        output.warning(&format!(
+            "no other member has confirmed it: if they still list {0}, `sleepctl node rm {0}` on one of them",
+            status.name
+        ));
+    }
     let named = json::Named { id: status.node.clone(), name: status.name.clone() };
     output.done(&named, &status.name, &status.node, &format!("{} left the cluster", status.name))
 }

@@ -187,6 +187,7 @@ fn advice(code: Code, words: &[String]) -> Option<String> {
         Code::Stale => "sleepctl service ls -o wide",
         Code::BadToken => "sleepctl cluster token create  # on a member",
         Code::Refused | Code::NoDoor => "sleepctl cluster status  # on a member: it tells where it listens",
+        Code::Unheard => "sleepctl cluster leave --force",
         Code::LastControl => "sleepctl node promote NODE",
         Code::Oneself => "sleepctl cluster leave",
         Code::Storage | Code::Internal => "journalctl -u sleepd -n 50",

@@ -1,10 +1,12 @@
 //! How a node goes: seat and lease first, then its membership, then its tasks, then its disk.
 //!
 //! ```text
-//!  HandingOver ─ handed over, or 5 s ─▶ Removing ─ known elsewhere, or 2 s ─▶ Stopping ─ idle ─▶ Wiping
-//!       └───────────── force, or alone ─────▲                       ▲
-//!                               removed by another ─────────────────┘
+//!  Looking ─ one answers ─▶ HandingOver ─ handed over, or 5 s ─▶ Removing ─ known elsewhere, or 2 s ─▶ Stopping
+//!    │ 5 s                                                           ▲                                  ▲ │ idle
+//!    ▼                                         force, or alone ──────┘             removed by another ──┘ ▼
+//! refused                                                                                             Wiping
 //! ```
+//! A node that nobody hears does not leave unless it is forced to: its disk would be the only one that knew.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,12 +17,15 @@ use sleep_wire::encode;
 use super::context::{Context, Purpose};
 use super::member::Member;
 use crate::crypto::Crypto;
-use crate::io::{Output, Refusal, Reply, Ticket};
+use crate::io::{Durability, Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
 use crate::membership::MembershipInput;
 use crate::reconcile::ReconcileInput;
 use crate::time::Instant;
 use crate::trust::Pen;
+
+/// How long one that could be told is looked for: a node that has just joined sees nobody for a moment.
+const LOOKING: Duration = Duration::from_secs(5);
 
 /// How long handing over may take.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -32,9 +37,12 @@ const STOPPING: Duration = Duration::from_secs(120);
 pub(crate) struct Leaving {
     ticket: Option<Ticket>,
     step: Step,
+    /// Where the removal is safe.
+    durability: Durability,
 }
 
 enum Step {
+    Looking { until: Instant },
     HandingOver { until: Instant },
     Removing { waiter: u64 },
     Stopping { until: Instant },
@@ -44,7 +52,7 @@ enum Step {
 impl Leaving {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         match self.step {
-            Step::HandingOver { until } | Step::Stopping { until } => Some(until),
+            Step::Looking { until } | Step::HandingOver { until } | Step::Stopping { until } => Some(until),
             Step::Removing { .. } | Step::Wiping => None,
         }
     }
@@ -60,12 +68,27 @@ impl Member {
         if !alone && !force && self.trust.is_last_control(cx.me) {
             return cx.out.refuse(ticket, Refusal::LastControl);
         }
-        let until = cx.now.instant + HAND_OVER;
-        self.leaving = Some(Leaving { ticket: Some(ticket), step: Step::HandingOver { until } });
+        let step = Step::Looking { until: cx.now.instant + LOOKING };
+        self.leaving = Some(Leaving { ticket: Some(ticket), step, durability: Durability::Alone });
         if alone || force {
             return self.remove_self(cx);
         }
-        self.lease.handle(cx.now.instant, LeaseInput::HandOver);
+        self.look_for_one_to_tell(cx);
+    }
+
+    fn look_for_one_to_tell<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let now = cx.now.instant;
+        let Some(Leaving { step: step @ Step::Looking { .. }, .. }) = &mut self.leaving else { return };
+        // Those whom the state room knows of: they are the ones that it asks to confirm.
+        if self.live.iter().any(|node| *node != cx.me) {
+            *step = Step::HandingOver { until: now + HAND_OVER };
+            self.lease.handle(now, LeaseInput::HandOver);
+        } else if let Step::Looking { until } = *step
+            && now >= until
+            && let Some(ticket) = self.leaving.take().and_then(|leaving| leaving.ticket)
+        {
+            cx.out.refuse(ticket, Refusal::Unheard);
+        }
     }
 
     pub(super) fn handed_over<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
@@ -88,10 +111,15 @@ impl Member {
     }
 
     /// A write of this room is as safe as it gets.
-    pub(super) fn acknowledged<C: Crypto>(&mut self, cx: &mut Context<'_, C>, waiter: u64) {
-        let removing =
-            |leaving: &Leaving| matches!(leaving.step, Step::Removing { waiter: ours } if ours == waiter);
-        if self.leaving.as_ref().is_some_and(removing) {
+    pub(super) fn acknowledged<C: Crypto>(
+        &mut self,
+        cx: &mut Context<'_, C>,
+        waiter: u64,
+        durability: Durability,
+    ) {
+        let removing = |leaving: &&mut Leaving| matches!(leaving.step, Step::Removing { waiter: ours } if ours == waiter);
+        if let Some(leaving) = self.leaving.as_mut().filter(removing) {
+            leaving.durability = durability;
             self.membership.handle(cx.now.instant, MembershipInput::Leaving);
             self.stop_tasks(cx);
         }
@@ -101,7 +129,8 @@ impl Member {
     pub(super) fn was_removed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         if self.leaving.is_none() {
             let until = cx.now.instant + STOPPING;
-            self.leaving = Some(Leaving { ticket: None, step: Step::Stopping { until } });
+            let step = Step::Stopping { until };
+            self.leaving = Some(Leaving { ticket: None, step, durability: Durability::Shared });
             self.reconcile.handle(cx.now, ReconcileInput::Leave);
         }
     }
@@ -118,6 +147,7 @@ impl Member {
         let now = cx.now.instant;
         let Some(leaving) = &self.leaving else { return };
         match leaving.step {
+            Step::Looking { .. } => self.look_for_one_to_tell(cx),
             Step::HandingOver { until } if now >= until => self.remove_self(cx),
             Step::Stopping { until } if now >= until || self.reconcile.is_idle() => self.wipe(cx),
             Step::HandingOver { .. } | Step::Removing { .. } | Step::Stopping { .. } | Step::Wiping => {}
@@ -133,8 +163,8 @@ impl Member {
 
     /// Nothing is left of this membership: the node goes on under a new key.
     pub(super) fn wiped<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        if let Some(ticket) = self.leaving.take().and_then(|leaving| leaving.ticket) {
-            cx.out.reply(ticket, Reply::Left);
+        if let Some(Leaving { ticket: Some(ticket), durability, .. }) = self.leaving.take() {
+            cx.out.reply(ticket, Reply::Left { durability });
         }
         cx.out.push(Output::Reset);
     }

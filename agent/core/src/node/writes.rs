@@ -82,7 +82,7 @@ impl Member {
                 if let Some((ticket, reply)) = self.waiters.remove(&waiter) {
                     cx.out.reply(ticket, with_durability(reply, durability));
                 } else {
-                    self.acknowledged(cx, waiter);
+                    self.acknowledged(cx, waiter, durability);
                 }
             }
             StateOutput::Failed { waiter } => {
@@ -226,6 +226,6 @@ fn with_durability(reply: Reply, safe: Durability) -> Reply {
         Reply::Service { service, revision, changed, .. } => {
             Reply::Service { service, revision, changed, durability: safe }
         }
-        Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left => reply,
+        Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left { .. } => reply,
     }
 }

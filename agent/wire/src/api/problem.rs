@@ -66,6 +66,8 @@ pub enum Code {
     Refused,
     /// No member could be reached at the addresses given.
     NoDoor,
+    /// No other member answers, so that nobody would know that this one leaves.
+    Unheard,
     /// It would leave the cluster without a control node.
     LastControl,
     /// A node is not removed through itself: it leaves.
