@@ -66,11 +66,7 @@ impl World {
                     self.input(host, Input::JoinAnswered { ticket, answer });
                 }
             }
-            Due::Foretell { life } => {
-                if alive(life) {
-                    self.foretell(host);
-                }
-            }
+            Due::Foretell { life } => self.foretell(host, life),
             Due::Lie { liar } => self.lies(host, liar),
             Due::Wake { life } => {
                 if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {

@@ -29,9 +29,9 @@ impl World {
     }
 
     /// It does so: what it wrote is a record of its own store, and goes from there where others go.
-    pub(super) fn foretell(&mut self, host: usize) {
+    pub(super) fn foretell(&mut self, host: usize, life: u64) {
         let known = &mut self.hosts[host];
-        if known.successor.as_ref().is_none_or(Successor::has_ceased) {
+        if known.life != life || known.successor.as_ref().is_none_or(Successor::has_ceased) {
             return;
         }
         let now = known.now(self.now);

@@ -100,8 +100,8 @@ impl Outbox {
 }
 
 impl<C: Crypto> Context<'_, C> {
-    /// Sends one message in a protocol that the receiver speaks, and says the newest that this node does, with
-    /// what rides along.
+    /// Sends one message in a protocol that the receiver speaks, and says the newest that this node does,
+    /// with what rides along.
     pub(crate) fn send(
         &mut self,
         to: NodeId,

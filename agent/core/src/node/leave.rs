@@ -1,10 +1,10 @@
 //! How a node goes: seat and lease first, then its membership, then its tasks, then its disk.
 //!
 //! ```text
-//!  Looking ─ one answers ─▶ HandingOver ─ handed over, or 5 s ─▶ Removing ─ known elsewhere, or 2 s ─▶ Stopping
-//!    │ 5 s                                                           ▲                                  ▲ │ idle
-//!    ▼                                         force, or alone ──────┘             removed by another ──┘ ▼
-//! refused                                                                                             Wiping
+//!  Looking ── one answers ──▶ HandingOver ── handed over, or 5 s ──▶ Removing ◀── force, or alone
+//!    │ 5 s                                                              │ known elsewhere, or 2 s
+//!    ▼                                                                  ▼
+//! refused                                    removed by another ──▶ Stopping ── idle ──▶ Wiping
 //! ```
 //! A node that nobody hears does not leave unless it is forced to: its disk would be the only one that knew.
 
@@ -117,8 +117,10 @@ impl Member {
         waiter: u64,
         durability: Durability,
     ) {
-        let removing = |leaving: &&mut Leaving| matches!(leaving.step, Step::Removing { waiter: ours } if ours == waiter);
-        if let Some(leaving) = self.leaving.as_mut().filter(removing) {
+        if let Some(leaving) = &mut self.leaving
+            && let Step::Removing { waiter: ours } = leaving.step
+            && ours == waiter
+        {
             leaving.durability = durability;
             self.membership.handle(cx.now.instant, MembershipInput::Leaving);
             self.stop_tasks(cx);

@@ -119,12 +119,10 @@ impl Member {
             |room: u64| home.seed ^ (room.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ u64::from(cx.boot) << 32;
         let mut state = State::new(cluster, cx.me, seed(1));
         state.begin_boot(if is_sown(Mutant::AcksOfEarlierLives) { 0 } else { cx.boot });
-        let mut trust = Trust::new(cluster);
         let horizons = cell::<Horizons>(&stored, Cell::Horizons);
         state.load(stored.records.iter().map(Vec::as_slice), horizons, cx.crypto);
-        for entry in state.membership_records() {
-            trust.apply(&entry.record(), cx.crypto);
-        }
+        let mut trust = Trust::new(cluster);
+        state.membership_records().for_each(|entry| drop(trust.apply(&entry.record(), cx.crypto)));
         let nothing = LeaseCell { promise: Epoch::ZERO, config: None };
         let promise = cell::<LeaseCell>(&stored, Cell::Lease).unwrap_or(nothing);
         let fence = cell::<Fence>(&stored, Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);

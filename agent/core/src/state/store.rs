@@ -32,8 +32,8 @@ use super::entry::{Entry, Fact, Place, Unread};
 use super::tasks::Tasks;
 use super::trie::Trie;
 
-/// How many records under keys of later releases are kept: those whose keys have the smallest hashes. Choosing
-/// by hash keeps merging a semilattice: whichever order they come in, the same ones stay.
+/// How many records under keys of later releases are kept: those whose keys have the smallest hashes.
+/// Choosing by hash keeps merging a semilattice: whichever order they come in, the same ones stay.
 pub const FOREIGN_QUOTA: usize = 1_024;
 
 /// How many of them are kept of what one node says of itself: no member takes the room of others.
