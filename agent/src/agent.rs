@@ -35,8 +35,7 @@ const ASKS: usize = 256;
 /// How long what was said last may take to leave, when the agent stops.
 const GOODBYE: Duration = Duration::from_millis(300);
 
-/// How long connections may take to end, when the agent goes on as a new node: thrice a slow network's round
-/// trip, and the port is free.
+/// How long the kernel may take to give a port back, when the agent goes on as a new node.
 const RELEASE: Duration = Duration::from_secs(5);
 
 /// Why an agent ended that was not told to.
@@ -146,7 +145,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 /// Ends a session; the next one listens where this one did.
 async fn close(mut session: Session) {
     session.say_goodbye(GOODBYE).await;
-    let released = session.released();
+    let released = session.release();
     drop(session);
     if tokio::time::timeout(RELEASE, released).await.is_err() {
         warn!("the port is not free yet");

@@ -19,7 +19,7 @@ use crate::event::NetEvent;
 use crate::limits::{Limits, OPERATOR_STREAMS, OPERATOR_WINDOW};
 use crate::resolve::resolve;
 use crate::shared::Shared;
-use crate::socket::{self, Counted, canonical};
+use crate::socket::{self, Ports, canonical};
 use crate::tls::{Identity, Purpose, proven};
 use crate::transport;
 
@@ -103,8 +103,7 @@ impl ApiClient {
         let addresses = resolve(hosts).await?;
         let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         let bind = |source| NetError::Bind { address: any, source };
-        let socket = Counted::wrap(socket::open(any, false)?, Arc::<Tally>::default(), Arc::default())
-            .map_err(bind)?;
+        let socket = Ports::new(Arc::<Tally>::default()).wrap(socket::open(any, false)?).map_err(bind)?;
         let config = transport::endpoint(seed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(bind)?;

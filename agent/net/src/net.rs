@@ -22,7 +22,7 @@ use crate::event::{Events, Outbox};
 use crate::limits::{DOORS, Limits};
 use crate::resolve::DEFAULT_PORT;
 use crate::shared::Shared;
-use crate::socket::{self, Counted, canonical};
+use crate::socket::{self, Ports, canonical};
 use crate::tend;
 use crate::tls::Identity;
 use crate::transport;
@@ -73,12 +73,12 @@ impl Net {
         let tally: Arc<Tally> = Arc::default();
         let server = transport::server(&identity, &limits)?;
         let mut endpoints = Vec::with_capacity(listen.len());
-        let sockets = Arc::new(watch::Sender::new(()));
+        let ports = Ports::new(tally.clone());
         for address in &listen {
             let v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
             let socket = socket::open(*address, listen.iter().any(v4))?;
             let bind = |source| NetError::Bind { address: *address, source };
-            let socket = Counted::wrap(socket, tally.clone(), sockets.clone()).map_err(bind)?;
+            let socket = ports.wrap(socket).map_err(bind)?;
             let config = transport::endpoint(&seed)?;
             let runtime = Arc::new(TokioRuntime);
             let endpoint = Endpoint::new_with_abstract_socket(config, Some(server.clone()), socket, runtime);
@@ -90,7 +90,7 @@ impl Net {
             identity,
             limits,
             endpoints,
-            sockets,
+            ports,
             runtime: Handle::current(),
             tally,
             outbox,
@@ -217,8 +217,7 @@ impl Net {
     pub fn rebind(&self, address: SocketAddr) -> Result<SocketAddr, NetError> {
         let bind = |source: io::Error| NetError::Bind { address, source };
         let socket = socket::open(address, false)?;
-        let socket =
-            Counted::wrap(socket, self.shared.tally.clone(), self.shared.sockets.clone()).map_err(bind)?;
+        let socket = self.shared.ports.wrap(socket).map_err(bind)?;
         let [endpoint, ..] = self.shared.endpoints.as_slice() else {
             return Err(bind(io::ErrorKind::NotConnected.into()));
         };
@@ -237,11 +236,9 @@ impl Net {
         }
     }
 
-    /// Comes true when the last socket is closed and its port free: after [`Net::close`], once every clone
-    /// of this handle and its [`Events`] are dropped. It holds none itself.
-    pub fn released(&self) -> impl Future<Output = ()> + use<> {
-        let mut sockets = self.shared.sockets.subscribe();
-        // Nothing is ever sent; the error says that the last sender is gone.
-        async move { while sockets.changed().await.is_ok() {} }
+    /// Gives the ports back, after [`Net::close`]: whatever a connection still waits for, such as the last
+    /// word of a peer that nobody can reach, it waits for without its socket. Comes true when they are free.
+    pub fn release(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.ports.release()
     }
 }

@@ -18,6 +18,7 @@ use crate::event::Outbox;
 use crate::lanes;
 use crate::limits::{LANES, Limits, MAX_FRAME};
 use crate::link::Link;
+use crate::socket::Ports;
 use crate::tls::Identity;
 
 /// One node's network.
@@ -25,8 +26,7 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) endpoints: Vec<Endpoint>,
-    /// A copy is in every socket.
-    pub(crate) sockets: Arc<watch::Sender<()>>,
+    pub(crate) ports: Ports,
     pub(crate) runtime: Handle,
     pub(crate) tally: Arc<Tally>,
     pub(crate) outbox: Outbox,

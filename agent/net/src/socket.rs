@@ -3,7 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
@@ -52,45 +52,116 @@ pub(crate) fn reaches(local: SocketAddr, remote: SocketAddr) -> bool {
     family && (!loopback(local.ip()) || loopback(remote.ip()))
 }
 
-/// A socket that counts what goes through it. Fields are dropped in their order: `open` last.
+/// The sockets of one network, until they are released.
 #[derive(Debug)]
-pub(crate) struct Counted {
-    inner: Arc<dyn AsyncUdpSocket>,
+pub(crate) struct Ports {
     tally: Arc<Tally>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// A copy is in every open socket.
+    open: Arc<Sender<()>>,
+    sockets: Vec<Weak<Counted>>,
+}
+
+impl Ports {
+    pub(crate) fn new(tally: Arc<Tally>) -> Self {
+        let held = Held { open: Arc::new(Sender::new(())), sockets: Vec::new() };
+        Self { tally, held: Mutex::new(Some(held)) }
+    }
+
+    pub(crate) fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let open = Open { socket: TokioRuntime.wrap_udp_socket(socket)?, _open: held.open.clone() };
+        let socket = Counted { open: Mutex::new(Some(Arc::new(open))), tally: self.tally.clone() };
+        let socket = Arc::new(socket);
+        held.sockets.push(Arc::downgrade(&socket));
+        Ok(socket)
+    }
+
+    /// Cuts every socket off from its port, whoever still holds it. Comes true when the ports are free.
+    pub(crate) fn release(&self) -> impl Future<Output = ()> + use<> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let released = held.map(|held| {
+            for socket in held.sockets.iter().filter_map(Weak::upgrade) {
+                drop(socket.slot().take());
+            }
+            held.open.subscribe()
+        });
+        async move {
+            if let Some(mut released) = released {
+                // Nothing is ever sent; the error says that the last sender is gone.
+                while released.changed().await.is_ok() {}
+            }
+        }
+    }
+}
+
+/// A socket that counts what goes through it. Once it is cut off it hears nothing, and what it sends is
+/// lost: a connection that still waits for a peer's last word holds no port by that.
+#[derive(Debug)]
+struct Counted {
+    open: Mutex<Option<Arc<Open>>>,
+    tally: Arc<Tally>,
+}
+
+/// One that has its port. Fields are dropped in their order: `_open` last.
+#[derive(Debug)]
+struct Open {
+    socket: Arc<dyn AsyncUdpSocket>,
     /// Its last copy goes when the kernel has the port back.
     _open: Arc<Sender<()>>,
 }
 
-/// What waits until a socket can be written to. It holds the socket too.
+/// What waits until a socket can be written to. It holds the socket only while it waits.
 #[derive(Debug)]
 struct Poller {
-    inner: Pin<Box<dyn UdpPoller>>,
-    _socket: Arc<Counted>,
+    socket: Arc<Counted>,
+    waits: Option<Waiting>,
+}
+
+/// Fields are dropped in their order: `_open` last.
+#[derive(Debug)]
+struct Waiting {
+    poller: Pin<Box<dyn UdpPoller>>,
+    _open: Arc<Open>,
 }
 
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.as_mut().poll_writable(cx)
+        let waits = self.waits.take();
+        let Some(open) = self.socket.open() else { return Poll::Ready(Ok(())) };
+        let begin = || Waiting { poller: open.socket.clone().create_io_poller(), _open: open };
+        let mut waiting = waits.unwrap_or_else(begin);
+        let polled = waiting.poller.as_mut().poll_writable(cx);
+        if polled.is_pending() {
+            self.waits = Some(waiting);
+        }
+        polled
     }
 }
 
 impl Counted {
-    pub(crate) fn wrap(
-        socket: UdpSocket,
-        tally: Arc<Tally>,
-        open: Arc<Sender<()>>,
-    ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(Self { inner: TokioRuntime.wrap_udp_socket(socket)?, tally, _open: open }))
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Open>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Option<Arc<Open>> {
+        self.slot().clone()
     }
 }
 
 impl AsyncUdpSocket for Counted {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Poller { inner: self.inner.clone().create_io_poller(), _socket: self })
+        Box::pin(Poller { socket: self, waits: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inner.try_send(transmit)?;
+        let Some(open) = self.open() else { return Ok(()) };
+        open.socket.try_send(transmit)?;
         let segments = transmit.segment_size.map_or(1, |size| transmit.contents.len().div_ceil(size.max(1)));
         add(&self.tally.packets_sent, segments);
         add(&self.tally.bytes_sent, transmit.contents.len());
@@ -103,7 +174,8 @@ impl AsyncUdpSocket for Counted {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let received = std::task::ready!(self.inner.poll_recv(cx, bufs, meta))?;
+        let Some(open) = self.open() else { return Poll::Pending };
+        let received = std::task::ready!(open.socket.poll_recv(cx, bufs, meta))?;
         for (buf, meta) in bufs.iter().zip(meta.iter()).take(received) {
             add(&self.tally.bytes_received, meta.len);
             for packet in buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1)) {
@@ -117,19 +189,19 @@ impl AsyncUdpSocket for Counted {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+        self.open().ok_or(io::ErrorKind::NotConnected)?.socket.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
+        self.open().map_or(1, |open| open.socket.max_transmit_segments())
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
+        self.open().map_or(1, |open| open.socket.max_receive_segments())
     }
 
     fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
+        self.open().is_none_or(|open| open.socket.may_fragment())
     }
 }
 

@@ -225,9 +225,9 @@ impl Session {
         }
     }
 
-    /// Comes true when its port is free: not before the session is dropped.
-    pub(super) fn released(&self) -> impl Future<Output = ()> + use<> {
-        self.net.released()
+    /// Gives its port back: nothing is said or heard any more. Comes true when it is free.
+    pub(super) fn release(&self) -> impl Future<Output = ()> + use<> {
+        self.net.release()
     }
 
     fn input(&mut self, input: Input) {

@@ -139,18 +139,24 @@ async fn closing_tells_peers_and_ends_the_events() {
     assert!(matches!(b.next().await, NetEvent::Disconnected { peer } if peer == a.id));
 }
 
-/// A node that leaves its cluster goes on under a new key, at the same port.
+/// A node that leaves its cluster goes on under a new key, at the same port. What is said to a peer that does
+/// not answer is said for seconds, and whoever waits for that holds the network.
 #[tokio::test]
 async fn a_port_is_free_again_once_its_network_is_released() {
     let (a, b) = pair().await;
+    let deaf = std::net::UdpSocket::bind(any_port()).expect("loopback has a free port");
+    let (id, key) = key_of(3);
+    a.net.introduce(id, key, vec![deaf.local_addr().expect("it is bound")]);
+    a.net.keep_connected(&[b.id, id]);
     b.net.message(a.id, 1, frame(1, 100));
-    let address = a.net.local_addrs()[0];
+    deaf.set_nonblocking(true).expect("a socket");
+    eventually(|| deaf.recv_from(&mut [0]).is_ok()).await;
+    let (address, holds) = (a.address(), a.net.clone());
     assert!(std::net::UdpSocket::bind(address).is_err());
     a.net.close().await;
-    let released = a.net.released();
-    drop(a);
-    released.await;
+    timeout(PATIENCE, a.net.release()).await.expect("it is released, whoever holds the network");
     std::net::UdpSocket::bind(address).expect("nobody has it any more");
+    assert!(holds.rebind(any_port()).is_err());
 }
 
 /// An address must prove that it receives before it costs a handshake, once there are many.
