@@ -1,14 +1,17 @@
 //! Whole agents on one machine, over real sockets: what they promise, and what they refuse in which words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sleep_tests::Result;
 use sleep_tests::agents::Agents;
 use sleep_tests::ctl::Ctl;
+use sleep_tests::process::{binary, output};
 use sleep_tests::wait::until;
+use sleep_tests::{Error, Result};
 
 /// For what a cluster does by itself, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -260,6 +263,55 @@ fn nodes_leave_in_any_order_the_first_included() -> Result<()> {
         agents.ctl(number).run("cluster init")?;
         assert_eq!(agents.ctl(number).nodes()?.len(), 1);
         assert_eq!(agents.ctl(number).services()?, []);
+    }
+    Ok(())
+}
+
+/// Whoever waits for a task that does not heed its signal is told until when.
+#[test]
+fn a_task_that_takes_its_time_to_stop_is_told_of() -> Result<()> {
+    let agents = Agents::formed(1)?;
+    let deaf = agents.data_dir(1).join("deaf");
+    fs::write(&deaf, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n").map_err(Error::on(&deaf))?;
+    let create = format!(
+        "service create --name deaf --stop-grace-period 2s --runtime process -- /bin/sh {}",
+        deaf.display()
+    );
+    agents.ctl(1).run(&create)?;
+    let removed = agents.ctl(1).run("service rm deaf")?;
+    let told = removed.stderr.lines().any(|line| {
+        line.starts_with("deaf.1  asked to stop on node1, killed at ")
+            && line.contains(" if it has not ended")
+    });
+    assert!(told && removed.stdout == "deaf: removed", "{removed:?}");
+    Ok(())
+}
+
+/// What is said to a peer that does not answer must not keep the port from the node's next life.
+#[test]
+fn a_node_leaves_while_a_peer_is_unreachable() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    agents.kill_agent(3)?;
+    assert_eq!(agents.ctl(2).run("cluster leave -y")?.stdout, "node2 left the cluster");
+    let token = agents.ctl(1).run("cluster token create -q")?.stdout;
+    let join = format!("cluster join --token {token} {}", agents.address(1));
+    until("node2 comes in again, as a new node", SOON, || agents.ctl(2).run(&join).ok())?;
+    let logged = agents.logged(2)?;
+    assert!(logged.contains("the agent goes on as a new node") && !logged.contains("not free"), "{logged}");
+    Ok(())
+}
+
+/// Work comes back to a node that is active again only if the others have more than their share.
+#[test]
+fn dev_tells_its_story_on_any_number_of_nodes() -> Result<()> {
+    for (nodes, then) in [(3, 4), (5, 5), (9, 9)] {
+        let told =
+            output(Command::new(binary("sleepctl")?).args(["dev", "--exit", "--nodes", &nodes.to_string()]))?;
+        let last = format!("node{nodes} started again");
+        let scaled = format!("{then}/{then} running");
+        for said in [scaled.as_str(), "node2 is empty", "work came back", "all running again", &last] {
+            assert!(told.contains(said), "`{said}` is not told of {nodes}:\n{told}");
+        }
     }
     Ok(())
 }

@@ -23,6 +23,13 @@ const STEP: Duration = Duration::from_secs(30);
 
 const SERVICE: &str = "sleep-app";
 
+/// The replicas of the app at its height and after, on so many nodes: never fewer than nodes, since work
+/// returns to a node only where another has two tasks more.
+fn replicas(nodes: usize) -> (u32, u32) {
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    (nodes.saturating_add(2).max(7), nodes.max(4))
+}
+
 /// Tells the story.
 ///
 /// # Errors
@@ -37,8 +44,9 @@ pub(super) async fn tell(output: &Output, agents: &mut Agents, dev: &Dev) -> Res
         (DevDriver::Docker | DevDriver::Process, _) => "--runtime process -- sleep infinity".to_owned(),
     };
     story.deploy(&command).await?;
-    story.scale(7).await?;
-    story.scale(4).await?;
+    let (most, then) = replicas(agents.all.len());
+    story.scale(most).await?;
+    story.scale(then).await?;
     story.drain("node2").await?;
     story.activate("node2").await?;
     let last = agents.all.len() - 1;
