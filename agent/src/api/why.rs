@@ -229,6 +229,8 @@ impl Words<'_> {
         let rule = match decided_by.as_str() {
             "" => return None,
             "only" => return Some("no other node could take it".to_owned()),
+            "stays" => return Some("it stays where it was".to_owned()),
+            "each" => return Some("each node has one".to_owned()),
             "fewest" => format!("fewest tasks of {service_name}"),
             "image" => "has the image".to_owned(),
             "load" => "least loaded".to_owned(),
@@ -442,6 +444,18 @@ mod tests {
         let down = [(110_000, Seen::Suspect(HERE)), (112_000, Seen::Down(3, 4))];
         assert_eq!(outage(&[doubted, down].concat()), Some(110_000));
         assert_eq!(outage(&down), Some(110_000));
+    }
+
+    #[test]
+    fn who_was_not_asked_is_not_said_to_have_refused() {
+        let rule = |decided_by: &str| {
+            let choice = Choice { fitting: 1, refused: 2, decided_by: decided_by.to_owned() };
+            Words::rule("web", &choice).unwrap_or_default()
+        };
+        assert_eq!(rule("only"), "no other node could take it");
+        assert_eq!(rule("stays"), "it stays where it was");
+        assert_eq!(rule("each"), "each node has one");
+        assert_eq!(rule("of a later release"), "of a later release; 1 of 3 nodes could take it");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! what cannot stay, update what is old · let work return · forget what has ended.
 
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use sleep_wire::RevisionId;
@@ -410,7 +411,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// One node, if it takes a task.
+    /// One node, if it takes a task. No other is asked: a task stays where the one before it is, and a global
+    /// service has one on each.
     pub(crate) fn seek_at(
         &self,
         place: u32,
@@ -418,6 +420,11 @@ impl<'a> Pass<'a> {
         frees: Option<(u32, &Needs)>,
     ) -> Option<(u32, Choice)> {
         let seek = self.searcher(self.want(revision, frees));
-        seek.best_of(core::iter::once(place)).map(|(place, _, choice)| (place, choice))
+        let (place, _, _) = seek.best_of(core::iter::once(place))?;
+        let rule = match self.service.fact.mode {
+            Mode::Replicated => "stays",
+            Mode::Global => "each",
+        };
+        Some((place, Choice { fitting: 1, refused: 0, decided_by: rule.to_string() }))
     }
 }
