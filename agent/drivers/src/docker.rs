@@ -53,6 +53,7 @@ use crate::book::{Book, Died};
 use crate::logs::{LogOptions, Logs};
 use engine::Engine;
 
+pub use engine::host;
 pub(crate) use engine::present;
 
 /// An engine and the tasks on it. Dropping it ends the watch; what runs goes on.

@@ -248,10 +248,41 @@ impl<'a> Words<'a> {
             settled: u32::try_from(settled).unwrap_or(u32::MAX),
             slots: row.slots.iter().map(|slot| self.slot(slot)).collect(),
             ending: row.ending,
+            leaving: if row.ending == 0 { Vec::new() } else { self.leaving(row) },
             waiting_for_down: row.waiting_for.iter().map(|node| self.called(*node)).collect(),
             update: row.service.update.as_ref().map(update).unwrap_or_default(),
             converged: row.converged,
         }
+    }
+
+    /// Tasks of a service that are to end, on nodes that answer.
+    fn leaving(&self, service: &ProgressRow) -> Vec<Leaving> {
+        let filter = TaskFilter { service: Some(service.service.id), node: None, history: false };
+        let (revisions, nodes) = (self.core.revisions(service.service.id), self.core.nodes(self.now));
+        let rows =
+            self.core.tasks(&filter).into_iter().filter(|row| !row.wanted && row.life != TaskLife::Lost);
+        let leaving = rows.filter_map(|row| {
+            let node = row.node?;
+            let spec = revisions.iter().find(|revision| revision.id == row.revision);
+            let template = &spec.map_or(&service.service.spec, |revision| &revision.spec).template;
+            let facts = nodes.iter().find(|other| other.id == node)?.facts.as_ref();
+            let ill = facts
+                .into_iter()
+                .flat_map(|facts| &facts.runtimes)
+                .find(|runtime| runtime.runtime == template.runtime && !runtime.ill.is_empty());
+            let stopping = row.status.as_ref().filter(|status| status.state == TaskState::Stopping);
+            let grace = i64::try_from(template.stop_grace_ms).unwrap_or(i64::MAX);
+            Some(Leaving {
+                name: self.task_name(&row),
+                node: self.called(node),
+                state: state(row.life),
+                killed_at: stopping.map(|status| time(WallTime(status.since.0.saturating_add(grace)))),
+                trouble: ill
+                    .map(|ill| format!("{} is ill: {}", runtime_name(ill.runtime), ill.ill))
+                    .unwrap_or_default(),
+            })
+        });
+        leaving.collect()
     }
 
     fn slot(&self, row: &SlotRow) -> SlotProgress {

@@ -214,16 +214,18 @@ fn timed_out(after: Duration, progress: &Progress) -> Said {
     let said = Said::new(format!("not done after {}; the work goes on", time::exact(after)));
     let services = progress.services.iter().filter(|service| !service.converged).map(standing);
     let nodes = progress.nodes.iter().filter(|node| !node.converged);
-    let nodes = nodes.map(|node| format!("{}: {} tasks left", node.name, node.tasks));
+    let nodes = nodes.map(|node| format!("{}: {} left", node.name, progress::tasks(node.tasks)));
+    let leaving = progress.services.iter().flat_map(|service| &service.leaving);
+    let leaving = leaving.filter_map(progress::of_leaving).take(3);
     let watch = progress.services.iter().find(|service| !service.converged);
     let watch = watch
         .map_or_else(|| "sleepctl node ls".to_owned(), |service| format!("sleepctl ps {}", service.name));
-    services.chain(nodes).fold(said, Said::more).hint(watch)
+    services.chain(nodes).chain(leaving).fold(said, Said::more).hint(watch)
 }
 
 fn standing(service: &ServiceProgress) -> String {
     if service.removed {
-        return format!("{}: {} tasks left", service.name, service.ending);
+        return format!("{}: {} left", service.name, progress::tasks(service.ending));
     }
     let odd: Vec<String> = service
         .slots

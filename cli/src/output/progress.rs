@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, SlotProgress, TaskView};
+use sleep_wire::api::{Leaving, NodeProgress, Progress, ServiceProgress, SlotProgress, TaskView};
 
 use super::node::availability;
-use super::{Moment, Output};
+use super::{Moment, Output, time};
 
 /// The most slots of a picture.
 const MAX_SLOTS: usize = 12;
@@ -140,9 +140,12 @@ fn news_of(before: Option<&ServiceProgress>, now: &ServiceProgress) -> Vec<Strin
     for gone in slots_before.iter().filter(|was| now.slots.iter().all(|slot| slot.name != was.name)) {
         news.push(format!("{}  gone", gone.name));
     }
+    let leaving_before = before.map(|before| before.leaving.as_slice()).unwrap_or_default();
+    let untold: Vec<&Leaving> = now.leaving.iter().filter(|task| !leaving_before.contains(task)).collect();
     if now.ending > 0 && before.is_none_or(|before| before.ending != now.ending) {
         news.push(format!("{}  {} to end", now.name, tasks(now.ending)));
     }
+    news.extend(untold.into_iter().filter_map(of_leaving));
     if !now.update.is_empty() && before.is_none_or(|before| before.update != now.update) {
         news.push(format!("{}  {}", now.name, now.update));
     }
@@ -166,6 +169,9 @@ fn picture(progress: &Progress) -> Vec<String> {
             let mark = if slot.settled { "✓" } else { "·" };
             format!("  {mark} {:width$}  {}", slot.name, of_slot(slot))
         }));
+        lines.extend(
+            service.leaving.iter().filter_map(of_leaving).take(MAX_SLOTS).map(|line| format!("  · {line}")),
+        );
         let hidden = service.slots.len() - shown.len();
         if hidden > 0 && room > 0 {
             lines.push(format!("    and {hidden} more"));
@@ -211,10 +217,23 @@ fn of_slot(slot: &SlotProgress) -> String {
     format!("{}{node}{message}", slot.state)
 }
 
+/// Why a task that is to end has not; nothing if it has not been asked yet, and nothing keeps it.
+pub(super) fn of_leaving(task: &Leaving) -> Option<String> {
+    let Leaving { name, node, state: _, killed_at, trouble } = task;
+    match (trouble.as_str(), killed_at) {
+        ("", None) => None,
+        ("", Some(at)) => {
+            let at = time::of_day(at);
+            Some(format!("{name}  asked to stop on {node}, killed at {at} if it has not ended by then"))
+        }
+        (trouble, _) => Some(format!("{name}  cannot be stopped on {node}: {trouble}")),
+    }
+}
+
 fn of_node(node: &NodeProgress) -> String {
     format!("{}, {}", availability(node.availability), tasks(node.tasks))
 }
 
-fn tasks(count: u32) -> String {
+pub(super) fn tasks(count: u32) -> String {
     format!("{count} task{}", if count == 1 { "" } else { "s" })
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(crate) struct Engine {
     link: RwLock<Option<Link>>,
     breaker: Mutex<Breaker>,
     pub(crate) tripped: Notify,
+    out_of_sight: AtomicBool,
     /// Whether it was ever found to answer or not.
     looked: watch::Sender<bool>,
     calls: Semaphore,
@@ -55,7 +57,7 @@ pub(crate) struct Link {
 }
 
 /// The address of an engine: as given, as `DOCKER_HOST` says, or the usual one.
-fn host(given: Option<&str>) -> String {
+pub fn host(given: Option<&str>) -> String {
     let variable = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     given.map(str::to_owned).or_else(variable).unwrap_or_else(|| USUAL_HOST.to_owned())
 }
@@ -92,6 +94,7 @@ impl Engine {
             link: RwLock::new(None),
             breaker: Mutex::new(Breaker::Open(error::unreachable("not connected yet"))),
             tripped: Notify::new(),
+            out_of_sight: AtomicBool::new(false),
             looked: watch::Sender::new(false),
             calls: Semaphore::new(CALLS),
             starts: Semaphore::new(STARTS),
@@ -190,6 +193,11 @@ impl Engine {
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
         self.call(name, self.deadlines.look, make).await
+    }
+
+    /// Takes note that its processes cannot be seen from here. Whether that is news.
+    pub(crate) fn is_news_that_it_is_out_of_sight(&self) -> bool {
+        !self.out_of_sight.swap(true, Ordering::Relaxed)
     }
 
     /// Counts an outcome for the breaker.

@@ -78,6 +78,13 @@ pub(crate) async fn is_deaf(suspect: Suspect<'_>, signal: &str) -> bool {
     false
 }
 
+/// Whether the container's first process can be looked at from here at all: not from another host, nor from a
+/// pid namespace beside the engine's.
+pub(crate) fn is_in_sight(suspect: Suspect<'_>) -> bool {
+    let cgroup = std::fs::read_to_string(format!("/proc/{}/cgroup", suspect.pid));
+    cgroup.is_ok_and(|cgroup| is_member(&cgroup, suspect.container))
+}
+
 /// What one look at a process says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -197,6 +204,9 @@ mod tests {
         assert_eq!(has("SigCgt:\tzz\n", "SigCgt", TERM), None);
         let nobody = Suspect { container: "ab", pid: u32::MAX, started_at: WallTime(0) };
         assert_eq!(look(nobody, TERM), None);
+        assert!(!is_in_sight(nobody));
+        // Its number is somebody else's here.
+        assert!(!is_in_sight(Suspect { container: "74b6", pid: std::process::id(), ..nobody }));
     }
 
     /// `tini` as the first process: it looks deaf but for the call that it is in.

@@ -75,6 +75,12 @@ async fn end_of(
         // Who has next to no grace is not made to wait for a judgement.
         (Some(pid), Some(started_at)) if order.grace > hearing::GROWING_UP && can_be_judged(inner, &seen) => {
             let suspect = hearing::Suspect { container: &order.container, pid, started_at };
+            if !hearing::is_in_sight(suspect) && inner.engine.is_news_that_it_is_out_of_sight() {
+                tracing::warn!(
+                    "the container engine's processes are not to be seen from here (another pid namespace?): \
+                     a task that cannot hear its stop signal is killed only when its grace is over"
+                );
+            }
             hearing::is_deaf(suspect, &signal).await
         }
         (Some(_) | None, _) => false,

@@ -369,12 +369,33 @@ object! {
         pub slots: Vec<SlotProgress>,
         /// Tasks that are to end and have not.
         pub ending: u32,
+        /// Which these are, as far as is known.
+        #[serde(default)]
+        pub leaving: Vec<Leaving>,
         /// Nodes that are down and still have tasks of it, by name.
         pub waiting_for_down: Vec<String>,
         /// The update under way, in words; empty if none is.
         pub update: String,
         /// Whether every node that is up has what it should have.
         pub converged: bool,
+    }
+}
+
+object! {
+    /// A task that is to end and has not.
+    pub struct Leaving {
+        /// `service.slot`.
+        pub name: String,
+        /// The name of its node.
+        pub node: String,
+        /// As in [`TaskView::state`].
+        pub state: String,
+        /// When it is killed at the latest, by its node's wall clock, if it was asked to stop.
+        #[serde(default)]
+        pub killed_at: Option<String>,
+        /// What keeps its node from stopping it; empty if nothing is known to.
+        #[serde(default)]
+        pub trouble: String,
     }
 }
 
