@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use sleep_wire::api::{
-    Changed, NodeDetail, NodeView, Proposal, ServiceProgress, ServiceView, SetAvailability, SetLabels,
-    SetRole, TaskView,
+    Changed, NodeDetail, NodeStatus, NodeView, Proposal, ServiceProgress, ServiceView, SetAvailability,
+    SetLabels, SetRole, TaskView,
 };
 use sleep_wire::node::Availability;
 use sleep_wire::trust::Role;
@@ -108,15 +108,19 @@ async fn set_availability(
         watch: "sleepctl node ls".to_owned(),
     };
     let waits = availability != Availability::Paused && !context.global.detach;
-    if waits {
-        wait::until(&context, &goal).await?;
-    }
+    let seen = if waits { wait::until(&context, &goal).await?.nodes } else { Vec::new() };
     for detail in &nodes {
         let (id, name) = (detail.node.id.clone(), detail.node.name.clone());
+        // Nobody can say that a node is empty that does not answer.
+        let is_down = seen.iter().any(|node| node.id == id && node.status == NodeStatus::Down);
         let word = match (availability, waits) {
-            (Availability::Drained, true) => "drained",
-            (Availability::Drained, false) => "draining",
-            (Availability::Active | Availability::Paused, _) => words::availability(availability),
+            (Availability::Drained, true) if is_down => {
+                let here = &context.status.name;
+                format!("to be drained, but down as {here} sees it: it stops its tasks when it is back")
+            }
+            (Availability::Drained, true) => "drained".to_owned(),
+            (Availability::Drained, false) => "draining".to_owned(),
+            (Availability::Active | Availability::Paused, _) => words::availability(availability).to_owned(),
         };
         let text = format!("{name}: {word}");
         context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
@@ -168,13 +172,22 @@ fn is_amiss(service: &ServiceProgress) -> bool {
 }
 
 async fn set_role(context: &Context<'_>, names: &[String], role: Role) -> Result<(), Error> {
-    for detail in find(context, names).await? {
+    let found = find(context, names).await?;
+    let fewer = found.iter().any(|detail| detail.node.role == Role::Control && role == Role::Worker);
+    for detail in found {
         let (id, name) = (detail.node.id, detail.node.name);
         let path = path(&["nodes", &id, "role"]);
         let changed: Changed = context.client.change(Method::PUT, &path, &SetRole { role }).await?;
         context.durable(changed.durability);
         let text = format!("{name}: {}", words::role(role));
         context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
+    }
+    if fewer {
+        let nodes: Vec<NodeView> = context.client.get("/v1/nodes").await?;
+        let left = nodes.iter().filter(|node| node.role == Role::Control).count();
+        if let Some(danger) = words::few_control_nodes(left) {
+            context.output.warning(danger);
+        }
     }
     Ok(())
 }

@@ -28,6 +28,18 @@ pub fn why(why: &Why) -> String {
     lines.join("\n")
 }
 
+/// What it means that so few nodes are left that may vote; nothing if there are enough.
+pub fn few_control_nodes(left: usize) -> Option<&'static str> {
+    match left {
+        0 | 3.. => None,
+        1 => Some("1 control node is left: if it is lost for good, nothing is placed any more"),
+        2 => Some(
+            "2 control nodes are left, and one of them alone has the vote: if that one is lost for good, the \
+             other keeps what it runs and places nothing new; of three, any one may be lost",
+        ),
+    }
+}
+
 /// The most tasks that are named as followed.
 const MAX_FOLLOWED: usize = 6;
 
