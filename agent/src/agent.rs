@@ -174,10 +174,14 @@ async fn runtimes(config: &Config) -> Result<Vec<Runtime>, AgentError> {
         Driver::Auto => recorded(&config.data_dir).unwrap_or(Wanted::Auto),
     };
     let runtimes = sleep_drivers::detect(wanted, config.docker_host.as_deref()).await;
+    let before = recorded(&config.data_dir);
+    if let Some(warning) = no_containers(config, &runtimes, before) {
+        warn!("{warning}");
+    }
     if config.driver == Driver::Auto {
         let choice = if runtimes.contains(&Runtime::Docker) { "docker\n" } else { "process\n" };
         // Written once: on a full disk another write would only empty the file.
-        if recorded(&config.data_dir).is_none() {
+        if before.is_none() {
             fs::write(config.data_dir.join(CHOICE), choice).map_err(AgentError::Host)?;
         }
         if choice == "docker\n" {
@@ -185,6 +189,31 @@ async fn runtimes(config: &Config) -> Result<Vec<Runtime>, AgentError> {
         }
     }
     Ok(runtimes)
+}
+
+/// What a person should know of an agent that runs no containers, and was not told to be one.
+fn no_containers(config: &Config, runtimes: &[Runtime], before: Option<Wanted>) -> Option<String> {
+    if runtimes.contains(&Runtime::Docker) {
+        return None;
+    }
+    let host = sleep_drivers::docker::host(config.docker_host.as_deref());
+    let record = config.data_dir.join(CHOICE);
+    match (config.driver, before) {
+        (Driver::Process, _) => config.docker_host.as_ref().map(|_| {
+            format!("plain processes only, as told by --driver process: the engine at {host} is not used")
+        }),
+        (Driver::Auto | Driver::Docker, None) => Some(format!(
+            "plain processes only: there is no container engine at {host}, and this is recorded for good in {}; \
+             with an engine, start the agent with --driver docker, or remove that file and start it again",
+            record.display()
+        )),
+        (Driver::Auto | Driver::Docker, Some(_)) => Some(format!(
+            "plain processes only, as was decided at the first start and is recorded in {}: the engine at \
+             {host} is not used; to have it used, start the agent with --driver docker, or remove that file \
+             and start it again",
+            record.display()
+        )),
+    }
 }
 
 /// Where the choice of `--driver auto` is recorded.
@@ -227,5 +256,39 @@ impl Stop {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_no_containers_says_why_and_what_to_type() {
+        let config = |driver: Driver, docker_host: Option<&str>| Config {
+            name: "here".to_owned(),
+            data_dir: "/data".into(),
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            socket: "/s".into(),
+            api: None,
+            api_token_file: None,
+            driver,
+            docker_host: docker_host.map(str::to_owned),
+            labels: Vec::new(),
+            log_format: crate::config::LogFormat::Text,
+        };
+        let said = |driver, host, before| {
+            no_containers(&config(driver, host), &[Runtime::Process], before).unwrap_or_default()
+        };
+        let engine = Some("unix:///e.sock");
+        let first = said(Driver::Auto, engine, None);
+        assert!(first.contains("no container engine at unix:///e.sock") && first.contains("/data/driver"));
+        let later = said(Driver::Auto, engine, Some(Wanted::Process));
+        assert!(later.contains("decided at the first start") && later.contains("--driver docker"), "{later}");
+        assert!(said(Driver::Process, engine, None).contains("is not used"));
+        assert_eq!(said(Driver::Process, None, None), "", "that is what was asked for");
+        let both = [Runtime::Docker, Runtime::Process];
+        assert_eq!(no_containers(&config(Driver::Auto, None), &both, None), None);
     }
 }

@@ -171,7 +171,7 @@ impl Reading {
     }
 }
 
-fn in_words(error: &EngineError) -> String {
+pub(crate) fn in_words(error: &EngineError) -> String {
     match error {
         EngineError::TimedOut { call } => format!("the engine did not answer in time ({call})"),
         EngineError::NoSuchContainer => "its container is gone".to_owned(),

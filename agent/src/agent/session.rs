@@ -15,7 +15,7 @@ use sleep_wire::engine::{EngineError, EngineReport};
 use sleep_wire::spec::Runtime;
 use sleep_wire::{ClusterId, NodeId, PublicKey};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{AgentError, Core, Stop};
 use crate::api::{self, Ask, Handle, doors};
@@ -23,7 +23,7 @@ use crate::config::{Config, RUN_DIR};
 use crate::crypto::{Keys, draw};
 use crate::host;
 use crate::lock::{self, Lock};
-use crate::logs::TaskLogs;
+use crate::logs::{self, TaskLogs};
 use crate::storage::{Durable, Storage};
 use crate::told::{self, Alarms, Journal};
 
@@ -92,6 +92,8 @@ pub(super) struct Session {
     engine: Option<(String, Lock)>,
     /// The engine, by id and version, while another agent has it.
     foreign: Option<(String, String)>,
+    /// Whether it was said that the engine does not answer.
+    engine_ill: bool,
     ended: Option<Ended>,
 }
 
@@ -164,6 +166,7 @@ impl Session {
             cluster: None,
             engine: None,
             foreign: None,
+            engine_ill: false,
             ended: None,
         };
         session.drain();
@@ -344,6 +347,7 @@ impl Session {
     /// One agent an engine: a second one finds its engine ill until the first is gone, however well that
     /// engine answers.
     fn on_report(&mut self, report: EngineReport) {
+        self.tell_of_engine(&report);
         let report = match (report, self.foreign.take()) {
             (EngineReport::Well { runtime: Runtime::Docker, engine, version }, _) => {
                 let report = self.claim(engine, version);
@@ -368,6 +372,23 @@ impl Session {
             }
         };
         self.input(Input::Engine(report));
+    }
+
+    /// Says once that the container engine does not answer, and once that it does again.
+    fn tell_of_engine(&mut self, report: &EngineReport) {
+        let host = || sleep_drivers::docker::host(self.config.docker_host.as_deref());
+        match report {
+            EngineReport::Ill { runtime: Runtime::Docker, error } if !self.engine_ill => {
+                let error = logs::in_words(error);
+                warn!("the container engine at {}: {error}; it is tried again and again", host());
+                self.engine_ill = true;
+            }
+            EngineReport::Well { runtime: Runtime::Docker, version, .. } if self.engine_ill => {
+                info!(version, "the container engine at {} answers", host());
+                self.engine_ill = false;
+            }
+            _ => {}
+        }
     }
 
     fn claim(&mut self, engine: String, version: String) -> EngineReport {
