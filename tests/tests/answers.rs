@@ -203,7 +203,7 @@ fn metrics_tell_of_the_cluster_and_of_the_agent() -> Result<()> {
     });
     assert_eq!(leaders.count(), 1);
     let (head, body) = get(&agents.socket(1), "/metrics/none")?;
-    assert!(head.starts_with("HTTP/1.1 404 ") && body.contains("\"code\":\"bad_request\""), "{head}{body}");
+    assert!(head.starts_with("HTTP/1.1 404 ") && body.contains("\"code\":\"no_such_path\""), "{head}{body}");
     Ok(())
 }
 

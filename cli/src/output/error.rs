@@ -191,7 +191,7 @@ fn advice(code: Code, words: &[String]) -> Option<String> {
         Code::LastControl => "sleepctl node promote NODE",
         Code::Oneself => "sleepctl cluster leave",
         Code::Storage | Code::Internal => "journalctl -u sleepd -n 50",
-        Code::Unsupported | Code::Unknown => "sleepctl version",
+        Code::Unsupported | Code::NoSuchPath | Code::Unknown => "sleepctl version",
         Code::Forbidden => "sleepctl operator create NAME  # on a member",
         Code::Invalid | Code::BadRequest | Code::CommandReused => return Some(help(words)),
     };

@@ -84,6 +84,8 @@ pub enum Code {
     Unreachable,
     /// A fault of the agent itself.
     Internal,
+    /// There is no such path.
+    NoSuchPath,
     /// A code of a later release.
     #[serde(other)]
     Unknown,
@@ -112,7 +114,7 @@ impl Problem {
 
     /// There is no such path.
     pub fn not_found() -> Self {
-        Self::new(Code::BadRequest, 404, "no such path in this API")
+        Self::new(Code::NoSuchPath, 404, "no such path in this API")
     }
 
     /// A path of this API, and a method that it has not.
