@@ -102,8 +102,12 @@ impl Agents {
                 ("--driver", driver.to_owned()),
                 ("--log-format", "text".to_owned()),
             ];
-            let arguments =
-                arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+            let shared = engine.as_ref().map(|engine| ("--docker-host", engine.host().to_owned()));
+            let arguments = arguments
+                .into_iter()
+                .chain(shared)
+                .flat_map(|(flag, value)| [flag.to_owned(), value])
+                .collect();
             Agent { name, socket, arguments, program: program.clone(), data, log, child: None }
         });
         let all = all.collect();

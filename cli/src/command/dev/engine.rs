@@ -45,15 +45,23 @@ struct Container {
 }
 
 impl Engine {
-    /// The one that the agents will find: as `DOCKER_HOST` says, or the usual one.
+    /// As `SLEEPD_DOCKER_HOST` or `DOCKER_HOST` says, or the usual one.
     ///
     /// # Errors
     /// [`Error::Failed`] if it does not answer.
     pub(super) async fn find() -> Result<Self, Error> {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        let engine = Self { host: host.unwrap_or_else(|| USUAL.to_owned()) };
+        let set = |name| std::env::var(name).ok().filter(|host| !host.is_empty());
+        let host = set("SLEEPD_DOCKER_HOST").or_else(|| set("DOCKER_HOST"));
+        let host = host.unwrap_or_else(|| USUAL.to_owned());
+        // The agents take a bare path too.
+        let engine = Self { host: if host.starts_with('/') { format!("unix://{host}") } else { host } };
         engine.ask(Method::GET, "/_ping").await?;
         Ok(engine)
+    }
+
+    /// Where it listens, as the agents are told.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Kills what runs, as a power cut does: the containers stay as they ended.
