@@ -203,8 +203,9 @@ fn no_containers(config: &Config, runtimes: &[Runtime], before: Option<Wanted>) 
             format!("plain processes only, as told by --driver process: the engine at {host} is not used")
         }),
         (Driver::Auto | Driver::Docker, None) => Some(format!(
-            "plain processes only: there is no container engine at {host}, and this is recorded for good in {}; \
-             with an engine, start the agent with --driver docker, or remove that file and start it again",
+            "plain processes only: there is no container engine at {host}, and this is recorded for good in \
+             {}; with an engine, start the agent with --driver docker, or remove that file and start \
+             it again",
             record.display()
         )),
         (Driver::Auto | Driver::Docker, Some(_)) => Some(format!(

@@ -18,6 +18,7 @@ mod names;
 mod openapi;
 mod plan;
 mod problem;
+mod progress;
 mod queries;
 mod render;
 #[cfg(test)]
