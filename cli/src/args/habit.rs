@@ -47,6 +47,9 @@ const CHECKS: &str = "health checks are the image's own: they cannot be given he
 const DRIVERS: &str = "output is read by `sleepctl logs`; other log drivers cannot be chosen";
 const FILTERS: &str = "lists cannot be filtered in this release: `-o json` is for programs that can";
 const IMAGES: &str = "each node fetches the images that it needs by itself";
+const TERMINAL: &str = "a service has no terminal: its output is read by `sleepctl logs`";
+const MOMENTS: &str =
+    "output is not chosen by time in this release: --lines N shows the last, --timestamps when";
 const ROLLBACK: &str = "there is no rollback in this release: update to what an earlier revision said";
 
 /// The first that fits counts.
@@ -94,8 +97,20 @@ const HABITS: &[Habit] = &[
     missing("service", "--with-registry-auth", "logins to registries are not in this release"),
     missing("service", "--endpoint-mode *", "there is no load balancer: ports are the host's own"),
     missing("service", "--update-failure-action *", "an update that fails stops where it is"),
-    missing("run", "--rm", "what a task leaves behind is removed by itself"),
-    missing("run", "-it", "a service has no terminal: its output is read by `sleepctl logs`"),
+    missing("run", "--secret *", SECRETS),
+    missing("run", "--config *", SECRETS),
+    missing("run", "--rm", "what a task leaves behind is removed by itself, and it has no terminal"),
+    missing("run", "-it", TERMINAL),
+    missing("run", "-ti", TERMINAL),
+    missing("run", "-i", TERMINAL),
+    missing("run", "-t", TERMINAL),
+    missing("run", "--interactive", TERMINAL),
+    missing("run", "--tty", TERMINAL),
+    missing("service", "--tty", TERMINAL),
+    missing("logs", "--since *", MOMENTS),
+    missing("logs", "--until *", MOMENTS),
+    missing("service logs", "--since *", MOMENTS),
+    missing("service logs", "--until *", MOMENTS),
     flagged("service ls", "--format *", "service ls -o json"),
     flagged("service ps", "--format *", "service ps -o json …"),
     flagged("node ls", "--format *", "node ls -o json"),
@@ -117,7 +132,7 @@ const HABITS: &[Habit] = &[
     typed("container", "ps"),
     typed("stop", "scale …=0"),
     missing("exec", "", "programs cannot be run in a task's container in this release"),
-    missing("attach", "", "a service has no terminal: its output is read by `sleepctl logs`"),
+    missing("attach", "", TERMINAL),
     missing("build", "", "images are built elsewhere"),
     missing("pull", "", IMAGES),
     missing("images", "", IMAGES),

@@ -19,8 +19,9 @@ const MAX_RANGE: u16 = 1_000;
 /// `90s`, `10m`, `1h30m`, `250ms`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a time such as `30s`, `10m` or `1h30m`".to_owned();
+    let too_long = || format!("at most ten years: `{}h`", MAX_TIME.as_secs() / 3600);
     if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds)).filter(|time| *time <= MAX_TIME).ok_or_else(expected);
+        return Some(Duration::from_secs(seconds)).filter(|time| *time <= MAX_TIME).ok_or_else(too_long);
     }
     let (mut rest, mut total) = (text, Duration::ZERO);
     while !rest.is_empty() {
@@ -39,8 +40,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             _ => return Err(expected()),
         };
         let number: f64 = number.parse().map_err(|_| expected())?;
-        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| expected())?;
-        total = total.checked_add(part).filter(|time| *time <= MAX_TIME).ok_or_else(expected)?;
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| too_long())?;
+        total = total.checked_add(part).filter(|time| *time <= MAX_TIME).ok_or_else(too_long)?;
         rest = tail;
     }
     if text.is_empty() { Err(expected()) } else { Ok(total) }
@@ -260,6 +261,11 @@ mod tests {
         assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
         for bad in ["", "s", "1x", "-1s", "1e400s", "NaN", "99999999d", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+        let ten_years = "at most ten years: `87600h`".to_owned();
+        assert_eq!(duration("87600h"), Ok(MAX_TIME));
+        for long in ["999999h", "9999999999", "50000d"] {
+            assert_eq!(duration(long), Err(ten_years.clone()), "{long}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
 
 use super::{field, progress, time};
@@ -19,6 +19,9 @@ const BOLD: Style = Style::new().bold();
 
 /// Filters that refuse for what other tasks have.
 const ROOM: [&str; 4] = ["memory", "cpu", "port", "max-per-node"];
+
+/// How many letters of a flag a slip of the fingers gets wrong.
+const MAX_SLIPS: usize = 2;
 
 /// The most nodes whose reasons are told.
 const MAX_REASONS: usize = 12;
@@ -53,9 +56,36 @@ pub fn usage(error: &clap::Error, words: &[String]) -> String {
             let hint = if line.is_empty() { help(words) } else { format!("sleepctl {}", joined(&line)) };
             (if why.is_empty() { what.to_owned() } else { format!("{what}\n{why}") }, hint)
         }
+        None if is_far_fetched(error) => (said.lines().next().unwrap_or_default().to_owned(), help(words)),
         None => (said.to_owned(), help(words)),
     };
     format!("{text}\n\n{BOLD}hint:{BOLD:#} {hint}")
+}
+
+/// Whether clap's nearest flag is too unlike what was typed to have been meant.
+fn is_far_fetched(error: &clap::Error) -> bool {
+    let (Some(ContextValue::String(typed)), Some(ContextValue::String(nearest))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::SuggestedArg))
+    else {
+        return false;
+    };
+    let typed = typed.split('=').next().unwrap_or_default();
+    distance(typed, nearest) > MAX_SLIPS.max(typed.len() / 4)
+}
+
+/// How many letters must be put in, taken out or replaced to make one word of another.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (at, letter) in from.chars().enumerate() {
+        let mut before = at;
+        row[0] = at + 1;
+        for (column, other) in to.chars().enumerate() {
+            let replaced = before + usize::from(letter != other);
+            before = row[column + 1];
+            row[column + 1] = replaced.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[to.chars().count()]
 }
 
 struct Said {
@@ -327,6 +357,12 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn words_are_as_far_apart_as_there_are_slips_between_them() {
+        let pairs = [("--replica", "--replicas"), ("--evn", "--env"), ("", "ab"), ("--nosuch", "--no-trunc")];
+        assert_eq!(pairs.map(|(from, to)| distance(from, to)), [1, 2, 2, 5]);
     }
 
     #[test]

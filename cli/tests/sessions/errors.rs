@@ -59,6 +59,8 @@ fn what_is_no_command_is_exit_code_2() {
         "-H tcp://x ls",
         "-o yaml ls",
         "--timeout soon ls",
+        "cluster token create --ttl 999999h",
+        "service update --nosuch web",
     ];
     let text: String = lines.map(|line| said(nowhere, line)).concat();
     transcript::matches(&text, "usage.txt");
@@ -79,6 +81,9 @@ fn docker_s_words_get_the_line_to_type_here() {
         "service ps --filter desired-state=running web",
         "ps -a",
         "stack deploy -c compose.yaml blog",
+        "run -it busybox sh",
+        "run --secret key nginx",
+        "logs --since 5m web",
     ];
     let text: String = lines.map(|line| said(nowhere, line)).concat();
     transcript::matches(&text, "docker.txt");
