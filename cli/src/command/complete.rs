@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::{Arg, Command};
 use clap_complete::env::Shells;
 use clap_complete::{ArgValueCompleter, CompletionCandidate, Shell};
@@ -41,11 +42,18 @@ pub(super) fn script(output: &Output, shell: Shell) -> Result<(), Error> {
 }
 
 fn named(command: Command) -> Command {
-    command.mut_args(completed).mut_subcommands(named)
+    // Of a verb and its other name a shell is told but one: the one that help begins with.
+    let command = command.visible_alias(Resettable::Reset);
+    // What nodes write is not for this program to read.
+    let of_tasks = command.get_name() == "logs";
+    command.mut_args(|arg| completed(arg, of_tasks)).mut_subcommands(named)
 }
 
-fn completed(arg: Arg) -> Arg {
+fn completed(arg: Arg, of_tasks: bool) -> Arg {
     match arg.get_id().as_str() {
+        "subject" if of_tasks => {
+            arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/services"], "")))
+        }
         "node" | "nodes" => arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/nodes"], ""))),
         "service" | "services" => {
             arg.add(ArgValueCompleter::new(|typed: &OsStr| names(typed, &["/v1/services"], "")))

@@ -167,7 +167,7 @@ fn unreachable(hosts: &[String], why: &str, forbidden: bool) -> Said {
         return said
             .hint(format!("sleepctl -H ssh://{} cluster status", host.split(':').next().unwrap_or(host)));
     }
-    said.hint("systemctl status sleepd")
+    said.hint("systemctl status sleepd  # without systemd: run `sleepd`; only to try it: `sleepctl dev`")
 }
 
 fn key(path: &Path, problem: &str) -> Said {

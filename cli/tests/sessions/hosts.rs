@@ -15,7 +15,7 @@ fn agent() -> Agent {
     Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),
         "GET /v1/nodes" => Answer::Json(json!([node(1, "ready", "active", "control", true)])),
-        _ => fake::problem(404, "bad_request", "no such path in this API"),
+        _ => fake::problem(404, "no_such_path", "no such path in this API"),
     })
 }
 
@@ -82,7 +82,8 @@ fn an_agent_that_does_not_answer_costs_seconds_and_not_the_next_one() {
     let silent = |within: &str| {
         format!(
             "$ sleepctl \n! error: no agent answers at STOPPED: no answer within {within} s\n!\n\
-             ! hint: systemctl status sleepd\n? 3\n\n"
+             ! hint: systemctl status sleepd  # without systemd: run `sleepd`; only to try it: `sleepctl \
+             dev`\n? 3\n\n"
         )
     };
     let (text, took) = run(&["node", "ls"]);
@@ -108,7 +109,7 @@ fn names_are_completed() {
             fake::service("web", 1, 1, "nginx", &[]),
             fake::service("pine", 1, 1, "x", &[])
         ])),
-        _ => fake::problem(404, "bad_request", "no such path in this API"),
+        _ => fake::problem(404, "no_such_path", "no such path in this API"),
     });
     let complete = |socket: &Path, words: &[&str]| {
         let mut command = sleepctl(socket, &["--", "sleepctl"]);
@@ -120,6 +121,9 @@ fn names_are_completed() {
     assert_eq!(complete(agent.socket(), &["service", "rm", "w"]), ["web"]);
     assert_eq!(complete(agent.socket(), &["scale", "we"]), ["web="]);
     assert_eq!(complete(agent.socket(), &["why", "pi"]), ["pine", "pi-1", "pi-2"]);
+    assert_eq!(complete(agent.socket(), &["logs", "pi"]), ["pine"], "output is a service's, not a node's");
+    let verbs = complete(agent.socket(), &["cluster", ""]);
+    assert!(verbs.iter().any(|verb| verb.starts_with("status")), "{verbs:?}");
     assert_eq!(complete("/nonexistent".as_ref(), &["node", "drain", "pi"]), [""; 0]);
     let script = sleepctl("/nonexistent".as_ref(), &["completion", "bash"]).output().expect("sleepctl runs");
     assert!(String::from_utf8_lossy(&script.stdout).contains("SLEEPCTL_COMPLETE=\"bash\""));

@@ -38,7 +38,7 @@ fn cluster() -> Agent {
         "GET /v1/why/web" => Answer::Json(why_service()),
         "GET /v1/services/loop/tasks?history=true" => Answer::Json(crash_loop()),
         "POST /v1/plan" => Answer::Json(planned()),
-        _ => fake::problem(404, "bad_request", "no such path in this API"),
+        _ => fake::problem(404, "no_such_path", "no such path in this API"),
     })
 }
 
