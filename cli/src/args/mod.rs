@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use service::ServiceCommand;
@@ -44,6 +45,7 @@ impl Global {
             quiet: true,
             no_trunc: false,
             timeout: Duration::from_secs(30),
+            bounded: false,
             detach: false,
             yes: false,
             color: Color::Auto,
@@ -85,7 +87,9 @@ impl Cli {
     /// What clap says of it.
     pub fn typed() -> Result<Self, clap::Error> {
         let matches = Self::definition().try_get_matches()?;
-        Self::from_arg_matches(&matches)
+        let mut typed = Self::from_arg_matches(&matches)?;
+        typed.global.bounded = matches.value_source("timeout") == Some(ValueSource::CommandLine);
+        Ok(typed)
     }
 
     /// Whether these words, after the program's name, are a command, or ask for help on one.
@@ -156,6 +160,9 @@ pub struct Global {
     /// How long to wait for the work to be done: `30s`, `10m`
     #[arg(long, global = true, default_value = "10m", value_parser = parse::duration, value_name = "TIME")]
     pub timeout: Duration,
+    /// Whether that was typed: what has no end by itself ends then.
+    #[arg(skip)]
+    pub bounded: bool,
     /// Do not wait for the work to be done
     #[arg(short, long, global = true)]
     pub detach: bool,

@@ -276,7 +276,7 @@ pub struct Logs {
     /// A service, or a task such as `web.2`
     #[arg(value_parser = parse::name)]
     pub subject: String,
-    /// Go on with what is written later
+    /// Go on with what is written later, for as long as --timeout says if it is given
     #[arg(short, long)]
     pub follow: bool,
     /// How many lines from the end of each task's output

@@ -23,7 +23,9 @@ pub(super) async fn run(context: Context<'_>, args: Update) -> Result<(), Error>
         )));
     }
     let dry_run = args.template.dry_run;
+    let before = spec.clone();
     change(args, &mut spec)?;
+    let is_same = spec == before && replicas.is_none_or(|replicas| replicas == service.desired);
     let update = ServiceUpdate { spec, replicas, expected: Some(service.revision) };
     if dry_run {
         return plan::show(&context, &Proposal::Update { service: service.id, update: Box::new(update) })
@@ -31,6 +33,9 @@ pub(super) async fn run(context: Context<'_>, args: Update) -> Result<(), Error>
     }
     let path = path(&["services", &service.id]);
     let changed: ServiceChanged = context.client.change(Method::PUT, &path, &update).await?;
+    if is_same {
+        context.output.note(&format!("nothing changed: `{}` is like that already", service.name));
+    }
     let want = replicas.map_or(Want::Settled, Want::Replicas);
     service::settle(&context, changed, want, false).await
 }

@@ -302,7 +302,11 @@ fn stuck(progress: &Progress) -> Said {
         )),
     });
     let drained = refusals.iter().find(|refusal| refusal.filter.starts_with("drain"));
+    let no_engine = |refusal: &&Refusal| refusal.reason == "has no runtime `docker`";
     match (drained, left.first()) {
+        (_, Some(service)) if !refusals.is_empty() && refusals.iter().all(no_engine) => said
+            .more("no node has a container engine; a plain process needs none")
+            .hint(format!("sleepctl service update --runtime process --args 'COMMAND' {}", service.name)),
         (Some(refusal), _) => said.hint(format!("sleepctl node activate {}", refusal.node)),
         (None, Some(service)) => said.hint(format!("sleepctl why {}", service.name)),
         (None, None) => said,

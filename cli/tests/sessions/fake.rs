@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     Ending(Vec<Value>),
     /// One JSON value a line.
     Lines(Vec<Value>),
+    /// The same, after which the stream stays open.
+    Open(Vec<Value>),
     /// Nothing: the line goes dead.
     HangUp,
 }
@@ -155,14 +157,17 @@ fn respond(answer: Answer) -> Option<Response<Body>> {
         Answer::HangUp => return None,
         Answer::Events(events) => (200, "text/event-stream", told(&events), true),
         Answer::Ending(events) => (200, "text/event-stream", told(&events), false),
-        Answer::Lines(lines) => {
-            (200, "application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect(), false)
-        }
+        Answer::Lines(lines) => (200, "application/x-ndjson", each_a_line(&lines), false),
+        Answer::Open(lines) => (200, "application/x-ndjson", each_a_line(&lines), true),
     };
     let frames = stream::iter(parts).map(|part| Ok(Frame::data(Bytes::from(part))));
     let frames = if stays { frames.chain(stream::pending()).boxed() } else { frames.boxed() };
     let response = Response::builder().status(status).header(CONTENT_TYPE, kind);
     Some(response.body(StreamBody::new(frames)).expect("a response"))
+}
+
+fn each_a_line(values: &[Value]) -> Vec<String> {
+    values.iter().map(|value| format!("{value}\n")).collect()
 }
 
 /// Events, named `e1` and so on.

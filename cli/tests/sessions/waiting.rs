@@ -126,7 +126,7 @@ fn an_update_changes_what_was_typed_and_nothing_else() {
     let agent = agent(Answer::Events(vec![services(&[progress("web", 1, &[("pi-1", "running", true)])])]));
     let mut session = Session::with(&agent);
     session.run("service update --image nginx:2 --env-rm A --env B=2 --update-order start-first web");
-    session.run("service update --env-rm NONE web").matches("update.txt");
+    session.run("service update --env-rm NONE web").run("service update web").matches("update.txt");
     transcript::matches(&sent(&agent), "update.request.txt");
 }
 
@@ -147,6 +147,89 @@ fn a_removal_waits_for_the_last_task_and_names_nodes_that_are_down() {
         services(&[ending(0, &["pi-3"])]),
     ]));
     Session::with(&agent).run("service rm web").matches("rm.txt");
+}
+
+/// Why it takes as long as it does: a grace that runs, or an engine that does not answer.
+#[test]
+fn a_task_that_does_not_end_is_told_with_its_reason() {
+    let leaving = |state: &str, killed_at: Value, trouble: &str| {
+        let mut progress = progress("web", 0, &[]);
+        progress["removed"] = true.into();
+        progress["ending"] = 1.into();
+        progress["converged"] = false.into();
+        progress["leaving"] = json!([{
+            "name": "web.1", "node": "pi-2", "state": state, "killed_at": killed_at, "trouble": trouble,
+        }]);
+        services(&[progress])
+    };
+    let mut over = progress("web", 0, &[]);
+    over["removed"] = true.into();
+    over["converged"] = true.into();
+    let watch = vec![
+        leaving("running", Value::Null, ""),
+        leaving("stopping", "2001-01-02T12:00:10Z".into(), ""),
+        leaving("stopping", "2001-01-02T12:00:10Z".into(), "docker is ill: it cannot be reached"),
+    ];
+    let mut ends = watch.clone();
+    ends.push(services(&[over]));
+    let (ends, never) = (agent(Answer::Events(ends)), agent(Answer::Events(watch)));
+    let (mut session, mut late) = (Session::with(&ends), Session::with(&never));
+    session.run("service rm web");
+    late.run("service rm web --timeout 300ms");
+    transcript::matches(&(session.text().to_owned() + late.text()), "leaving.txt");
+}
+
+/// A node that does not answer is not known to be empty.
+#[test]
+fn a_drain_of_a_node_that_is_down_claims_nothing() {
+    let gone = json!({"id": "n2bbbbbbbbbbbbbbbbbbbbbbbb", "name": "pi-2", "status": "down",
+        "availability": "drained", "tasks": 1, "converged": true});
+    let agent = Agent::start(move |asked| match asked.line.as_str() {
+        "GET /v1/nodes/n2bbbbbbbbbbbbbbbbbbbbbbbb/tasks" => Answer::Json(json!([])),
+        line => answer(line, &Answer::Events(vec![snapshot(&[], from_ref(&gone))])),
+    });
+    Session::with(&agent).run("node drain pi-2").matches("drain-down.txt");
+}
+
+/// With fewer than three control nodes one has the vote.
+#[test]
+fn a_demotion_says_what_may_not_be_lost_then() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/nodes" => Answer::Json(json!([
+            node(1, "ready", "active", "control", true),
+            node(2, "ready", "active", "worker", false),
+            node(3, "ready", "active", "control", false),
+        ])),
+        line => answer(line, &Answer::Ending(Vec::new())),
+    });
+    Session::with(&agent).run("node demote pi-2").run("node promote pi-2").matches("demote.txt");
+}
+
+/// The images are there; the engines are not.
+#[test]
+fn who_has_no_engine_is_told_of_plain_processes() {
+    let mut stuck = progress("web", 1, &[("", "pending", false)]);
+    stuck["slots"][0]["refusals"] =
+        json!([{"node": "pi-1", "filter": "runtime", "reason": "has no runtime `docker`"}]);
+    let mut stuck = services(&[stuck]);
+    stuck["stuck"] = true.into();
+    let agent = agent(Answer::Events(vec![stuck]));
+    Session::with(&agent).run("run -n web nginx").matches("no-engine.txt");
+}
+
+#[test]
+fn what_is_followed_is_followed_for_as_long_as_was_typed() {
+    let agent = Agent::start(|asked| {
+        let is_logs = asked.line.contains("/logs?");
+        let line = json!({"task": "web.1", "node": "pi-1", "stream": "stdout",
+            "at": "2001-01-02T12:00:00Z", "line": "tick"});
+        match asked.line.as_str() {
+            _ if is_logs => Answer::Open(vec![line]),
+            "GET /v1/services/web/tasks" => Answer::Json(json!([])),
+            other => answer(other, &Answer::Ending(Vec::new())),
+        }
+    });
+    Session::with(&agent).run("logs -f web --timeout 300ms").matches("follow-timeout.txt");
 }
 
 #[test]
