@@ -287,6 +287,28 @@ fn a_task_that_takes_its_time_to_stop_is_told_of() -> Result<()> {
     Ok(())
 }
 
+/// An engine that is not there is missed in silence otherwise: at the first start, and ever after.
+#[test]
+fn an_agent_without_its_engine_says_so_and_what_to_type() -> Result<()> {
+    let mut agents = Agents::start(1)?;
+    let nowhere = ("--docker-host", Path::new("/nonexistent/engine.sock"));
+    let mut again = |driver: &str| {
+        agents.kill_agent(1)?;
+        let before = agents.logged(1)?.len();
+        agents.start_agent_with(1, &[("--driver", Path::new(driver)), nowhere])?;
+        Ok::<_, Error>(agents.logged(1)?.split_off(before))
+    };
+    let first = again("auto")?;
+    assert!(first.contains("there is no container engine at unix:///nonexistent/engine.sock"), "{first}");
+    let later = again("auto")?;
+    assert!(later.contains("decided at the first start") && later.contains("--driver docker"), "{later}");
+    again("docker")?;
+    until("the agent says that its engine does not answer", SOON, || {
+        let said = agents.logged(1).ok()?;
+        said.contains("the container engine at unix:///nonexistent/engine.sock: ").then_some(())
+    })
+}
+
 /// What is said to a peer that does not answer must not keep the port from the node's next life.
 #[test]
 fn a_node_leaves_while_a_peer_is_unreachable() -> Result<()> {

@@ -48,6 +48,21 @@ fn an_agent_that_is_not_there_or_ends_at_once() {
     assert_eq!(left_behind(&folder), [""; 0]);
 }
 
+/// As an agent of this machine would find it.
+#[test]
+fn an_engine_is_found_by_the_agent_s_own_variable_first() {
+    let folder = TempDir::new().expect("a folder");
+    let agent = program(&folder, "exit 7");
+    let mut dev = dev(&folder, &agent);
+    dev.args(["--driver", "docker", "--image", "x"]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let looked_at = |output: &Output| said(&folder, output).lines().nth(1).unwrap_or_default().to_owned();
+    let usual = looked_at(&dev.output().expect("sleepctl runs"));
+    assert!(usual.contains("unix:///nonexistent/docker.sock"), "{usual}");
+    let own =
+        looked_at(&dev.env("SLEEPD_DOCKER_HOST", "/nonexistent/e.sock").output().expect("sleepctl runs"));
+    assert!(own.contains("unix:///nonexistent/e.sock"), "{own}");
+}
+
 /// An agent's tasks outlive it; they must not outlive the program that brought them about.
 #[test]
 fn a_term_leaves_nothing_behind() {
