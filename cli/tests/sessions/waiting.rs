@@ -221,7 +221,7 @@ fn who_has_no_engine_is_told_of_plain_processes() {
 fn what_is_followed_is_followed_for_as_long_as_was_typed() {
     let agent = Agent::start(|asked| {
         let is_logs = asked.line.contains("/logs?");
-        let line = json!({"task": "web.1", "node": "pi-1", "stream": "stdout",
+        let line = json!({"task": "web.1", "id": "t1", "node": "pi-1", "stream": "stdout",
             "at": "2001-01-02T12:00:00Z", "line": "tick"});
         match asked.line.as_str() {
             _ if is_logs => Answer::Open(vec![line]),
