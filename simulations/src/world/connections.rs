@@ -136,7 +136,7 @@ impl World {
         // What is on its way when a connection is closed does not arrive.
         let closed = self.is_expelled(frame.from, self.hosts[host].id)
             || (!frame.datagram && self.is_reset(frame.from, host, frame.resets));
-        if !self.alive(host, frame.life(host)) || closed {
+        if !self.alive(host, frame.life(host)) || closed || self.is_outlived(host, &frame) {
             return;
         }
         if self.arrives(host, &frame) {
@@ -144,6 +144,15 @@ impl World {
         } else if !frame.datagram {
             self.send_once_more(host, frame);
         }
+    }
+
+    /// Whether the sender's next life has a connection to the host: its earlier ones are closed by then, and
+    /// nothing that comes over them is heard.
+    fn is_outlived(&self, host: usize, frame: &Frame) -> bool {
+        let (sender, life) = frame.sender(host);
+        let present = self.hosts[sender].life;
+        let here = (host, self.hosts[host].life);
+        life != present && self.connected.contains_key(&pair((sender, present), here))
     }
 
     /// Whether a frame finds the host where it is, and that host's end takes it for its peer's.

@@ -15,6 +15,11 @@ impl World {
         self.at(self.now, host, Due::Lie { liar: self.order });
     }
 
+    /// Whether a host lies.
+    pub fn lies_at(&self, host: usize) -> bool {
+        self.liars.contains_key(&host)
+    }
+
     /// It lies no more.
     pub fn be_honest(&mut self, host: usize) {
         self.liars.remove(&host);
