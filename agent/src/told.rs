@@ -63,6 +63,8 @@ pub enum Seen {
     Down(u8, u8),
     /// It writes in this protocol, which is not spoken here.
     Unspoken(u8),
+    /// It answers again, and is believed only if it stays for so many milliseconds.
+    Doubted(u32),
     /// It is no longer a member.
     Gone,
 }
@@ -80,6 +82,7 @@ impl Journal {
             Event::NodeUp { node } => (*node, Seen::Up),
             Event::NodeSuspect { node, by } => (*node, Seen::Suspect(*by)),
             Event::NodeDown { node, confirmed: (failed, asked) } => (*node, Seen::Down(*failed, *asked)),
+            Event::NodeDoubted { node, hold_ms } => (*node, Seen::Doubted(*hold_ms)),
             Event::NodeGone { node } => (*node, Seen::Gone),
             Event::UnspokenProtocol { from, protocol } => (*from, Seen::Unspoken(*protocol)),
             Event::LeaseAcquired { .. }
@@ -106,6 +109,10 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
         Event::NodeDown { node, confirmed: (0, 0) } => warn!(%node, "is believed dead"),
         Event::NodeDown { node, confirmed: (failed, asked) } => {
             warn!(%node, failed, asked, "is down, as others found too: its work may move");
+        }
+        Event::NodeDoubted { node, hold_ms } => {
+            let seconds = hold_ms / 1000;
+            info!(%node, seconds, "answers again; as it came and went, it is believed once it has stayed so long");
         }
         Event::NodeGone { node } => info!(%node, "is no longer a member"),
         Event::LeaseAcquired { epoch } => info!(term = epoch.term, "this node leads"),

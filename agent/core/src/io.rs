@@ -462,6 +462,13 @@ pub enum Event {
         /// Who.
         node: NodeId,
     },
+    /// A member answers again, and is not believed yet: it came and went before.
+    NodeDoubted {
+        /// Who.
+        node: NodeId,
+        /// For how long it has to stay, in milliseconds.
+        hold_ms: u32,
+    },
     /// A member does not answer.
     NodeSuspect {
         /// Who.

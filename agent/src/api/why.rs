@@ -263,6 +263,10 @@ impl Words<'_> {
             Seen::Suspect(by) => format!("{name} suspected by {}", self.name(by)),
             Seen::Down(0, 0) => format!("{name} believed dead"),
             Seen::Down(failed, asked) => format!("{name} down, confirmed by {failed} of {asked}"),
+            Seen::Doubted(hold) => format!(
+                "{name} answers again, and came and went before: it counts as down until it has stayed for {} s",
+                hold / 1000
+            ),
             Seen::Unspoken(protocol) => {
                 format!("{name} wrote in protocol {protocol}, which this agent does not speak")
             }

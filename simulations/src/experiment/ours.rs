@@ -50,6 +50,7 @@ impl Ours {
                 }
                 MembershipOutput::Suspect { .. }
                 | MembershipOutput::Refuted { .. }
+                | MembershipOutput::Doubted { .. }
                 | MembershipOutput::Restarting { .. }
                 | MembershipOutput::ProbeVerdict { .. }
                 | MembershipOutput::OldDisk { .. }

@@ -97,6 +97,9 @@ pub fn told(timeline: &Timeline<'_>, event: &Event) -> Option<String> {
         }
         Event::RecordRefused { from, why, .. } => format!("a record from {} is refused: {why}", name(from)),
         Event::BadFrame { from } => format!("bytes from {} mean nothing", name(from)),
+        Event::NodeDoubted { node, hold_ms } => {
+            format!("{} answers, and is believed if it stays for {} s", name(node), hold_ms / 1000)
+        }
         Event::UnspokenProtocol { from, protocol } => {
             format!("{} wrote in protocol {protocol}, which is not spoken here", name(from))
         }

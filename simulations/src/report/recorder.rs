@@ -299,6 +299,7 @@ impl Recorder {
             | Event::Task { .. }
             | Event::RecordRefused { .. }
             | Event::BadFrame { .. }
+            | Event::NodeDoubted { .. }
             | Event::UnspokenProtocol { .. }
             | Event::Alarm(_) => return,
         };

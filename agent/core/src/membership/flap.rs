@@ -57,6 +57,7 @@ impl Membership {
         self.flaps.insert(node, Flap { count, last: now, down, held });
         if held {
             self.timers.arm(now + hold, Due::Believe { node, count });
+            self.outputs.push_back(MembershipOutput::Doubted { node, hold });
         }
         held
     }

@@ -1,6 +1,7 @@
 //! What goes into this room and what comes out.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use sleep_wire::NodeId;
 use sleep_wire::message::{MembershipMessage, Message};
@@ -93,6 +94,13 @@ pub enum MembershipOutput {
     Left {
         /// Who.
         node: NodeId,
+    },
+    /// It answers again, and is not believed yet: it came and went before.
+    Doubted {
+        /// Who.
+        node: NodeId,
+        /// For how long it has to stay.
+        hold: Duration,
     },
     /// What came of [`MembershipInput::ConfirmDown`].
     ProbeVerdict {

@@ -385,6 +385,10 @@ fn a_flapping_member_is_held_down() {
     });
     let changes = changes.count();
     assert!(changes <= 5, "{changes} changes in ten minutes");
+    let doubted = world.told.iter().filter(|told| told.node == 0);
+    let doubted =
+        doubted.filter(|told| matches!(&told.what, MembershipOutput::Doubted { node, .. } if *node == id(4)));
+    assert!(doubted.count() > 0, "whoever looks is told why it is down although it answers");
     world.run(60 * SECOND);
     assert!(world.agrees());
 }

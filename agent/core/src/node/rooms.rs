@@ -116,6 +116,10 @@ impl Member {
                 cx.out.event(Event::NodeDown { node, confirmed: (0, 0) });
                 self.node_changed(cx, node);
             }
+            MembershipOutput::Doubted { node, hold } => {
+                let hold_ms = u32::try_from(hold.as_millis()).unwrap_or(u32::MAX);
+                cx.out.event(Event::NodeDoubted { node, hold_ms });
+            }
             MembershipOutput::Refuted { node }
             | MembershipOutput::Restarting { node, .. }
             | MembershipOutput::Left { node } => self.node_changed(cx, node),
