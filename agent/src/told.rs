@@ -112,7 +112,7 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
         }
         Event::NodeDoubted { node, hold_ms } => {
             let seconds = hold_ms / 1000;
-            info!(%node, seconds, "answers again; as it came and went, it is believed once it has stayed so long");
+            info!(%node, seconds, "answers again; as it came and went, it has to stay so long");
         }
         Event::NodeGone { node } => info!(%node, "is no longer a member"),
         Event::LeaseAcquired { epoch } => info!(term = epoch.term, "this node leads"),

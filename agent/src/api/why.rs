@@ -264,7 +264,7 @@ impl Words<'_> {
             Seen::Down(0, 0) => format!("{name} believed dead"),
             Seen::Down(failed, asked) => format!("{name} down, confirmed by {failed} of {asked}"),
             Seen::Doubted(hold) => format!(
-                "{name} answers again, and came and went before: it counts as down until it has stayed for {} s",
+                "{name} answers again; as it came and went before, it counts as down until it stays for {} s",
                 hold / 1000
             ),
             Seen::Unspoken(protocol) => {
