@@ -5,6 +5,7 @@ use sleep_core::node::Tuning;
 use sleep_sim::invariants::Checks;
 use sleep_sim::story;
 use sleep_sim::world::{Network, SECOND, World};
+use sleep_wire::CommandId;
 
 /// A cluster of so many, old enough for everybody to have got a seat who should have one.
 fn settled(hosts: usize, seed: u64) -> World {
@@ -121,6 +122,34 @@ fn one_that_nobody_hears_stays() {
     assert_eq!(world.broken, None);
 }
 
+/// Two people want the same: while a node that nobody hears still looks for somebody to tell, it learns that
+/// it was removed. It goes all the same, and whoever asked it to is told.
+#[test]
+fn one_that_is_removed_while_it_looks_for_somebody_to_tell_leaves() {
+    let mut world = settled(3, 1);
+    let holder = story::holder(&mut world, SECOND).expect("somebody leads");
+    let leaver = (holder + 1) % 3;
+    let others: Vec<usize> = (0..3).filter(|host| *host != leaver).collect();
+    for other in &others {
+        world.cut(*other, leaver);
+        world.cut(leaver, *other);
+    }
+    let sees = |world: &World| world.hosts[leaver].node.as_ref().map(|node| node.live().len());
+    let end = world.now + 30 * SECOND;
+    assert!(world.until(end, |world| sees(world) == Some(1)), "it believes the others dead");
+    let (node, command) = (world.hosts[leaver].id, CommandId(world.draw()));
+    let removal = world.command(holder, Command::NodeRemove { node, compromised: false, command });
+    story::answer(&mut world, removal, "rm").expect("the holder may");
+    let leave = world.command(leaver, Command::Leave { force: false });
+    world.heal();
+    let end = world.now + 10 * SECOND;
+    world.until(end, |world| world.answers.contains_key(&leave));
+    let left = world.answers.get(&leave).map(|(_, answer)| answer);
+    assert_eq!(left, Some(&Ok(Reply::Left { durability: Durability::Shared })));
+    assert_eq!(world.hosts[leaver].node.as_ref().and_then(|node| node.cluster()), None);
+    assert_eq!(world.broken, None);
+}
+
 /// Whoever was removed while away learns of it when it comes back: from peers that take nothing else of it.
 #[test]
 fn one_that_was_removed_while_its_agent_was_down_ends_what_it_ran() {
@@ -134,7 +163,7 @@ fn one_that_was_removed_while_its_agent_was_down_ends_what_it_ran() {
         world.kill(gone);
         let dead = world.now + 15 * SECOND;
         world.until(dead, |_| false);
-        let command = sleep_wire::CommandId(world.draw());
+        let command = CommandId(world.draw());
         let remove = Command::NodeRemove { node, compromised: false, command };
         let ticket = world.command(other, remove);
         story::answer(&mut world, ticket, "node rm").expect("it is down");

@@ -129,10 +129,11 @@ impl Member {
 
     /// This node is no longer a member, on whose word ever.
     pub(super) fn was_removed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        if self.leaving.is_none() {
-            let until = cx.now.instant + STOPPING;
-            let step = Step::Stopping { until };
-            self.leaving = Some(Leaving { ticket: None, step, durability: Durability::Shared });
+        let looking = |leaving: &Leaving| matches!(leaving.step, Step::Looking { .. });
+        if self.leaving.as_ref().is_none_or(looking) {
+            let ticket = self.leaving.take().and_then(|leaving| leaving.ticket);
+            let step = Step::Stopping { until: cx.now.instant + STOPPING };
+            self.leaving = Some(Leaving { ticket, step, durability: Durability::Shared });
             self.reconcile.handle(cx.now, ReconcileInput::Leave);
         }
     }
