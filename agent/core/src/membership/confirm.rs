@@ -134,8 +134,8 @@ impl Membership {
     }
 
     /// A member that a rumour made this node probe is called dead by enough others. Returns whether it had
-    /// failed to answer by then, so that the probe is over: once, or twice if it
-    /// has to contradict all the time.
+    /// failed to answer by then, so that the probe is over: once, or twice if it has to contradict all the
+    /// time.
     pub(super) fn has_failed_rumour(&mut self, node: NodeId, contested: bool) -> bool {
         let before = self.pings.len();
         let failed = |ping: &Pinging| ping.asked >= 2 + u8::from(contested);

@@ -74,7 +74,8 @@ impl Eq for Entry {}
 #[derive(Debug)]
 pub(crate) struct Store {
     known: BTreeMap<Key, Arc<Entry>>,
-    foreign: BTreeMap<Unread, Arc<Entry>>,
+    /// By whose report it is, if it is one's, and the key's hash.
+    foreign: BTreeMap<Option<NodeId>, BTreeMap<Digest, Arc<Entry>>>,
     trie: Trie,
     authors: BTreeMap<NodeId, u32>,
     commands: Commands,
@@ -110,7 +111,7 @@ impl Store {
     pub(crate) fn at(&self, place: &Place) -> Option<&Arc<Entry>> {
         match place {
             Place::Known(key) => self.known.get(key),
-            Place::Foreign(key) => self.foreign.get(key),
+            Place::Foreign(Unread { of, key }) => self.foreign.get(of)?.get(key),
         }
     }
 
@@ -124,7 +125,7 @@ impl Store {
 
     /// Everything, known families first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.known.values().chain(self.foreign.values())
+        self.known.values().chain(self.foreign.values().flat_map(BTreeMap::values))
     }
 
     pub(crate) const fn trie(&self) -> &Trie {
@@ -175,17 +176,10 @@ impl Store {
     pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
         match entry.place() {
             Place::Known(_) => true,
-            Place::Foreign(key) => {
-                let alike = || self.foreign_of(key.of);
-                alike().count() < quota(key.of) || alike().next_back().is_some_and(|(last, _)| key <= last)
-            }
+            Place::Foreign(Unread { of, key }) => self.foreign.get(of).is_none_or(|alike| {
+                alike.len() < quota(*of) || alike.last_key_value().is_some_and(|(last, _)| key <= last)
+            }),
         }
-    }
-
-    /// What stands under keys of later releases of one author's reports, or of all that is no report.
-    fn foreign_of(&self, of: Option<NodeId>) -> impl DoubleEndedIterator<Item = (&Unread, &Arc<Entry>)> {
-        let at = |key| Unread { of, key };
-        self.foreign.range(at(Digest([0; 32]))..=at(Digest([u8::MAX; 32])))
     }
 
     /// What stands by some authors.
@@ -208,13 +202,14 @@ impl Store {
                 }
                 None
             }
-            Place::Foreign(key) => {
-                if let Some(before) = self.foreign.insert(key, Arc::clone(&entry)) {
+            Place::Foreign(Unread { of, key }) => {
+                let alike = self.foreign.entry(of).or_default();
+                let before = alike.insert(key, Arc::clone(&entry));
+                let over = alike.len() > quota(of);
+                let evicted = over.then(|| alike.pop_last()).flatten().map(|(_, evicted)| evicted);
+                if let Some(before) = before {
                     self.forget(&before);
                 }
-                let over = self.foreign_of(key.of).count() > quota(key.of);
-                let last = self.foreign_of(key.of).next_back().map(|(last, _)| *last).filter(|_| over);
-                let evicted = last.and_then(|last| self.foreign.remove(&last));
                 if evicted.as_ref().is_some_and(|evicted| evicted.hash() == entry.hash()) {
                     return Merge::NoRoom;
                 }
@@ -239,8 +234,10 @@ impl Store {
                 self.changes.insert(key.clone());
                 self.known.remove(key);
             }
-            Place::Foreign(key) => {
-                self.foreign.remove(key);
+            Place::Foreign(Unread { of, key }) => {
+                if let Some(alike) = self.foreign.get_mut(of) {
+                    alike.remove(key);
+                }
             }
         }
         self.forget(entry);

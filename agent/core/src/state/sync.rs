@@ -279,8 +279,10 @@ impl Exchanges {
     ) -> Option<(NodeId, u32)> {
         if let Some(over) = self.current.take_if(|exchange| exchange.is_over(now)) {
             // SWIM may reach by way of others whom this node itself does not: another is asked at once.
-            self.silent = (over.heard == over.began).then_some(over.peer);
-            self.next = if self.silent.is_some() { now } else { self.next };
+            self.silent = over.is_silent().then_some(over.peer);
+            if self.silent.is_some() {
+                self.next = now;
+            }
         }
         if self.current.is_some() {
             return None;
@@ -420,9 +422,14 @@ impl Exchange {
         now >= self.over_at()
     }
 
+    /// Whether the peer has said nothing at all.
+    fn is_silent(&self) -> bool {
+        self.heard == self.began
+    }
+
     /// Whether the peer has said nothing at all for longer than two questions that cross take.
     fn is_unanswered(&self, now: Instant) -> bool {
-        self.heard == self.began && now.since(self.began) >= CROSSING
+        self.is_silent() && now.since(self.began) >= CROSSING
     }
 }
 
