@@ -109,33 +109,14 @@ fn resolve<T: Copy>(
 pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let digits = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
     let may_be_meant = |name: &&str| name.len() > 2 && digits(name) == digits(text);
+    let begins: String = text.chars().take(64).collect();
     let mut near: Vec<(usize, &str)> = names
         .filter(may_be_meant)
-        .map(|name| (distance(text, name), name))
+        .map(|name| (strsim::osa_distance(&begins, name), name))
         .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
         .collect();
     near.sort_unstable();
     near.into_iter().take(MAX_CANDIDATES).map(|(_, name)| name.to_owned()).collect()
-}
-
-/// Edits between two names (Levenshtein), a swap of neighbours counted as one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let mut best = (rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

@@ -69,23 +69,12 @@ fn is_far_fetched(error: &clap::Error) -> bool {
     else {
         return false;
     };
-    let typed = typed.split('=').next().unwrap_or_default();
-    distance(typed, nearest) > MAX_SLIPS.max(typed.len() / 4)
+    are_unlike(typed.split('=').next().unwrap_or_default(), nearest)
 }
 
-/// How many letters must be put in, taken out or replaced to make one word of another.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (at, letter) in from.chars().enumerate() {
-        let mut before = at;
-        row[0] = at + 1;
-        for (column, other) in to.chars().enumerate() {
-            let replaced = before + usize::from(letter != other);
-            before = row[column + 1];
-            row[column + 1] = replaced.min(before + 1).min(row[column] + 1);
-        }
-    }
-    row[to.chars().count()]
+/// Whether more than slips of the fingers lie between two flags.
+fn are_unlike(typed: &str, nearest: &str) -> bool {
+    strsim::osa_distance(typed, nearest) > MAX_SLIPS.max(typed.len() / 4)
 }
 
 struct Said {
@@ -302,7 +291,7 @@ fn stuck(progress: &Progress) -> Said {
         )),
     });
     let drained = refusals.iter().find(|refusal| refusal.filter.starts_with("drain"));
-    let no_engine = |refusal: &&Refusal| refusal.reason == "has no runtime `docker`";
+    let no_engine = |refusal: &&Refusal| refusal.filter == "runtime" && refusal.reason.contains("docker");
     match (drained, left.first()) {
         (_, Some(service)) if !refusals.is_empty() && refusals.iter().all(no_engine) => said
             .more("no node has a container engine; a plain process needs none")
@@ -364,9 +353,10 @@ mod tests {
     }
 
     #[test]
-    fn words_are_as_far_apart_as_there_are_slips_between_them() {
-        let pairs = [("--replica", "--replicas"), ("--evn", "--env"), ("", "ab"), ("--nosuch", "--no-trunc")];
-        assert_eq!(pairs.map(|(from, to)| distance(from, to)), [1, 2, 2, 5]);
+    fn a_slip_of_the_fingers_is_told_from_another_word() {
+        let pairs = [("--replica", "--replicas"), ("--evn", "--env"), ("--secret", "--user")];
+        assert_eq!(pairs.map(|(typed, nearest)| are_unlike(typed, nearest)), [false, false, true]);
+        assert!(are_unlike("--nosuch", "--no-trunc"));
     }
 
     #[test]
