@@ -1,7 +1,6 @@
 //! `sleepctl service logs`.
 
 use sleep_wire::api::{LogLine, TaskView};
-use tokio::time::sleep;
 
 use super::Context;
 use crate::args::Format;
@@ -17,17 +16,13 @@ pub(super) async fn run(context: &Context<'_>, args: &Logs) -> Result<(), Error>
     if args.follow && context.output.is_for_people() {
         context.output.note(&following(context, &args.subject).await?);
     }
-    let enough = async {
-        match context.global.bounded {
-            true => sleep(context.global.timeout).await,
-            false => std::future::pending().await,
-        }
-    };
+    let bounded = args.follow && context.global.bounded;
+    let enough = tokio::time::sleep(context.global.timeout);
     tokio::pin!(enough);
     loop {
         let line = tokio::select! {
             line = lines.next() => line?,
-            () = &mut enough, if args.follow => return Ok(()),
+            () = &mut enough, if bounded => return Ok(()),
             _ = tokio::signal::ctrl_c() => return Err(Error::Stopped),
         };
         let Some(line) = line else { return Ok(()) };
