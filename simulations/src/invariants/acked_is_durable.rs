@@ -108,7 +108,7 @@ impl Law for Acked {
                 self.on_the_way.remove(&seen.host);
                 return self.another(world, seen.host);
             }
-            Seen::Launch(_) | Seen::Stop { .. } | Seen::Started => {}
+            Seen::Launch(_) | Seen::Stop { .. } | Seen::Foretold { .. } | Seen::Started => {}
         }
         Ok(())
     }
@@ -182,13 +182,11 @@ impl Acked {
         // One that confirmed it may have lost it since, before the answer left.
         let confirmed = self.gone > 0 && world.now < self.gone_at + CONFIRMS_WITHIN;
         // Whoever lies may have made others confirm what it had withheld from them.
-        if durability == Durability::Shared && others.is_empty() && world.lies_at(host) {
-            return Ok(());
-        }
-        if durability == Durability::Shared && others.is_empty() && !confirmed {
+        let deceived = others.is_empty() && world.lies_at(host);
+        if durability == Durability::Shared && others.is_empty() && !confirmed && !deceived {
             return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
         }
-        if durability == Durability::Shared {
+        if durability == Durability::Shared && !deceived {
             self.shared.push((written.clone(), self.gone));
         }
         for number in others.into_iter().chain([host]) {
