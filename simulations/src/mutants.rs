@@ -67,8 +67,8 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::PlansWithoutLease => &["plans_under_its_lease"],
         Mutant::NodesOverlooked | Mutant::OldTasksAreFresh => &["plan_is_a_function"],
         Mutant::AnySignature | Mutant::AnyRole => &["authorship"],
-        // Upgrades that split a cluster, or lose what the next release writes.
-        Mutant::OwnProtocolToAll | Mutant::RefusesUnread | Mutant::UnreadElsewhere => &["liveness"],
+        Mutant::OwnProtocolToAll => &["liveness"],
+        Mutant::RefusesUnread | Mutant::UnreadElsewhere => &["keeps_the_unread"],
         Mutant::RemovedComesBack => &["no_resurrection"],
     }
 }

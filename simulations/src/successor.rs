@@ -91,9 +91,9 @@ impl Successor {
         (!self.ceased).then(|| self.stream.between(SECOND, 10 * SECOND))
     }
 
-    /// A message with a record that nobody here can read: of a new family, of a new key in a known one, or
-    /// of a new version under a known key.
-    pub fn writes(&mut self, author: &Author) -> Vec<u8> {
+    /// A record that nobody here can read, of a new family, of a new key in a known one, or of a new version
+    /// under a known key; and the message that brings it.
+    pub fn writes(&mut self, author: &Author) -> (Record, Vec<u8>) {
         self.written += 1;
         let me = author.me.0.as_slice();
         let now = ClusterTime { hlc: author.time.hlc + 1, ..author.time };
@@ -115,7 +115,8 @@ impl Successor {
         record.signature = author.crypto.sign(&record.signed_bytes(&author.cluster));
         let batch = Batch { records: vec![encode(&record)] };
         let carried = Carried { time: now, hint: None };
-        Frame { carried, message: Message::Push(PushMessage::Records { ack: None, batch }) }.to_bytes()
+        let message = Message::Push(PushMessage::Records { ack: None, batch });
+        (record, Frame { carried, message }.to_bytes())
     }
 }
 

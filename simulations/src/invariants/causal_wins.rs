@@ -52,6 +52,7 @@ impl Law for CausalWins {
             | Seen::Synced
             | Seen::Launch(_)
             | Seen::Stop { .. }
+            | Seen::Foretold { .. }
             | Seen::Started => {}
         }
         Ok(())

@@ -48,6 +48,7 @@ impl Law for Harmless {
             | Seen::Persist(_)
             | Seen::Synced
             | Seen::Launch(_)
+            | Seen::Foretold { .. }
             | Seen::OtherDisk => Ok(()),
         }
     }

@@ -68,6 +68,7 @@ impl Law for Fenced {
             | Seen::Reply { .. }
             | Seen::Stop { .. }
             | Seen::Killed
+            | Seen::Foretold { .. }
             | Seen::Started => Ok(()),
             Seen::OtherDisk => {
                 let fence = host.disk.cell::<Fence>(Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);

@@ -14,6 +14,7 @@ pub mod control_plane_is_harmless;
 pub mod epochs_rise;
 pub mod fenced;
 pub mod hands_off;
+pub mod keeps_the_unread;
 pub mod known_on_disk;
 pub mod merge_is_a_semilattice;
 pub mod no_resurrection;
@@ -108,6 +109,7 @@ impl Default for Checks {
                 Box::<no_resurrection::NoResurrection>::default(),
                 Box::<retired_by_name::RetiredByName>::default(),
                 Box::<known_on_disk::KnownOnDisk>::default(),
+                Box::<keeps_the_unread::KeepsTheUnread>::default(),
                 Box::<hands_off::HandsOff>::default(),
                 Box::<control_plane_is_harmless::Harmless>::default(),
                 Box::<bounded::Bounded>::default(),

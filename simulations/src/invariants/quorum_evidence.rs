@@ -37,6 +37,7 @@ impl Law for QuorumEvidence {
             | Seen::Launch(_)
             | Seen::Stop { .. }
             | Seen::Killed
+            | Seen::Foretold { .. }
             | Seen::Started
             | Seen::OtherDisk => Ok(()),
         }

@@ -56,6 +56,7 @@ impl Law for RetiredByName {
             | Seen::Reply { .. }
             | Seen::Synced
             | Seen::Killed
+            | Seen::Foretold { .. }
             | Seen::Started => {}
             Seen::OtherDisk => drop(self.aged.insert(host.id)),
         }

@@ -3,19 +3,19 @@
 use sleep_core::io::Input;
 use sleep_wire::NodeId;
 
-use super::{Due, World};
+use super::{Due, Seen, World};
 use crate::random::Stream;
 use crate::successor::{Author, Successor};
 
 impl World {
     /// A host's agent is of the next release, or of this one again, from when it is started next.
     pub fn install(&mut self, host: usize, next: bool) {
-        let (seed, number) = (self.seed, host as u64);
-        let successor = || Successor::new(Stream::new(seed, "the next release", number));
-        if next && self.hosts[host].successor.is_none() {
-            self.hosts[host].successor = Some(successor());
-        } else if !next {
-            self.hosts[host].successor = None;
+        let stream = Stream::new(self.seed, "the next release", host as u64);
+        let successor = &mut self.hosts[host].successor;
+        if next {
+            successor.get_or_insert_with(|| Successor::new(stream));
+        } else {
+            *successor = None;
         }
     }
 
@@ -30,21 +30,32 @@ impl World {
 
     /// It does so: what it wrote is a record of its own store, and goes from there where others go.
     pub(super) fn foretell(&mut self, host: usize, life: u64) {
-        let known = &mut self.hosts[host];
-        if known.life != life || known.successor.as_ref().is_none_or(Successor::has_ceased) {
+        if !self.alive(host, life) || self.hosts[host].successor.as_ref().is_none_or(Successor::has_ceased) {
             return;
         }
-        let now = known.now(self.now);
-        let (me, worker) = (known.id, known.plan.worker);
-        let (Some(node), crypto) = (&known.node, known.key(&self.mint)) else { return };
-        if let Some((cluster, time)) = node.cluster().zip(node.time(now))
-            && let Some(successor) = &mut known.successor
+        let author = self.author(host);
+        if let Some(author) = author
+            && let Some(successor) = &mut self.hosts[host].successor
         {
-            let author = Author { me, boot: u64::from(node.boot()), crypto, cluster, time, worker };
-            let bytes = successor.writes(&author);
-            self.input(host, Input::Message { from: me, bytes });
+            let (record, bytes) = successor.writes(&author);
+            self.input(host, Input::Message { from: author.me, bytes });
+            self.saw(host, || Seen::Foretold { key: record.key, stamp: record.stamp });
         }
         self.foretell_later(host);
+    }
+
+    /// Who writes there, if its agent is in a cluster.
+    fn author(&self, host: usize) -> Option<Author> {
+        let known = &self.hosts[host];
+        let node = known.node.as_ref()?;
+        Some(Author {
+            me: known.id,
+            boot: u64::from(node.boot()),
+            crypto: known.key(&self.mint),
+            cluster: node.cluster()?,
+            time: node.time(known.now(self.now))?,
+            worker: known.plan.worker,
+        })
     }
 
     /// What an agent sends goes out, and now and then something after it that is unknown to this release.

@@ -1,6 +1,7 @@
 //! What the laws are told of: what agents did, as far as it can be seen from outside.
 
 use sleep_core::io::Ticket;
+use sleep_wire::Stamp;
 use sleep_wire::durable::Write;
 use sleep_wire::task::{TaskId, TaskLabel};
 
@@ -54,6 +55,13 @@ pub enum Seen {
     Killed,
     /// The agent was started.
     Started,
+    /// The agent, which is of the next release, wrote what this release cannot read.
+    Foretold {
+        /// Where.
+        key: Vec<u8>,
+        /// When.
+        stamp: Stamp,
+    },
     /// The host's disk is not what it was: an older one, or an empty one. Its agent is not running.
     OtherDisk,
 }
