@@ -18,9 +18,8 @@ use crate::command::create;
 use crate::error::Error;
 use crate::output::{Output, words};
 
-/// How long a step may take: work returns to a node only after thirty seconds if it was thought to be away,
-/// as it may be on a busy machine.
-const STEP: Duration = Duration::from_secs(60);
+/// How long a step may take.
+const STEP: Duration = Duration::from_secs(30);
 
 const SERVICE: &str = "sleep-app";
 
