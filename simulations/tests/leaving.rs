@@ -1,7 +1,7 @@
 //! Nodes that leave a cluster of several: how long it takes, and what the others know of it.
 
 use sleep_core::io::{Command, Durability, Event, Refusal, Reply};
-use sleep_core::node::Tuning;
+use sleep_core::node::{Node, Tuning};
 use sleep_sim::invariants::Checks;
 use sleep_sim::story;
 use sleep_sim::world::{Network, SECOND, World};
@@ -146,7 +146,7 @@ fn one_that_is_removed_while_it_looks_for_somebody_to_tell_leaves() {
     world.until(end, |world| world.answers.contains_key(&leave));
     let left = world.answers.get(&leave).map(|(_, answer)| answer);
     assert_eq!(left, Some(&Ok(Reply::Left { durability: Durability::Shared })));
-    assert_eq!(world.hosts[leaver].node.as_ref().and_then(|node| node.cluster()), None);
+    assert_eq!(world.hosts[leaver].node.as_ref().and_then(Node::cluster), None);
     assert_eq!(world.broken, None);
 }
 

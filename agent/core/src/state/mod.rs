@@ -15,6 +15,7 @@
 //! - `authorship`: nothing is merged or passed on that the [`Judge`] has not called valid.
 //! - `durable_before_it_leaves` and `acked_is_durable`: see [`disk`].
 //! - `no_resurrection`: see [`horizon`].
+//! - `keeps_the_unread`: a later release's record is kept, hashed and relayed as it came, see [`entry`].
 //! - `nothing_lost_silently`: every record taken in has a [`Receipt`]; what is dropped is kept aside and
 //!   shown.
 //! - `idle_writes_nothing`: what merges nothing new writes nothing.

@@ -2,9 +2,9 @@
 //!
 //! Where few live, who writes a record tells everybody, and who hears of it tells one more, for the sake of
 //! those to whom there is no way just then. Where many do, each node passes each record on once, to three
-//! peers. Who was admitted, and what it is at first (where few live: whenever that changes), everybody is told. The first leaves at
-//! once; what follows within 50 ms leaves in one batch. What is lost on the way, or reaches nobody, is found
-//! by the next comparison ([`super::sync`]).
+//! peers. Who was admitted, and what it is at first (where few live: whenever that changes), everybody is
+//! told. The first leaves at once; what follows within 50 ms leaves in one batch. What is lost on the way, or
+//! reaches nobody, is found by the next comparison ([`super::sync`]).
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
