@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
-use sleep_wire::{Record, Wire, decode};
+use sleep_wire::key::MembershipKey;
+use sleep_wire::{Key, NodeId, Record, Wire, decode};
 
 /// A disk, and the writes that are on their way to it.
 #[derive(Debug, Default)]
@@ -123,6 +124,15 @@ impl Disk {
     /// Every durable record.
     pub fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.records.iter().map(|(key, record)| (key.as_slice(), record.as_slice()))
+    }
+
+    /// The durable records that say that a node was removed.
+    pub fn removals(&self, of: NodeId) -> impl Iterator<Item = &[u8]> {
+        let removes = move |key: &[u8]| {
+            let key = Key::from_bytes(key);
+            matches!(key, Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == of)
+        };
+        self.records().filter(move |(key, _)| removes(key)).map(|(_, record)| record)
     }
 
     /// A cell's durable value.

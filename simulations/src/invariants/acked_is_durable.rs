@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_core::io::{Durability, Reply, Ticket};
 use sleep_wire::durable::Write;
-use sleep_wire::key::MembershipKey;
 use sleep_wire::{Family, Key, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
@@ -211,11 +210,8 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
 /// Whether whoever wrote something then had been removed before, as a host knows by now.
 fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
     let Stamp::Time { node: author, .. } = written else { return false };
-    world.hosts[number].disk.records().any(|(key, record)| {
-        let removes = matches!(Key::from_bytes(key),
-            Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == *author);
-        removes && decode::<Record>(record).is_ok_and(|removal| removal.stamp < *written)
-    })
+    let mut removals = world.hosts[number].disk.removals(*author);
+    removals.any(|record| decode::<Record>(record).is_ok_and(|removal| removal.stamp < *written))
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

@@ -24,8 +24,10 @@ impl Law for HandsOff {
         let judged = self.judged.entry(host).or_default();
         for touch in &touches[*judged..] {
             let members = known.node.as_ref().map(|node| node.nodes(known.now(world.now)));
-            let removed = touch.node.is_some_and(|node| {
-                members.is_some_and(|members| members.iter().all(|member| member.id != node))
+            let removed = touch.node.is_some_and(|node| match &members {
+                Some(members) => members.iter().all(|member| member.id != node),
+                // Its engine does what its agent asked for before it died.
+                None => known.disk.removals(node).next().is_some(),
             });
             if !removed {
                 return Err(format!("{} of {:?} was touched", touch.container, touch.node));

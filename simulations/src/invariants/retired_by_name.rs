@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use sleep_wire::key::{DesiredKey, MembershipKey, SlotKey};
+use sleep_wire::key::{DesiredKey, SlotKey};
 use sleep_wire::slot::Slot;
 use sleep_wire::task::{TaskId, TaskState};
 use sleep_wire::{Key, NodeId, Record, decode};
@@ -94,9 +94,5 @@ fn is_named(host: &Host, node: NodeId, slot: SlotKey, task: TaskId) -> bool {
 
 fn is_removed(host: &Host, of: NodeId, slot: SlotKey) -> bool {
     let service = Key::from(DesiredKey::ServiceRemoval { service: slot.service }).to_bytes();
-    let removal = |key: &[u8]| {
-        let key = Key::from_bytes(key);
-        matches!(key, Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == of)
-    };
-    host.disk.record(&service).is_some() || host.disk.records().any(|(key, _)| removal(key))
+    host.disk.record(&service).is_some() || host.disk.removals(of).next().is_some()
 }
