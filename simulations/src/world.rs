@@ -1,7 +1,6 @@
 //! Hosts, a network between them, one queue and virtual time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sleep_core::Now;
 use sleep_core::io::{Command, Event as Told, Input, Refusal, Reply, Ticket};
@@ -26,6 +25,7 @@ mod cards;
 mod connections;
 mod lying;
 mod network;
+mod queue;
 mod recorded;
 mod releases;
 mod seen;
@@ -33,6 +33,7 @@ mod seen;
 use addresses::Book;
 use connections::{Connection, Frame, Pair};
 pub use network::Network;
+use queue::Queue;
 pub use seen::{Observation, Seen};
 
 /// Microseconds of virtual time since the world began.
@@ -101,30 +102,6 @@ struct Pause {
     until: Time,
 }
 
-struct Item {
-    /// When; frames before timers at one moment; in order of asking.
-    order: (Time, u8, u64),
-    host: usize,
-    due: Due,
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Item {}
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Item {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order.cmp(&other.order)
-    }
-}
-
 /// What a client was told.
 pub type Answer = Result<Reply, Refusal>;
 
@@ -160,8 +137,7 @@ pub struct World {
     /// When each host's engine is looked at next.
     engines: Vec<Option<Time>>,
     mint: Mint,
-    queue: BinaryHeap<Reverse<Item>>,
-    order: u64,
+    queue: Queue,
     tickets: u64,
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
@@ -219,8 +195,7 @@ impl World {
             paused: vec![Pause::default(); hosts],
             engines: vec![None; hosts],
             mint: mint.clone(),
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: Queue::default(),
             tickets: 0,
             doors: BTreeMap::new(),
             asking: BTreeSet::new(),
@@ -381,19 +356,27 @@ impl World {
 
     /// Lets the next thing happen, unless that is later than `end` or a law was broken. False if nothing did.
     pub fn step(&mut self, end: Time) -> bool {
-        if self.broken.is_some() || self.queue.peek().is_none_or(|Reverse(item)| item.order.0 > end) {
+        if self.broken.is_some() || self.queue.next_at().is_none_or(|at| at > end) {
             return false;
         }
-        let Some(Reverse(item)) = self.queue.pop() else { return false };
-        self.now = item.order.0;
-        let until = self.paused[item.host].until;
-        if until > self.now && item.due.is_for_the_agent() {
-            self.wait(item.host, item.due);
+        let Some((at, host, due)) = self.queue.pop() else { return false };
+        self.now = at;
+        if self.is_outdated(host, &due) {
             return true;
         }
-        self.happen(item.host, item.due);
-        self.check(item.host);
+        if self.paused[host].until > at && due.is_for_the_agent() {
+            self.wait(host, due);
+            return true;
+        }
+        self.happen(host, due);
+        self.check(host);
         true
+    }
+
+    /// Whether nothing happens after all: an agent asked to be woken, and later for another moment.
+    fn is_outdated(&self, host: usize, due: &Due) -> bool {
+        let asks = |wake: Option<Time>| wake.is_some_and(|wake| wake <= self.now);
+        matches!(due, Due::Wake { life } if !self.alive(host, *life) || !asks(self.hosts[host].wake))
     }
 
     /// Notes something for the laws.
@@ -414,9 +397,7 @@ impl World {
     }
 
     fn at(&mut self, at: Time, host: usize, due: Due) {
-        self.order += 1;
-        let class = u8::from(matches!(due, Due::Wake { .. }));
-        self.queue.push(Reverse(Item { order: (at, class, self.order), host, due }));
+        self.queue.push(at, host, due);
     }
 
     fn arm_engine(&mut self, host: usize) {

@@ -68,12 +68,10 @@ impl World {
             }
             Due::Foretell { life } => self.foretell(host, life),
             Due::Lie { liar } => self.lies(host, liar),
-            Due::Wake { life } => {
-                if alive(life) && self.hosts[host].wake.is_some_and(|wake| wake <= self.now) {
-                    self.hosts[host].wake = None;
-                    self.trace.add(self.now, host, b"tick");
-                    self.input(host, Input::Tick);
-                }
+            Due::Wake { .. } => {
+                self.hosts[host].wake = None;
+                self.trace.add(self.now, host, b"tick");
+                self.input(host, Input::Tick);
             }
         }
     }

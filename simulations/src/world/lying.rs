@@ -9,10 +9,10 @@ use crate::random::Stream;
 impl World {
     /// A host lies from now on, besides what its agent does.
     pub fn lie(&mut self, host: usize, lies: Vec<Lie>) {
-        self.order += 1;
+        let number = self.queue.number();
         let stream = Stream::new(self.seed, "lies", ((host as u64) << 32) | self.suffered.len() as u64);
-        self.liars.insert(host, Liar::new(self.order, lies, stream));
-        self.at(self.now, host, Due::Lie { liar: self.order });
+        self.liars.insert(host, Liar::new(number, lies, stream));
+        self.at(self.now, host, Due::Lie { liar: number });
     }
 
     /// Whether a host lies.

@@ -151,17 +151,17 @@ impl World {
 
     /// The network between some hosts and others (all, if none is named) is another. The number of it.
     pub fn rain(&mut self, nodes: Vec<usize>, towards: Vec<usize>, network: Network) -> u64 {
-        self.order += 1;
-        self.weathers.push(Weather { number: self.order, nodes, towards, inbound: false, network });
-        self.order
+        let number = self.queue.number();
+        self.weathers.push(Weather { number, nodes, towards, inbound: false, network });
+        number
     }
 
     /// What comes to a host takes another network; what it sends does not. The number of it.
     pub fn rain_on(&mut self, host: usize, network: Network) -> u64 {
-        self.order += 1;
+        let number = self.queue.number();
         let (nodes, towards) = (vec![host], Vec::new());
-        self.weathers.push(Weather { number: self.order, nodes, towards, inbound: true, network });
-        self.order
+        self.weathers.push(Weather { number, nodes, towards, inbound: true, network });
+        number
     }
 
     /// One of these is over.
