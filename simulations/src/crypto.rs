@@ -1,42 +1,38 @@
 //! Real keys, real bytes; verdicts and readings are remembered, as a thousand nodes ask the same.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 use sleep_core::Crypto;
 use sleep_core::state::Entry;
 use sleep_wire::{Digest, PublicKey, Signature};
+use twox_hash::XxHash3_128;
 
 /// What all nodes of a world have worked out already.
 #[derive(Default)]
 struct Memory {
-    /// By signature: of which key and bytes it was asked, and whether it is theirs.
-    verdicts: BTreeMap<[u8; 64], Vec<Verdict>>,
-    /// By hash of the record's bytes.
-    read: BTreeMap<[u8; 32], Result<Arc<Entry>, &'static str>>,
+    /// By signature, key and bytes: whether it is theirs.
+    verdicts: FxHashMap<[u128; 3], bool>,
+    /// By the record's bytes.
+    read: FxHashMap<u128, Result<Arc<Entry>, &'static str>>,
 }
 
-struct Verdict {
-    key: PublicKey,
-    bytes: Box<[u8]>,
-    is_good: bool,
+/// What stands for bytes in a memory or a set of a simulation: nobody there looks for two that have the same.
+pub fn short(bytes: &[u8]) -> u128 {
+    XxHash3_128::oneshot(bytes)
 }
 
 impl Memory {
     fn verify(&mut self, key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
-        let verdicts = self.verdicts.entry(signature.0).or_default();
-        if let Some(known) = verdicts.iter().find(|known| known.key == *key && *known.bytes == *bytes) {
-            return known.is_good;
-        }
-        let is_good = VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-            key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
-        });
-        verdicts.push(Verdict { key: *key, bytes: bytes.into(), is_good });
-        is_good
+        *self.verdicts.entry([&signature.0[..], &key.0, bytes].map(short)).or_insert_with(|| {
+            VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+                key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+            })
+        })
     }
 }
 
@@ -82,8 +78,8 @@ impl Crypto for SimCrypto {
     /// Whoever made a signature need not be asked whether it is good: that saves a verification a record.
     fn sign(&self, bytes: &[u8]) -> Signature {
         let signature = Signature(self.key.sign(bytes).to_bytes());
-        let verdict = Verdict { key: self.public_key(), bytes: bytes.into(), is_good: true };
-        self.memory.borrow_mut().verdicts.entry(signature.0).or_default().push(verdict);
+        let asked = [&signature.0[..], &self.public_key().0, bytes].map(short);
+        self.memory.borrow_mut().verdicts.insert(asked, true);
         signature
     }
 
@@ -100,7 +96,7 @@ impl Crypto for SimCrypto {
     }
 
     fn read_record(&self, bytes: &[u8]) -> Result<Arc<Entry>, &'static str> {
-        let asked: [u8; 32] = Sha256::digest(bytes).into();
+        let asked = short(bytes);
         if let Some(known) = self.memory.borrow().read.get(&asked) {
             return known.clone();
         }

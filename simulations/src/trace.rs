@@ -1,21 +1,30 @@
 //! What happened, as one number: equal for equal runs.
 
-use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::hash::Hasher;
 
-/// A running hash over everything that a world does.
-#[derive(Clone, Debug, Default)]
+use twox_hash::XxHash3_64;
+
+/// A running hash (XXH3) over everything that a world does.
+#[derive(Clone, Default)]
 pub struct Trace {
-    hash: Sha256,
+    hash: XxHash3_64,
     events: u64,
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("digest", &self.digest()).field("events", &self.events).finish()
+    }
 }
 
 impl Trace {
     /// Adds one event: when, where, and what, as bytes that stand for it.
     pub fn add(&mut self, at: u64, host: usize, what: &[u8]) {
-        self.hash.update(at.to_le_bytes());
-        self.hash.update((host as u64).to_le_bytes());
-        self.hash.update((what.len() as u64).to_le_bytes());
-        self.hash.update(what);
+        self.hash.write(&at.to_le_bytes());
+        self.hash.write(&(host as u64).to_le_bytes());
+        self.hash.write(&(what.len() as u64).to_le_bytes());
+        self.hash.write(what);
         self.events += 1;
     }
 
@@ -24,9 +33,8 @@ impl Trace {
         self.events
     }
 
-    /// The first 64 bits of the hash.
+    /// The hash of them all.
     pub fn digest(&self) -> u64 {
-        let hash: [u8; 32] = self.hash.clone().finalize().into();
-        u64::from_be_bytes(*hash.first_chunk().expect("a hash has more than eight bytes"))
+        self.hash.finish()
     }
 }

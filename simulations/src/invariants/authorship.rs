@@ -6,19 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
+use rustc_hash::FxHashSet;
 use sleep_wire::durable::Write;
 use sleep_wire::key::{MembershipKey, ObservedKey};
 use sleep_wire::{ClusterId, Family, Key, NodeId, PublicKey, Record, Stamp, decode};
 
 use super::{Law, Verdict};
-use crate::crypto::Mint;
+use crate::crypto::{Mint, short};
 use crate::world::{Observation, Seen, World};
 
 /// Records that were judged, and the keys of all hosts so far.
 #[derive(Default)]
 pub struct Authorship {
-    judged: BTreeSet<[u8; 32]>,
+    judged: FxHashSet<u128>,
     keys: BTreeMap<NodeId, PublicKey>,
     workers: BTreeSet<NodeId>,
 }
@@ -33,7 +33,7 @@ impl Law for Authorship {
         let Some(cluster) = world.hosts[seen.host].cluster else { return Ok(()) };
         for write in writes {
             if let Write::PutRecord { key, record } = write
-                && self.judged.insert(Sha256::digest(record).into())
+                && self.judged.insert(short(record))
             {
                 self.judge(world, &cluster, key, record)?;
             }
