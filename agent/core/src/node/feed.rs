@@ -60,13 +60,14 @@ impl Member {
 
     /// Tells the reconcile room what is wanted of a slot, if the slot is any of this node's business.
     pub(super) fn feed<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
-        let record = self.slot_record(slot).map(|(stamp, slot)| SlotRecord { stamp, slot: slot.clone() });
-        let concerns = self.fed.contains(&slot)
-            || record.as_ref().is_some_and(|record| names(&record.slot, cx.me))
+        let record = self.slot_record(slot);
+        let concerns = record.is_some_and(|(_, record)| names(record, cx.me))
+            || self.fed.contains(&slot)
             || self.state.tasks_at(cx.me, slot).next().is_some();
         if !concerns {
             return;
         }
+        let record = record.map(|(stamp, slot)| SlotRecord { stamp, slot: slot.clone() });
         self.fed.insert(slot);
         if let Some(write) = self.write_under_way(slot, record.as_ref()) {
             self.unwritten.entry(write).or_default().insert(slot);

@@ -111,6 +111,14 @@ impl Tasks {
         self.slots.get(&slot).map_or(&[], Vec::as_slice)
     }
 
+    /// What a node tells of a slot's tasks, by place.
+    pub(crate) fn at(&self, node: NodeId, slot: SlotKey) -> &[Told] {
+        let of_slot = self.of_slot(slot);
+        let first = of_slot.partition_point(|told| told.node < node);
+        let len = of_slot[first..].partition_point(|told| told.node == node);
+        &of_slot[first..first + len]
+    }
+
     /// Of these what a plan may rest on: tasks that are not over or failed, and every attempt at an
     /// assignment of which one is not over, or which the slot's record names.
     pub(crate) fn that_count<'a>(

@@ -166,13 +166,13 @@ impl State {
 
     /// Every task that a node reports, by slot.
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = TaskView<'_>> {
-        let (first, last) = all_slots();
-        self.tasks_in(node, first..=last)
+        let (first, last) = task_keys(node);
+        self.entries(first..=last).filter_map(|(key, entry)| task_view(key, entry))
     }
 
     /// The tasks of a slot that a node reports.
     pub fn tasks_at(&self, node: NodeId, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
-        self.tasks_in(node, slot..=slot)
+        self.store.tasks().at(node, slot).iter().filter_map(told_view)
     }
 
     /// Every slot of a service that has a record, or of which any node reports a task.
@@ -205,12 +205,6 @@ impl State {
     pub fn tasks(&self) -> impl Iterator<Item = TaskView<'_>> {
         let ((first, _), (_, last)) = (task_keys(NodeId([0; 16])), task_keys(NodeId([255; 16])));
         self.entries(first..=last).filter_map(|(key, entry)| task_view(key, entry))
-    }
-
-    fn tasks_in(&self, node: NodeId, slots: RangeInclusive<SlotKey>) -> impl Iterator<Item = TaskView<'_>> {
-        let (first, last) = slots.into_inner();
-        let of = |slot, place| Key::Observed(ObservedKey::Task { node, slot, place });
-        self.entries(of(first, 0)..=of(last, u8::MAX)).filter_map(|(key, entry)| task_view(key, entry))
     }
 
     /// Every join token, revoked and expired ones included.
