@@ -65,6 +65,8 @@ pub enum Seen {
     Unspoken(u8),
     /// It answers again, and is believed only if it stays for so many milliseconds.
     Doubted(u32),
+    /// It founded this generation, or was the first that was heard to lead it.
+    Recovered(u16),
     /// It is no longer a member.
     Gone,
 }
@@ -84,6 +86,7 @@ impl Journal {
             Event::NodeDown { node, confirmed: (failed, asked) } => (*node, Seen::Down(*failed, *asked)),
             Event::NodeDoubted { node, hold_ms } => (*node, Seen::Doubted(*hold_ms)),
             Event::NodeGone { node } => (*node, Seen::Gone),
+            Event::Recovered { generation, by } => (*by, Seen::Recovered(*generation)),
             Event::UnspokenProtocol { from, protocol } => (*from, Seen::Unspoken(*protocol)),
             Event::LeaseAcquired { .. }
             | Event::LeaseLost { .. }
@@ -118,6 +121,9 @@ pub(crate) fn tell(event: &Event, alarms: &Alarms) {
         Event::LeaseAcquired { epoch } => info!(term = epoch.term, "this node leads"),
         Event::LeaseLost { epoch, why } => info!(term = epoch.term, why, "this node no longer leads"),
         Event::HolderChanged { epoch } => info!(term = epoch.term, leader = %epoch.candidate, "a new leader"),
+        Event::Recovered { generation, by } => {
+            warn!(generation, leader = %by, "the cluster was recovered: a generation was founded");
+        }
         Event::Task { service, assignment: _, state, message } => {
             counter!("sleepd_task_transitions_total", "state" => *state).increment(1);
             if message.is_empty() {

@@ -13,6 +13,7 @@ pub mod experiment;
 pub mod host;
 pub mod invariants;
 pub mod liar;
+pub mod lines;
 pub mod liveness;
 pub mod load;
 #[cfg(feature = "mutants")]

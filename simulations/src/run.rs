@@ -246,6 +246,11 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
             world.start(grave);
         }
     }
+    // Disks that are lost do not come back: somebody who knows says so.
+    let helped = |(_, fault): &(Time, Fault)| matches!(fault, Fault::EmptyDisk { recover: true, .. });
+    if scenario.faults.iter().any(helped) && !story::majority_lives(world) {
+        story::recover(world)?;
+    }
     let awake = world.awake();
     world.until(awake, |_| false);
     admit_newcomers(world, scenario)

@@ -146,6 +146,25 @@ pub fn majority_without(world: &World, gone: usize) -> bool {
     configs.into_iter().all(|config| config.is_quorum(others.iter().copied()))
 }
 
+/// A cluster whose voters are lost is recovered, at the first host that has the newest config of those left.
+///
+/// # Errors
+/// Nobody leads in time.
+pub fn recover(world: &mut World) -> Result<(), Failure> {
+    let config = |host: &Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config.map(|config| config.id);
+    let control = |host: &Host| host.node.is_some() && host.cluster.is_some() && !host.plan.worker;
+    let hosts = world.hosts.iter().enumerate().filter(|(_, host)| control(host));
+    let Some((survivor, _)) = hosts.max_by_key(|(number, host)| (config(host), std::cmp::Reverse(*number)))
+    else {
+        return Err("nobody is left who could recover the cluster".into());
+    };
+    let ticket = world.command(survivor, Command::Recover { force: false });
+    match answer(world, ticket, "recover")? {
+        Reply::Recovered { .. } => holder(world, 30 * SECOND).map(drop),
+        other => Err(format!("recover was answered with {other:?}")),
+    }
+}
+
 /// Creates a service.
 ///
 /// # Errors

@@ -139,6 +139,8 @@ pub struct World {
     mint: Mint,
     queue: Queue,
     tickets: u64,
+    /// Nodes that a person told to found the next generation.
+    pub told_to_recover: BTreeSet<NodeId>,
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
     /// Newcomers' questions that have no answer yet.
@@ -197,6 +199,7 @@ impl World {
             mint: mint.clone(),
             queue: Queue::default(),
             tickets: 0,
+            told_to_recover: BTreeSet::new(),
             doors: BTreeMap::new(),
             asking: BTreeSet::new(),
             places: BTreeMap::new(),
@@ -324,6 +327,9 @@ impl World {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.trace.add(self.now, host, format!("{command:?}").as_bytes());
+        if matches!(command, Command::Recover { .. }) {
+            self.told_to_recover.insert(self.hosts[host].id);
+        }
         self.saw(host, || Seen::Command { ticket });
         self.input(host, Input::Command { ticket, command: Box::new(command) });
         self.saw(host, || Seen::CommandTaken { ticket });

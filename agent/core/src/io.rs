@@ -222,6 +222,11 @@ pub enum Command {
         /// Without handing over.
         force: bool,
     },
+    /// Found the next generation with this node as its one voter: a majority of the voters is gone for good.
+    Recover {
+        /// Although somebody leads, or a majority of the voters answers.
+        force: bool,
+    },
     /// Make a join token.
     TokenCreate {
         /// Its seed, drawn by the agent.
@@ -359,6 +364,13 @@ pub enum Reply {
         /// Where it is known.
         durability: Durability,
     },
+    /// This node is the one voter of its generation, durably.
+    Recovered {
+        /// Whether it founded that just now.
+        changed: bool,
+        /// Which generation.
+        generation: u16,
+    },
     /// A token.
     Token {
         /// Its string.
@@ -448,6 +460,15 @@ pub enum Refusal {
     Oneself,
     /// The node to be removed led last: until another leads, what each slot runs is its word alone.
     LedLast(NodeId),
+    /// Somebody leads: there is nothing to recover.
+    Led(NodeId),
+    /// A majority of the voters answers, and will agree on a leader.
+    VotersAnswer {
+        /// How many of them.
+        heard: u32,
+        /// Of how many.
+        voters: u32,
+    },
     /// The local store failed; what is on it decides what happened.
     Storage(String),
     /// This release cannot do it yet.
@@ -504,6 +525,13 @@ pub enum Event {
     HolderChanged {
         /// Its tenure.
         epoch: Epoch,
+    },
+    /// A person recovered the cluster: a generation was founded here, or was heard of for the first time.
+    Recovered {
+        /// Which.
+        generation: u16,
+        /// This node, if it founded it; else who was first heard to lead it.
+        by: NodeId,
     },
     /// A task changed its state.
     Task {

@@ -37,6 +37,10 @@ pub struct StatusRow {
     pub seen: u32,
     /// Who votes, with what weight.
     pub voters: Vec<(NodeId, u32)>,
+    /// Which of them the node asked hears, itself included.
+    pub voters_heard: Vec<NodeId>,
+    /// How often the cluster was recovered by hand.
+    pub generation: u16,
     /// How many services there are.
     pub services: u32,
     /// How many tasks run.

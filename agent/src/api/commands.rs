@@ -72,6 +72,22 @@ pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>
 
 #[utoipa::path(
     post,
+    path = "/v1/cluster/recover",
+    tag = "cluster",
+    summary = "Found the next generation with the node asked as its one voter, where a majority is gone for good",
+    request_body = Recover,
+    responses((status = 200, description = "Done", body = Recovered), Problems),
+)]
+pub(super) async fn recover(State(handle): State<Handle>, Body(recover): Body<Recover>) -> Answer<Recovered> {
+    let command = Command::Recover { force: recover.force };
+    let Reply::Recovered { changed, generation } = handle.command(command).await? else {
+        return unexpected();
+    };
+    Ok(Json(Recovered { changed, generation: u32::from(generation) }))
+}
+
+#[utoipa::path(
+    post,
     path = "/v1/tokens",
     tag = "cluster",
     summary = "Make a join token",

@@ -51,6 +51,7 @@ fn described() -> (Router<Handle>, Document) {
         .routes(routes!(commands::init))
         .routes(routes!(commands::join))
         .routes(routes!(commands::leave))
+        .routes(routes!(commands::recover))
         .routes(routes!(queries::tokens, commands::token_create))
         .routes(routes!(commands::token_revoke))
         .routes(routes!(queries::operators, commands::operator_create))

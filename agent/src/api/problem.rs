@@ -95,6 +95,15 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             let said = format!("node {node} led last, and nobody has led since: what runs where is its word");
             Problem::new(Code::LedLast, 409, said)
         }
+        Refusal::Led(leader) => {
+            let said = format!("node {} leads: there is nothing to recover", node(*leader));
+            Problem::new(Code::Led, 409, said)
+        }
+        Refusal::VotersAnswer { heard, voters } => {
+            let said =
+                format!("{heard} of {voters} voters answer: they will agree on a leader by themselves");
+            Problem::new(Code::VotersAnswer, 409, said)
+        }
         Refusal::Storage(message) => {
             Problem::new(Code::Storage, 500, "the agent's own store failed").detail(message)
         }

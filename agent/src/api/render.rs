@@ -60,6 +60,7 @@ impl<'a> Words<'a> {
             id: node.to_string(),
             name: self.name(*node),
             weight: *weight,
+            heard: row.voters_heard.contains(node),
         });
         Status {
             node: row.node.to_string(),
@@ -70,6 +71,7 @@ impl<'a> Words<'a> {
             leader,
             nodes: row.nodes,
             seen: row.seen,
+            generation: u32::from(row.generation),
             voters: voters.collect(),
             services: row.services,
             running: row.running,

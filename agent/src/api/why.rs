@@ -6,7 +6,7 @@ use sleep_core::view::{ProgressRow, ServiceRow, SlotRow, TaskLife, TaskRow, WhyR
 use sleep_wire::api::*;
 use sleep_wire::slot::{Assigned, Cause, Choice};
 use sleep_wire::task::{TaskState, TaskStatus};
-use sleep_wire::{NodeId, ServiceId, SlotName, Stamp, WallTime};
+use sleep_wire::{Epoch, NodeId, ServiceId, SlotName, Stamp, WallTime};
 
 use super::render::{
     Words, availability_word, node_status, runtime_name, state, status_word, time, update as update_words,
@@ -245,7 +245,7 @@ impl Words<'_> {
     fn decision(&self, row: &WhyRow, assigned: &Assigned) -> String {
         let leader = match assigned.assignment {
             Stamp::Lease { epoch, .. } => {
-                format!("leader {} (term {})", self.name(epoch.candidate), epoch.term)
+                format!("leader {} ({})", self.name(epoch.candidate), tenure(epoch))
             }
             Stamp::Time { .. } | Stamp::Boot { .. } => "the leader".to_owned(),
         };
@@ -270,6 +270,9 @@ impl Words<'_> {
             Seen::Unspoken(protocol) => {
                 format!("{name} wrote in protocol {protocol}, which this agent does not speak")
             }
+            Seen::Recovered(generation) => {
+                format!("the cluster was recovered: generation {generation} was founded, led by {name}")
+            }
             Seen::Gone => format!("{name} is no longer a member"),
         }
     }
@@ -287,6 +290,14 @@ impl Words<'_> {
             Cause::Adopted => "it was found running".to_owned(),
             Cause::Commanded => "it was asked for".to_owned(),
         }
+    }
+}
+
+/// A tenure in words: the generation only where the cluster was ever recovered.
+fn tenure(epoch: Epoch) -> String {
+    match epoch.generation {
+        0 => format!("term {}", epoch.term),
+        generation => format!("generation {generation}, term {}", epoch.term),
     }
 }
 

@@ -273,7 +273,10 @@ impl Command {
     pub fn changes(&self) -> bool {
         match self {
             Self::Cluster(command) => match command {
-                ClusterCommand::Init | ClusterCommand::Join { .. } | ClusterCommand::Leave { .. } => true,
+                ClusterCommand::Init
+                | ClusterCommand::Join { .. }
+                | ClusterCommand::Leave { .. }
+                | ClusterCommand::Recover { .. } => true,
                 ClusterCommand::Status => false,
                 ClusterCommand::Token(command) => !matches!(command, TokenCommand::Ls),
             },
@@ -390,6 +393,19 @@ pub enum ClusterCommand {
     /// Take the agent asked out of its cluster
     Leave {
         /// Without handing over first
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Begin anew with the node asked as the one voter, where most voters are gone for good
+    #[command(after_help = "\
+Where most voters are gone for good, nobody can lead: what runs goes on, and nothing new is started. One node that
+is left may lead again once you say so. Nobody is removed by it: `sleepctl node rm` takes out who is gone.
+
+Examples:
+  sleepctl cluster status                       which voters are not heard
+  sleepctl -H quic://pi-3 cluster recover       pi-3 leads from here on")]
+    Recover {
+        /// Although somebody leads, or most voters answer
         #[arg(short, long)]
         force: bool,
     },

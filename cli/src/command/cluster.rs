@@ -2,8 +2,9 @@
 
 use hyper::Method;
 use sleep_wire::api::{Changed, Durability, Init, Initialised, Join, Joined, Leave, Status};
+use sleep_wire::trust::Role;
 
-use super::{Context, token};
+use super::{Context, recover, token};
 use crate::args::{ClusterCommand, Format, Global};
 use crate::client::Client;
 use crate::error::Error;
@@ -14,6 +15,7 @@ pub(super) async fn run(output: &Output, global: Global, command: ClusterCommand
         ClusterCommand::Init => init(output, &global).await,
         ClusterCommand::Join { token, addresses } => join(output, &global, Join { token, addresses }).await,
         ClusterCommand::Leave { force } => leave(output, &global, force).await,
+        ClusterCommand::Recover { force } => recover::run(&Context::open(output, global).await?, force).await,
         ClusterCommand::Status => status(&Context::open(output, global).await?),
         ClusterCommand::Token(command) => token::run(&Context::open(output, global).await?, command).await,
     }
@@ -85,7 +87,11 @@ fn status(context: &Context<'_>) -> Result<(), Error> {
         || "none known".to_owned(),
         |leader| {
             let silent = if leader.fresh { "" } else { ", not heard of lately" };
-            format!("{}, term {}{silent}", leader.name, leader.term)
+            let generation = match status.generation {
+                0 => String::new(),
+                generation => format!("generation {generation}, "),
+            };
+            format!("{}, {generation}term {}{silent}", leader.name, leader.term)
         },
     );
     let voters: Vec<&str> = status.voters.iter().map(|voter| voter.name.as_str()).collect();
@@ -103,6 +109,12 @@ fn status(context: &Context<'_>) -> Result<(), Error> {
     ]))?;
     for alarm in &status.alarms {
         output.warning(alarm);
+    }
+    if recover::is_called_for(status) {
+        output.warning(&format!("no leader: {}", recover::unheard_words(status)));
+        if status.role == Some(Role::Control) {
+            output.hint("sleepctl cluster recover  # if they are gone for good");
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod logs;
 mod node;
 mod operator;
 mod plan;
+mod recover;
 mod service;
 mod task;
 mod token;

@@ -38,6 +38,25 @@ pub struct NodeInspect {
     running: u32,
 }
 
+/// A cluster that was recovered.
+#[derive(Serialize)]
+pub struct Recovered {
+    /// Who was asked.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether anything is different now.
+    pub changed: bool,
+    /// How often the cluster was recovered by now.
+    pub generation: u32,
+    /// Who leads it, if anybody does yet.
+    pub leader: Option<String>,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// Which voters were not heard before.
+    pub unheard: Vec<String>,
+}
+
 /// A service.
 #[derive(Serialize)]
 pub struct Service {

@@ -4,6 +4,7 @@ mod dev;
 mod errors;
 mod fake;
 mod hosts;
+mod recover;
 mod tables;
 mod terminal;
 mod transcript;

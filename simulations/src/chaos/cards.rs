@@ -48,7 +48,7 @@ impl Draw {
         let lasts = stream.between(SECOND, 30 * SECOND);
         // Before three vote, one may have the only vote.
         if self.hosts >= 4 && draw_growth(self.seed) <= SECOND {
-            self.add(at, Fault::EmptyDisk { node, lasts });
+            self.add(at, Fault::EmptyDisk { node, lasts, recover: false });
         }
     }
 }

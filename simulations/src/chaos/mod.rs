@@ -9,6 +9,7 @@
 
 mod cards;
 mod moves;
+mod people;
 pub mod users;
 
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 26] = [
+const CLASSES: [Class; 27] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -54,6 +55,7 @@ const CLASSES: [Class; 26] = [
     Draw::moves,
     Draw::full_disks,
     Draw::releases,
+    Draw::recoveries,
 ];
 
 /// What the seed says, for so many hosts.

@@ -161,9 +161,13 @@ impl Acked {
         let durability = match reply {
             Ok(Reply::Done { durability, .. } | Reply::Service { durability, .. }) => *durability,
             Ok(Reply::Token { durability, .. }) => *durability,
-            Ok(Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left { .. }) | Err(_) => {
-                return Ok(());
-            }
+            Ok(
+                Reply::Initialised { .. }
+                | Reply::Joined { .. }
+                | Reply::Left { .. }
+                | Reply::Recovered { .. },
+            )
+            | Err(_) => return Ok(()),
         };
         if written.is_empty() {
             return Ok(());

@@ -1,18 +1,24 @@
 //! No two leases share an epoch, and epochs rise along real time.
 //!
-//! An epoch that was given up, or ran out, is never held again; so ballots are unique across restarts too.
+//! An epoch that was given up, or ran out, is never held again; so ballots are unique across restarts too. Where a
+//! person recovered a cluster, epochs rise in each line of configs: see [`Lines`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sleep_wire::Epoch;
+use sleep_wire::lease::ConfigId;
 
 use super::{Law, Verdict};
-use crate::world::World;
+use crate::lines::Lines;
+use crate::world::{Observation, World};
 
 /// Every epoch that was held, and by which host in which of its lives.
 #[derive(Default)]
 pub struct EpochsRise {
-    greatest: Option<Epoch>,
+    all: BTreeSet<Epoch>,
+    /// The last of each line.
+    greatest: BTreeMap<Option<ConfigId>, Epoch>,
+    lines: Lines,
     /// What each host held when last something happened there.
     held: BTreeMap<usize, (u64, Epoch)>,
 }
@@ -20,6 +26,11 @@ pub struct EpochsRise {
 impl Law for EpochsRise {
     fn name(&self) -> &'static str {
         "epochs_rise"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        self.lines.see(world, seen);
+        Ok(())
     }
 
     fn after(&mut self, world: &World, host: usize) -> Verdict {
@@ -33,10 +44,10 @@ impl Law for EpochsRise {
         if before == Some((known.life, epoch)) {
             return Ok(());
         }
-        if self.greatest.is_some_and(|greatest| epoch <= greatest) {
-            return Err(format!("{epoch:?} is held after {:?}", self.greatest));
+        let last = self.greatest.insert(self.lines.of(world, host), epoch);
+        if last.is_some_and(|last| epoch <= last) || !self.all.insert(epoch) {
+            return Err(format!("{epoch:?} is held after {last:?}"));
         }
-        self.greatest = Some(epoch);
         Ok(())
     }
 }

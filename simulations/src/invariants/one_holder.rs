@@ -1,22 +1,32 @@
 //! At most one node believes that it holds the lease, while clock rates are within 1 ± ρ.
 //!
+//! Where a person recovered a cluster, that is so in each line of configs: one of the others may not have heard yet
+//! that it was given up. See [`Lines`].
+//!
 //! Source: `agent/core/src/lease`, after PaxosLease (Trencseni, Gazso, Reinhardt 2012), with epochs that only
 //! rise.
 
 use std::collections::BTreeSet;
 
 use super::{Law, Verdict};
-use crate::world::World;
+use crate::lines::Lines;
+use crate::world::{Observation, World};
 
 /// Remembers who held it when last something happened there: only they are asked again.
 #[derive(Default)]
 pub struct OneHolder {
     candidates: BTreeSet<usize>,
+    lines: Lines,
 }
 
 impl Law for OneHolder {
     fn name(&self) -> &'static str {
         "one_holder"
+    }
+
+    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        self.lines.see(world, seen);
+        Ok(())
     }
 
     fn after(&mut self, world: &World, host: usize) -> Verdict {
@@ -29,8 +39,9 @@ impl Law for OneHolder {
             return Ok(());
         }
         self.candidates.insert(host);
-        let both: Vec<_> =
-            self.candidates.iter().filter_map(|number| Some((number + 1, holding(*number)?))).collect();
+        let line = self.lines.of(world, host);
+        let rivals = self.candidates.iter().filter(|number| self.lines.of(world, **number) == line);
+        let both: Vec<_> = rivals.filter_map(|number| Some((number + 1, holding(*number)?))).collect();
         if both.len() > 1 { Err(format!("these nodes hold the lease at once: {both:?}")) } else { Ok(()) }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on
 //! its disk have promised that epoch, or a greater one, durably, at whatever time. A node that writes a
-//! config in the place of its own last one leaves no two quorums of the two apart.
+//! config in the place of its own last one leaves no two quorums of the two apart. A line of configs begins with the
+//! cluster, and where a person told a node to begin one: see [`Lines`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use sleep_wire::lease::{ConfigId, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use super::{Law, Verdict};
+use crate::lines::Lines;
 use crate::world::{Observation, Seen, World};
 
 /// Epochs that were judged, and every config that was durable anywhere.
@@ -18,8 +20,9 @@ use crate::world::{Observation, Seen, World};
 pub struct QuorumEvidence {
     judged: BTreeSet<Epoch>,
     configs: BTreeMap<ConfigId, VoterConfig>,
-    /// The greatest epoch that each node ever promised durably.
-    promised: BTreeMap<NodeId, Epoch>,
+    /// The greatest epoch of each generation that each node ever promised durably.
+    promised: BTreeMap<(u16, NodeId), Epoch>,
+    lines: Lines,
 }
 
 impl Law for QuorumEvidence {
@@ -28,6 +31,12 @@ impl Law for QuorumEvidence {
     }
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
+        if let Some(founded) = self.lines.see(world, seen)
+            && founded.epoch.generation > 0
+            && !world.told_to_recover.contains(&founded.epoch.candidate)
+        {
+            return Err(format!("{founded:?} was founded, and nobody asked for it"));
+        }
         match &seen.what {
             Seen::Synced => self.config_of(world, seen.host),
             Seen::Command { .. }
@@ -51,8 +60,10 @@ impl Law for QuorumEvidence {
         let Some(config) = known.disk.cell::<LeaseCell>(Cell::Lease).and_then(|cell| cell.config) else {
             return Err(format!("{epoch:?} is held without a durable config"));
         };
-        let promised = self.promised.iter().filter(|(_, promised)| **promised >= epoch);
-        let promised: Vec<NodeId> = promised.map(|(node, _)| *node).collect();
+        // Whoever has gone over to a later generation is no evidence of what this one was promised.
+        let of_it = self.promised.iter().filter(|((generation, _), _)| *generation == epoch.generation);
+        let promised = of_it.filter(|(_, promised)| **promised >= epoch);
+        let promised: Vec<NodeId> = promised.map(|((_, node), _)| *node).collect();
         if config.is_quorum(promised.iter().copied()) {
             return Ok(());
         }
@@ -63,7 +74,8 @@ impl Law for QuorumEvidence {
 impl QuorumEvidence {
     fn config_of(&mut self, world: &World, host: usize) -> Verdict {
         let Some(cell) = world.hosts[host].disk.cell::<LeaseCell>(Cell::Lease) else { return Ok(()) };
-        let promised = self.promised.entry(world.hosts[host].id).or_insert(Epoch::ZERO);
+        let of = (cell.promise.generation, world.hosts[host].id);
+        let promised = self.promised.entry(of).or_insert(Epoch::ZERO);
         *promised = cell.promise.max(*promised);
         let Some(config) = cell.config else { return Ok(()) };
         if let Some(known) = self.configs.get(&config.id) {

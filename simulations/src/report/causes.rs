@@ -91,6 +91,9 @@ pub fn told(timeline: &Timeline<'_>, event: &Event) -> Option<String> {
         Event::HolderChanged { epoch } => {
             format!("sees {} hold the lease, term {}", name(&epoch.candidate), epoch.term)
         }
+        Event::Recovered { generation, by } => {
+            format!("hears of generation {generation}, led by {}", name(by))
+        }
         Event::Task { service: id, state, message, .. } => {
             let because = if message.is_empty() { String::new() } else { format!(" ({message})") };
             format!("a task of {} is {state}{because}", service(id))

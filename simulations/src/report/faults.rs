@@ -222,7 +222,7 @@ fn of_cards(fault: &Fault, names: &[&str]) -> Option<Said> {
                 format!("{name} goes down, and is back after {lasts_words} with its disk of {age} before");
             (*node, "old disk", words, *lasts)
         }
-        Fault::EmptyDisk { node, lasts } => {
+        Fault::EmptyDisk { node, lasts, .. } => {
             let (name, lasts_words) = (names[*node], length(*lasts));
             let words = format!(
                 "{name} loses its disk, is back after {lasts_words} as a new node, and is joined anew"
@@ -279,6 +279,11 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         Fault::ByHand { node, removed } => {
             let what = if *removed { "removes" } else { "kills" };
             (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))
+        }
+        Fault::Recover { node, force } => {
+            let how = if *force { " in any case" } else { "" };
+            let words = format!("somebody types at {} that it is to recover the cluster{how}", names[*node]);
+            (Some(*node), "recover", words, Some(0))
         }
         Fault::Cut { .. }
         | Fault::IsolateLeader { .. }

@@ -296,6 +296,7 @@ impl Recorder {
             Event::LeaseAcquired { .. }
             | Event::LeaseLost { .. }
             | Event::HolderChanged { .. }
+            | Event::Recovered { .. }
             | Event::Task { .. }
             | Event::RecordRefused { .. }
             | Event::BadFrame { .. }

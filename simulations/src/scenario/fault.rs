@@ -254,13 +254,26 @@ pub enum Fault<H = usize> {
     },
     /// A host goes down with its containers, and comes back with nothing on its disk, not even its key: a new
     /// node, which somebody joins to the cluster; the one that it was is removed. Where the others are no
-    /// majority of the voters nothing happens: without a person's `recover` there would be no way back.
+    /// majority of the voters nothing happens, unless a person is there to recover the cluster: there would be
+    /// no way back.
     EmptyDisk {
         /// Which.
         node: H,
         /// When it is switched on again.
         #[serde(with = "span")]
         lasts: Time,
+        /// Whether somebody recovers the cluster if nobody leads it ten seconds later.
+        #[serde(default, skip_serializing_if = "is_false")]
+        recover: bool,
+    },
+    /// Somebody types at a host that it is the one survivor: it founds the next generation. Refused where
+    /// somebody leads, or most voters answer.
+    Recover {
+        /// Where.
+        node: H,
+        /// Whether it is not refused.
+        #[serde(default, skip_serializing_if = "is_false")]
+        force: bool,
     },
     /// Somebody kills or removes the first container that runs.
     ByHand {
@@ -317,7 +330,10 @@ impl<H> Fault<H> {
             Self::OldDisk { node, age, lasts, votes_kept } => {
                 Fault::OldDisk { node: call(node)?, age, lasts, votes_kept }
             }
-            Self::EmptyDisk { node, lasts } => Fault::EmptyDisk { node: call(node)?, lasts },
+            Self::EmptyDisk { node, lasts, recover } => {
+                Fault::EmptyDisk { node: call(node)?, lasts, recover }
+            }
+            Self::Recover { node, force } => Fault::Recover { node: call(node)?, force },
             Self::ByHand { node, removed } => Fault::ByHand { node: call(node)?, removed },
         })
     }

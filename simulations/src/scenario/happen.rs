@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use sleep_core::io::Command;
+
 use super::Fault;
-use super::later::Then;
+use super::later::{Then, door};
 use crate::disk::Failing;
 use crate::engine::Container;
 use crate::host::Host;
@@ -148,15 +150,27 @@ impl Fault {
                 world.install(*node, matches!(self, Self::Upgrade { .. }));
                 vec![(*lasts, Then::Start(*node))]
             }
-            Self::EmptyDisk { node, lasts } => {
-                if !story::majority_without(world, *node) {
+            Self::EmptyDisk { node, lasts, recover } => {
+                let helped = *recover && door(world, *node).is_some();
+                if !helped && !story::majority_without(world, *node) {
                     return Some(Vec::new());
                 }
                 let gone = world.hosts[*node].id;
                 world.power_off(*node);
                 world.empty_disk(*node);
                 let join = (*lasts + SECOND, Then::Join(*node));
-                vec![(*lasts, Then::Start(*node)), join, (*lasts + 5 * SECOND, Then::Remove(gone))]
+                let (start, remove) = (Then::Start(*node), Then::Remove(gone));
+                let mut later = vec![(*lasts, start), join, (*lasts + 5 * SECOND, remove)];
+                if helped {
+                    later.push((10 * SECOND, Then::Recover { but: *node }));
+                }
+                later
+            }
+            Self::Recover { node, force } => {
+                if world.hosts[*node].node.is_some() {
+                    world.command(*node, Command::Recover { force: *force });
+                }
+                Vec::new()
             }
             _ => return None,
         })
@@ -227,7 +241,8 @@ impl Fault {
             | Self::Upgrade { .. }
             | Self::Rollback { .. }
             | Self::OldDisk { .. }
-            | Self::EmptyDisk { .. } => {}
+            | Self::EmptyDisk { .. }
+            | Self::Recover { .. } => {}
         }
         Vec::new()
     }

@@ -44,6 +44,11 @@ pub(crate) enum Then {
     },
     /// Somebody removes a node that is no more.
     Remove(NodeId),
+    /// Somebody recovers the cluster, if nobody leads it as far as a member knows that is not this one.
+    Recover {
+        /// Whose disk was lost.
+        but: usize,
+    },
 }
 
 impl Then {
@@ -61,13 +66,14 @@ impl Then {
             Self::Join(host) => return ask_for_token(world, host),
             Self::JoinWith { host, door, ticket } => return join(world, host, door, ticket),
             Self::Remove(node) => return remove(world, node),
+            Self::Recover { but } => return recover(world, but),
         }
         Vec::new()
     }
 }
 
 /// A member that answers people, and may admit others.
-fn door(world: &World, but: usize) -> Option<usize> {
+pub(super) fn door(world: &World, but: usize) -> Option<usize> {
     let is_door = |number: &usize| {
         let host = &world.hosts[*number];
         *number != but && !host.plan.worker && host.node.is_some() && host.cluster.is_some()
@@ -111,4 +117,16 @@ fn remove(world: &mut World, node: NodeId) -> Vec<(Time, Then)> {
     let command = CommandId(world.draw());
     world.command(door, Command::NodeRemove { node, compromised: false, command });
     vec![(AGAIN, Then::Remove(node))]
+}
+
+fn recover(world: &mut World, but: usize) -> Vec<(Time, Then)> {
+    let again = vec![(AGAIN, Then::Recover { but })];
+    let Some(door) = door(world, but) else { return again };
+    let host = &world.hosts[door];
+    let leader = host.node.as_ref().and_then(|agent| agent.status(host.now(world.now)).leader);
+    if leader.is_some_and(|(_, fresh)| fresh) {
+        return Vec::new();
+    }
+    world.command(door, Command::Recover { force: false });
+    again
 }

@@ -113,10 +113,14 @@ impl Clock {
     /// driven into the last half of their range: that is the way out of a poisoned register.
     pub fn recover(&mut self, now: Instant, generation: u16) {
         if generation > self.generation {
-            let ms = self.present(now).ms();
-            let ms = if ms < ClusterTime::LIMIT_MS / 2 { ms } else { 0 };
+            let ms = if self.is_driven_off(now) { 0 } else { self.present(now).ms() };
             self.begin(now, ClusterTime::from_ms(generation, ms));
         }
+    }
+
+    /// Whether a stamp drove it into the last half of its range.
+    pub fn is_driven_off(&self, now: Instant) -> bool {
+        self.present(now).ms() >= ClusterTime::LIMIT_MS / 2
     }
 
     fn begin(&mut self, now: Instant, from: ClusterTime) {

@@ -88,11 +88,12 @@ impl Lease {
         self.known.not_control = !electorate.me_control;
     }
 
-    pub(super) fn recover(&mut self, now: Instant) {
+    pub(super) fn recover(&mut self, now: Instant, known: u16) {
         self.protocol.release(now, Ending::Recovered);
         self.protocol.abandon(now);
         let times = self.times();
-        let generation = self.protocol.config().map_or(0, |config| config.id.epoch.generation);
+        // Who is no voter may have heard of a generation, and have no config of it.
+        let generation = known.max(self.generation()).max(self.protocol.voter().highest().generation);
         self.protocol.found(now, generation.saturating_add(1), times);
         self.stand_at = None;
         self.failures = 0;
@@ -177,7 +178,7 @@ impl Lease {
 
     /// Whether another lives who should not be disturbed.
     fn is_led(&self, now: Instant) -> bool {
-        let generation = self.protocol.config().map_or(0, |config| config.id.epoch.generation);
+        let generation = self.generation();
         match self.evidence(now) {
             // A holder of a former generation does not lead this one: a person said that it is gone.
             Evidence::Fresh(epoch) => epoch.generation >= generation,

@@ -72,7 +72,10 @@ pub enum LeaseInput {
     /// A durable write, of any room, has been outstanding for longer than T.
     StorageStalled,
     /// A person said that this node is the one survivor: it founds the next generation, alone.
-    Recover,
+    Recover {
+        /// The greatest generation that is known otherwise: it is left behind too.
+        known: u16,
+    },
 }
 
 /// Who may vote, as one node sees it.

@@ -161,7 +161,7 @@ impl Lease {
                 }
             }
             LeaseInput::StorageStalled => self.protocol.release(now, Ending::StorageStalled),
-            LeaseInput::Recover => self.recover(now),
+            LeaseInput::Recover { known } => self.recover(now, known),
         }
         self.absorb(now);
         let due = self.wake.is_some_and(|wake| now >= wake);
@@ -199,6 +199,11 @@ impl Lease {
     /// The greatest config seen.
     pub fn config(&self) -> Option<&VoterConfig> {
         self.protocol.config()
+    }
+
+    /// The generation of that config.
+    pub fn generation(&self) -> u16 {
+        self.protocol.config().map_or(0, |config| config.id.epoch.generation)
     }
 
     /// The highest epoch promised.

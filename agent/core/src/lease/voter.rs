@@ -118,6 +118,11 @@ impl VoterState {
         Some(cell)
     }
 
+    /// The greatest epoch that was heard of.
+    pub(super) const fn highest(&self) -> Epoch {
+        self.highest
+    }
+
     /// Remembers an epoch that was heard of.
     pub(super) fn note(&mut self, epoch: Epoch) {
         self.highest = self.highest.max(epoch);

@@ -55,6 +55,9 @@ impl Member {
         {
             return cx.out.refuse(ticket, Refusal::NotControl);
         }
+        if let Command::Recover { force } = command {
+            return self.recover(cx, ticket, force);
+        }
         match self.act(cx, command) {
             Ok(Some(Act { drafts, reply })) if drafts.is_empty() => self.confirm(cx, &[], ticket, reply),
             Ok(Some(Act { drafts, reply })) => self.write(cx, drafts, Some((ticket, reply))),
@@ -78,7 +81,7 @@ impl Member {
         match command {
             Command::Init { .. } | Command::Join { .. } => Err(Refusal::AlreadyClustered(self.cluster)),
             // Taken care of before.
-            Command::Leave { .. } => Err(Refusal::Busy),
+            Command::Leave { .. } | Command::Recover { .. } => Err(Refusal::Busy),
             Command::TokenCreate { seed, role, ttl_ms, single_use, rotate } => {
                 Ok(Some(self.token_create(cx, seed, role, ttl_ms, single_use, rotate)))
             }

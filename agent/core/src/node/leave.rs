@@ -61,7 +61,7 @@ impl Leaving {
 impl Member {
     /// Somebody wants this node to leave.
     pub(super) fn leave<C: Crypto>(&mut self, cx: &mut Context<'_, C>, ticket: Ticket, force: bool) {
-        if self.leaving.is_some() {
+        if self.leaving.is_some() || self.recovering.is_some() {
             return cx.out.refuse(ticket, Refusal::Busy);
         }
         let alone = self.trust.members().all(|node| node == cx.me);

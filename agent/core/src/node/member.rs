@@ -15,6 +15,7 @@ use super::context::{Context, Purpose};
 use super::earlier::Earlier;
 use super::leave::Leaving;
 use super::plan::Desk;
+use super::recover::Recovering;
 use super::sightings::Sightings;
 use super::speech::Speech;
 use super::{Home, cell, earlier};
@@ -68,6 +69,9 @@ pub(crate) struct Member {
     pub(super) forwarded: BTreeMap<u64, Ticket>,
     pub(super) last_forwarded: u64,
     pub(super) leaving: Option<Leaving>,
+    pub(super) recovering: Option<Recovering>,
+    /// The greatest generation that people were told of.
+    pub(super) generation: u16,
     /// Whom the state room was last told of.
     pub(super) live: Vec<NodeId>,
     /// Whether that may have changed since.
@@ -127,10 +131,13 @@ impl Member {
         let promise = cell::<LeaseCell>(&stored, Cell::Lease).unwrap_or(nothing);
         let fence = cell::<Fence>(&stored, Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);
         let peer = Peer { node: cx.me, boot: cx.boot, renewal: 0 };
-        let clock = match &beginning {
+        let mut clock = match &beginning {
             Beginning::Again { .. } => Clock::restore(now.instant, state.greatest_time()),
             Beginning::Founding { .. } | Beginning::Joining { .. } => Clock::new(now.instant),
         };
+        // Nothing may have been written since its generation was founded.
+        clock.recover(now.instant, promise.config.as_ref().map_or(0, |config| config.id.epoch.generation));
+        let generation = clock.present(now.instant).generation;
         let setup = reconcile::Setup {
             me: cx.me,
             cluster,
@@ -162,6 +169,8 @@ impl Member {
             forwarded: BTreeMap::new(),
             last_forwarded: 0,
             leaving: None,
+            recovering: None,
+            generation,
             live: Vec::new(),
             lives_due: true,
             electorate_due: true,
@@ -260,6 +269,7 @@ impl Member {
             Input::Stopping => self.membership.handle(cx.now.instant, MembershipInput::Stopping),
         }
         self.leave_tick(cx);
+        self.recover_tick(cx);
         self.pump(cx);
         false
     }
@@ -355,6 +365,7 @@ impl Member {
                 .filter(|_| self.lease.holding(self.last_call).is_some())
                 .filter(|at| *at > self.last_call),
             self.leaving.as_ref().and_then(Leaving::next_wake),
+            self.recovering.as_ref().and_then(Recovering::next_wake),
         ]
         .into_iter()
         .fold(None, earlier)

@@ -28,6 +28,7 @@ mod member;
 mod operators;
 mod plan;
 mod propose;
+mod recover;
 mod rooms;
 mod sightings;
 mod speech;

@@ -143,6 +143,7 @@ impl Member {
             match output {
                 LeaseOutput::Send { to, message } => self.send(cx, to, Lane::Urgent, Message::Lease(message)),
                 LeaseOutput::Persist { token, cell } => {
+                    self.founding_is_written(token, self.lease.generation());
                     let write = Write::PutCell { cell: Cell::Lease, value: encode(&cell) };
                     self.persist(cx, Purpose::Lease(token), Vec::from([write]));
                 }
@@ -161,6 +162,7 @@ impl Member {
                     cx.out.event(Event::HolderChanged { epoch });
                 }
                 LeaseOutput::Announced { epoch } => {
+                    self.heard_of_generation(cx, epoch.generation, epoch.candidate);
                     self.reconcile.handle(cx.now, ReconcileInput::EpochSeen(epoch));
                 }
                 LeaseOutput::HandedOver => self.handed_over(cx),

@@ -38,7 +38,9 @@ impl<C: Crypto> Node<C> {
                 leader: None,
                 nodes: 0,
                 seen: 0,
+                generation: 0,
                 voters: Vec::new(),
+                voters_heard: Vec::new(),
                 services: 0,
                 running: 0,
                 desired: 0,
@@ -59,6 +61,8 @@ impl<C: Crypto> Node<C> {
                     config.voters.iter().map(|voter| (voter.node, u32::from(voter.weight))).collect()
                 })
                 .unwrap_or_default(),
+            generation: member.lease.generation().max(member.generation),
+            voters_heard: member.voters_heard(self.me()),
             services: count(services.len()),
             running: services.iter().map(|row| row.running).sum(),
             desired: services.iter().map(|row| row.desired).sum(),

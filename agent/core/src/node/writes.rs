@@ -27,7 +27,10 @@ impl Member {
                     self.tell_state(cx, StateInput::Durable { token });
                     self.feed_written(cx, token);
                 }
-                Purpose::Lease(token) => self.lease.handle(cx.now.instant, LeaseInput::Durable { token }),
+                Purpose::Lease(token) => {
+                    self.lease.handle(cx.now.instant, LeaseInput::Durable { token });
+                    self.founding_is_durable(cx, token);
+                }
                 Purpose::Fence(epoch) => self.reconcile.handle(cx.now, ReconcileInput::FenceDurable(epoch)),
                 Purpose::Wiped => {
                     self.wiped(cx);
@@ -53,7 +56,8 @@ impl Member {
         let token = purposes.iter().find_map(of_lease).unwrap_or(0);
         self.lease.handle(cx.now.instant, LeaseInput::DurableFailed { token });
         self.drain_lease(cx);
-        for (ticket, _) in core::mem::take(&mut self.waiters).into_values() {
+        let waiters = core::mem::take(&mut self.waiters).into_values().map(|(ticket, _)| ticket);
+        for ticket in waiters.chain(self.recovering.take().map(|recovering| recovering.ticket())) {
             cx.out.refuse(ticket, Refusal::Storage(message.into()));
         }
     }
@@ -226,6 +230,8 @@ fn with_durability(reply: Reply, safe: Durability) -> Reply {
         Reply::Service { service, revision, changed, .. } => {
             Reply::Service { service, revision, changed, durability: safe }
         }
-        Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left { .. } => reply,
+        Reply::Initialised { .. } | Reply::Joined { .. } | Reply::Left { .. } | Reply::Recovered { .. } => {
+            reply
+        }
     }
 }

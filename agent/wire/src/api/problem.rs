@@ -74,6 +74,10 @@ pub enum Code {
     Oneself,
     /// The node led last, and nobody has led since.
     LedLast,
+    /// Somebody leads: there is nothing to recover.
+    Led,
+    /// A majority of the voters answers: there is nothing to recover.
+    VotersAnswer,
     /// The local store failed.
     Storage,
     /// This release cannot do it.

@@ -46,6 +46,15 @@ request! {
 }
 
 request! {
+    /// Found the next generation with the node asked as its one voter.
+    pub struct Recover {
+        /// Although somebody leads, or a majority of the voters answers.
+        #[serde(default)]
+        pub force: bool,
+    }
+}
+
+request! {
     /// Make a join token.
     pub struct TokenCreate {
         /// The role it admits to.

@@ -33,6 +33,9 @@ object! {
         pub nodes: u32,
         /// How many of them the asked node sees, itself included.
         pub seen: u32,
+        /// How often the cluster was recovered by hand.
+        #[serde(default)]
+        pub generation: u32,
         /// Who votes on the lease.
         pub voters: Vec<VoterView>,
         /// How many services there are.
@@ -73,6 +76,24 @@ object! {
         pub name: String,
         /// How much its vote weighs.
         pub weight: u32,
+        /// Whether the asked node hears it.
+        #[serde(default = "yes")]
+        pub heard: bool,
+    }
+}
+
+/// An agent that does not say so is of an earlier release, and takes its voters to be well.
+const fn yes() -> bool {
+    true
+}
+
+object! {
+    /// The cluster was recovered, or had been.
+    pub struct Recovered {
+        /// Whether that is news.
+        pub changed: bool,
+        /// How often it was by now.
+        pub generation: u32,
     }
 }
 

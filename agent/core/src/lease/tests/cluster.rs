@@ -231,7 +231,7 @@ fn a_survivor_leads_after_recovery_only() {
     world.crash(2);
     world.run(60 * SECOND);
     assert_eq!(world.holders(), []);
-    world.input(0, LeaseInput::Recover);
+    world.input(0, LeaseInput::Recover { known: 0 });
     world.run(SECOND);
     let holders = world.holders();
     assert!(holders.len() == 1 && holders[0].1.generation == 1, "{holders:?}");
@@ -248,8 +248,8 @@ fn recovery_on_both_halves_ends_with_one_holder() {
     world.separate(&[0]);
     // Nothing can keep these two apart but the person who told them.
     world.lawless = true;
-    world.input(0, LeaseInput::Recover);
-    world.input(3, LeaseInput::Recover);
+    world.input(0, LeaseInput::Recover { known: 0 });
+    world.input(3, LeaseInput::Recover { known: 0 });
     world.run(10 * SECOND);
     assert_eq!(world.holders().len(), 2);
     world.cut.clear();

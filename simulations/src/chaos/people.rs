@@ -1,0 +1,86 @@
+//! What people do to the cluster itself, in need or by mistake.
+//!
+//! # Not here
+//! What they do every day: `users`.
+
+use super::{Draw, draw_growth};
+use crate::random::Stream;
+use crate::scenario::Fault;
+use crate::world::SECOND;
+
+impl Draw {
+    /// Somebody recovers the cluster. In most runs nobody does: what cannot be without it must not be.
+    pub(super) fn recoveries(&mut self) {
+        let mut stream = self.stream("recoveries");
+        if !stream.permille(300) {
+            return;
+        }
+        match stream.below(4) {
+            0 => self.survivors(&mut stream),
+            1 => self.halves(&mut stream),
+            2 => self.disks_beyond_repair(&mut stream),
+            _ => self.mistakes(&mut stream),
+        }
+    }
+
+    /// Most hosts are never seen again, and somebody says so at one of the others.
+    fn survivors(&mut self, stream: &mut Stream) {
+        let (at, one) = (stream.below(self.lasts), self.control(stream));
+        let left = stream.between(1, (self.hosts / 2).max(1));
+        let mut others: Vec<usize> = (0..self.len()).filter(|host| *host != one).collect();
+        while others.len() as u64 >= left {
+            let node = others.swap_remove(usize::try_from(stream.below(others.len() as u64)).unwrap_or(0));
+            let gone = match stream.below(2) {
+                0 => Fault::Kill { node, lasts: None },
+                _ => Fault::PowerOff { node, lasts: None },
+            };
+            self.add(at + stream.below(2 * SECOND), gone);
+        }
+        self.add(at + stream.between(8 * SECOND, 40 * SECOND), Fault::Recover { node: one, force: false });
+    }
+
+    /// The cluster falls apart, and somebody recovers one part, or each of the two.
+    fn halves(&mut self, stream: &mut Stream) {
+        let (at, lasts) = (stream.below(self.lasts), stream.between(10 * SECOND, 60 * SECOND));
+        let nodes = self.hosts(stream, self.hosts.div_ceil(2));
+        let both = stream.permille(600);
+        let (inside, outside) = (nodes[0], (0..self.len()).find(|host| !nodes.contains(host)));
+        self.add(at, Fault::Cut { nodes, one_way: false, bridge: Vec::new(), lasts: Some(lasts) });
+        for node in [Some(inside), outside.filter(|_| both)].into_iter().flatten() {
+            let after = stream.between(6 * SECOND, 20 * SECOND);
+            let force = stream.permille(300);
+            self.add(at + after, Fault::Recover { node, force });
+        }
+    }
+
+    /// Disks are lost with their keys, though that be the majority, and somebody helps.
+    fn disks_beyond_repair(&mut self, stream: &mut Stream) {
+        let at = stream.below(self.lasts);
+        for node in self.hosts(stream, self.hosts / 2) {
+            let lasts = stream.between(SECOND, 30 * SECOND);
+            // Somebody who knows of the cluster is left, and may speak for it.
+            if self.hosts >= 4 && draw_growth(self.seed) <= SECOND && self.workers.is_empty() {
+                self.add(at + stream.below(20 * SECOND), Fault::EmptyDisk { node, lasts, recover: true });
+            }
+        }
+    }
+
+    /// Somebody recovers what nothing is amiss with, or not that.
+    fn mistakes(&mut self, stream: &mut Stream) {
+        for _ in 0..stream.between(1, 3) {
+            let (at, node) = (stream.below(self.lasts), self.host(stream));
+            let force = stream.permille(700);
+            self.add(at, Fault::Recover { node, force });
+        }
+    }
+
+    /// A host that may speak for the cluster.
+    fn control(&self, stream: &mut Stream) -> usize {
+        let node = self.host(stream);
+        if self.workers.contains(&node) { 0 } else { node }
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.hosts).expect("there are fewer hosts than numbers")
+    }
+}
