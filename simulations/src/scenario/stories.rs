@@ -80,6 +80,8 @@ const STORIES: &[(&str, &str)] = stories![
     "new-router",
     "old-disk",
     "one-way-link",
+    "quorum-lost",
+    "recovered-on-both-halves",
     "rolling-upgrade",
     "split-2-1",
     "split-3-2",

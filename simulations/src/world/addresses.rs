@@ -90,6 +90,7 @@ impl World {
     /// People see to it that agents of a cluster find each other: as long as there are some that nobody
     /// finds, a host is given an address at which it is looked for. Nothing else would help them, ever.
     pub fn find_the_lost(&mut self) {
+        let mut makes_room = self.hosts.len();
         loop {
             let parts = self.parts(None);
             let better = |(host, at): &(usize, Address)| self.parts(Some((*host, *at))) < parts;
@@ -98,8 +99,17 @@ impl World {
                 let hosts = self.hosts.iter().enumerate();
                 hosts.flat_map(|(number, host)| book.addresses(host.id).map(move |at| (number, at)))
             });
-            let Some((host, at)) = looked_for.filter(|(_, at)| free(at)).find(better) else { return };
-            self.move_to(host, at);
+            let (free, taken): (Vec<_>, Vec<_>) = looked_for.partition(|(_, at)| free(at));
+            if let Some((host, at)) = free.into_iter().find(better) {
+                self.move_to(host, at);
+                continue;
+            }
+            // Two that have each other's are parted for ever, unless one gives way.
+            let Some((_, at)) = taken.into_iter().find(better).filter(|_| makes_room > 0) else { return };
+            makes_room -= 1;
+            if let Some(there) = self.hosts.iter().position(|host| host.address == at) {
+                self.move_away(there);
+            }
         }
     }
 

@@ -91,6 +91,8 @@ impl Lease {
     pub(super) fn recover(&mut self, now: Instant, known: u16) {
         self.protocol.release(now, Ending::Recovered);
         self.protocol.abandon(now);
+        // How it fared with the old voters is no reason to wait.
+        self.absorb(now);
         let times = self.times();
         // Who is no voter may have heard of a generation, and have no config of it.
         let generation = known.max(self.generation()).max(self.protocol.voter().highest().generation);

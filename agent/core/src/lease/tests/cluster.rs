@@ -238,6 +238,37 @@ fn a_survivor_leads_after_recovery_only() {
     assert_eq!(world.voters(0), [(0, 1)]);
 }
 
+/// It was just asking in vain for the votes of the dead: that is no reason to wait, for its own is all it needs.
+#[test]
+fn a_survivor_that_stands_in_vain_leads_at_once_after_recovery() {
+    let mut world = grown(3);
+    world.crash(1);
+    world.crash(2);
+    world.run(60 * SECOND);
+    for _ in 0..40 {
+        world.run(SECOND / 4);
+        if world.lease(0).attempt_until.is_none() {
+            continue;
+        }
+        world.input(0, LeaseInput::Recover { known: 0 });
+        world.run(SECOND / 100);
+        return assert_eq!(world.holders().len(), 1);
+    }
+    panic!("it never stood");
+}
+
+/// One that was no voter has heard of a generation that it has no config of: its own is above that too.
+#[test]
+fn a_survivor_leaves_every_generation_behind_that_it_heard_of() {
+    let mut world = grown(3);
+    // Another leads, and this one was told to all the same.
+    world.lawless = true;
+    world.input(2, LeaseInput::Recover { known: 6 });
+    world.run(SECOND);
+    let greatest = world.holders().into_iter().map(|(_, epoch)| epoch.generation).max();
+    assert_eq!(greatest, Some(7));
+}
+
 /// By mistake. After the heal the greater config wins, and the other half's holder learns it.
 #[test]
 fn recovery_on_both_halves_ends_with_one_holder() {
