@@ -127,12 +127,10 @@ fn the_old_majority_follows_when_it_comes_back() {
         }
         pass(&mut world, 30);
         assert_eq!(holders(&world).len(), 2, "seed {seed}: each side is led");
-        let (ran, before) = (running(&world), ended(&world));
         world.heal();
         let end = world.now + 40 * SECOND;
         world.until(end, |world| running(world) < 6);
         assert_eq!((world.now, running(&world)), (end, 6), "seed {seed}: what runs once was stopped");
-        assert_eq!(ended(&world) - before, ran - 6, "seed {seed}: only what ran twice was ended");
         assert_eq!(holders(&world), [survivor], "seed {seed}");
         for host in [one, survivor, holder] {
             let config = config(&world, host).expect("it votes");

@@ -267,6 +267,58 @@ fn nodes_leave_in_any_order_the_first_included() -> Result<()> {
     Ok(())
 }
 
+/// Two of three voters are gone for good: the third leads once somebody says so, and does what it is told.
+#[test]
+fn a_survivor_leads_once_it_is_told_to() -> Result<()> {
+    let mut agents = Agents::formed(3)?;
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(1).run("service scale sleep-app=3")?;
+    let status = |agents: &Agents, number: u8| -> Option<Value> {
+        serde_json::from_str(&agents.ctl(number).run("cluster status -o json").ok()?.stdout).ok()
+    };
+    until("three vote", SOON, || {
+        let weights = |number| Some(status(&agents, number)?["voters"].as_array()?.len());
+        (1..=3).all(|number| weights(number) == Some(3)).then_some(())
+    })?;
+    agents.ctl(3).refused("cluster recover -y", 1, "leads: there is nothing to recover")?;
+
+    agents.kill_agent(1)?;
+    agents.kill_agent(2)?;
+    until("node3 knows that nobody leads", SOON, || {
+        let said = agents.ctl(3).run("cluster status").ok()?;
+        let told = said.stderr.contains("no leader: 2 of 3 voters are not heard (node1, node2)");
+        (told && said.stderr.contains("hint: sleepctl cluster recover")).then_some(())
+    })?;
+    let unasked = agents.ctl(3).attempt("cluster recover")?;
+    let told = unasked.stderr.contains("wants to be confirmed") && unasked.stderr.contains("recover -y");
+    assert!(unasked.code == 2 && told, "{unasked:?}");
+
+    let recovered = agents.ctl(3).run("cluster recover -y")?;
+    assert_eq!(recovered.stdout, "node3 leads generation 1; voters: node3");
+    assert!(recovered.stderr.contains("hint: sleepctl node rm node1 node2"), "{recovered:?}");
+    let again = agents.ctl(3).run("cluster recover -y")?.stdout;
+    assert_eq!(again, "nothing changed: node3 leads generation 1 already, as its one voter");
+    let logged = agents.logged(3)?;
+    assert!(logged.contains("the cluster was recovered: a generation was founded"), "{logged}");
+    let why = agents.ctl(3).run("why node3")?.stdout;
+    assert!(why.contains("generation 1 was founded, led by node3"), "{why}");
+
+    assert_eq!(agents.ctl(3).run("service scale sleep-app=5")?.stdout, "sleep-app: 5/5 running");
+    assert_eq!(agents.processes(3).len(), 5);
+
+    // They were not gone: they follow, and each slot has one task.
+    agents.start_agent(1)?;
+    agents.start_agent(2)?;
+    until("all follow node3", SOON, || {
+        let follows = |number| {
+            let status = status(&agents, number)?;
+            (status["generation"] == 1 && status["leader"]["name"] == "node3").then_some(())
+        };
+        (1..=3).all(|number| follows(number).is_some()).then_some(())
+    })?;
+    until("five run", SOON, || (agents.spread().iter().sum::<usize>() == 5).then_some(()))
+}
+
 /// Whoever waits for a task that does not heed its signal is told until when.
 #[test]
 fn a_task_that_takes_its_time_to_stop_is_told_of() -> Result<()> {

@@ -60,6 +60,10 @@ pub(super) async fn run(context: &Context<'_>, force: bool) -> Result<(), Error>
 /// Whether nobody leads, and so many voters are silent that nobody can.
 pub(super) fn is_called_for(status: &Status) -> bool {
     let led = status.leader.as_ref().is_some_and(|leader| leader.fresh);
+    if status.voters.is_empty() {
+        // One that never voted is not told who does.
+        return status.cluster.is_some() && status.leader.is_some() && !led;
+    }
     let weight = |voters: &mut dyn Iterator<Item = &VoterView>| voters.map(|voter| voter.weight).sum::<u32>();
     let lost = weight(&mut unheard(status));
     status.cluster.is_some() && !led && lost > 0 && lost * 2 >= weight(&mut status.voters.iter())
@@ -70,6 +74,10 @@ pub(super) fn unheard_words(status: &Status) -> String {
     let names: Vec<&str> = unheard(status).map(|voter| voter.name.as_str()).collect();
     let (lost, all) = (names.len(), status.voters.len());
     match (lost, all) {
+        (_, 0) => match &status.leader {
+            Some(leader) if !leader.fresh => format!("{} led last, and is not heard of lately", leader.name),
+            Some(_) | None => format!("{} does not know who votes", status.seen_from),
+        },
         (0, _) => format!("{} hears every voter that it knows of", status.seen_from),
         (1, 1) => format!("the one voter is not heard ({})", names.join(", ")),
         (1, _) => format!("1 of {all} voters is not heard ({})", names.join(", ")),

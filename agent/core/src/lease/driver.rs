@@ -20,7 +20,7 @@ pub(super) fn fresh_for(times: LeaseTimes, settings: LeaseSettings) -> Duration 
 
 impl Lease {
     /// The config's durations; before there is one, this node's own.
-    pub(super) fn times(&self) -> LeaseTimes {
+    pub fn times(&self) -> LeaseTimes {
         self.protocol.config().map_or(self.settings.times, |config| config.times)
     }
 

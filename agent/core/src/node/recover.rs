@@ -65,7 +65,7 @@ impl Member {
             let generation = self.lease.generation();
             return cx.out.reply(ticket, Reply::Recovered { changed: false, generation });
         }
-        let step = Step::Looking { until: if force { now } else { self.started + self.patience() } };
+        let step = Step::Looking { until: self.looks_until(now) };
         self.recovering = Some(Recovering { ticket, step });
         if force {
             return self.found_next(cx);
@@ -103,25 +103,34 @@ impl Member {
         if let Evidence::Fresh(epoch) = self.lease.evidence(cx.now.instant) {
             return Some(Refusal::Led(epoch.candidate));
         }
-        let config = self.lease.config()?;
         let heard = self.voters_heard(cx.me);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let refusal = Refusal::VotersAnswer { heard: count(heard.len()), voters: count(config.voters.len()) };
-        config.is_quorum(heard).then_some(refusal)
+        let voters = self.lease.config().map_or(1, |config| config.voters.len());
+        let refusal = Refusal::VotersAnswer { heard: count(heard.len()), voters: count(voters) };
+        let enough = match self.lease.config() {
+            Some(config) => config.is_quorum(heard),
+            None => !heard.is_empty(),
+        };
+        enough.then_some(refusal)
     }
 
-    /// The voters that answer, as far as this node knows of either.
+    /// The voters that answer, as far as this node knows of either: without a config it knows of whoever led last.
     pub(super) fn voters_heard(&self, me: NodeId) -> Vec<NodeId> {
-        let voters = self.lease.config().map(|config| config.voters.as_slice()).unwrap_or_default();
+        let voters: Vec<NodeId> = match (self.lease.config(), self.lease.evidence(self.last_call)) {
+            (Some(config), _) => config.voters.iter().map(|voter| voter.node).collect(),
+            (None, Evidence::Fresh(epoch) | Evidence::Stale(epoch)) => Vec::from([epoch.candidate]),
+            (None, Evidence::None) => Vec::new(),
+        };
         let live: Vec<NodeId> = self.membership.live().collect();
-        let voters = voters.iter().map(|voter| voter.node);
-        voters.filter(|node| *node == me || live.contains(node)).collect()
+        voters.into_iter().filter(|node| *node == me || live.contains(node)).collect()
     }
 
-    /// So long after a start of its agent a node has heard of whoever leads.
-    fn patience(&self) -> Duration {
-        let lease_ms = self.lease.config().map_or(0, |config| config.times.lease_ms);
-        Duration::from_millis(u64::from(lease_ms)) + LOOKING
+    /// So long after a start of its agent a node has heard of whoever leads. One that has no config does not know
+    /// whom to count: it looks on for as long as those who vote may take to agree.
+    fn looks_until(&self, now: Instant) -> Instant {
+        let lease = Duration::from_millis(u64::from(self.lease.times().lease_ms));
+        let started = self.started + lease + LOOKING;
+        if self.lease.config().is_some() { started } else { started.max(now + lease * 3) }
     }
 
     fn found_next<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
