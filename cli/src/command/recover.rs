@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context<'_>, force: bool) -> Result<(), Error>
     let now = if global.detach { client.get("/v1/status").await? } else { led(context, &made).await? };
     let (id, name) = (&status.node, &status.name);
     let names = |voters: &[VoterView]| voters.iter().map(|voter| voter.name.clone()).collect::<Vec<_>>();
-    let lost: Vec<&str> = unheard(status).map(|voter| voter.name.as_str()).collect();
+    let lost = unheard_names(status);
     let told = json::Recovered {
         id: id.clone(),
         name: name.clone(),
@@ -71,7 +71,7 @@ pub(super) fn is_called_for(status: &Status) -> bool {
 
 /// `2 of 3 voters are not heard (pi-1, pi-2)`.
 pub(super) fn unheard_words(status: &Status) -> String {
-    let names: Vec<&str> = unheard(status).map(|voter| voter.name.as_str()).collect();
+    let names = unheard_names(status);
     let (lost, all) = (names.len(), status.voters.len());
     match (lost, all) {
         (_, 0) => match &status.leader {
@@ -87,6 +87,13 @@ pub(super) fn unheard_words(status: &Status) -> String {
 
 fn unheard(status: &Status) -> impl Iterator<Item = &VoterView> {
     status.voters.iter().filter(|voter| !voter.heard)
+}
+
+/// As people look for them.
+fn unheard_names(status: &Status) -> Vec<&str> {
+    let mut names: Vec<&str> = unheard(status).map(|voter| voter.name.as_str()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn danger(status: &Status) -> String {

@@ -65,6 +65,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-slot-of-a-label",
     "found-sought-by-chance",
     "found-stale-door",
+    "found-terms-of-another-generation",
     "found-three-silent-turns",
     "found-unsafe-removal",
     "found-voice-of-an-earlier-life",

@@ -95,7 +95,7 @@ impl Lease {
         self.absorb(now);
         let times = self.times();
         // Who is no voter may have heard of a generation, and have no config of it.
-        let generation = known.max(self.generation()).max(self.protocol.voter().highest().generation);
+        let generation = known.max(self.generation()).max(self.protocol.voter().heard_generation());
         self.protocol.found(now, generation.saturating_add(1), times);
         self.stand_at = None;
         self.failures = 0;

@@ -30,8 +30,10 @@ pub(super) struct VoterState {
     added: Option<Added>,
     /// No epoch up to this one is granted again: its holder has ceased.
     released: Epoch,
-    /// The largest epoch seen anywhere.
-    highest: Epoch,
+    /// The greatest generation that was heard of.
+    generation: u16,
+    /// The greatest term that was heard of, in whatever generation: a later one may have lesser terms.
+    term: u64,
     /// The longest T that a grant of this voter can have had, as T·(1+ρ)+d.
     silence: Duration,
 }
@@ -83,7 +85,8 @@ impl VoterState {
         } else {
             silence
         };
-        let highest = cell.promise.max(cell.config.as_ref().map_or(Epoch::ZERO, |config| config.id.epoch));
+        let written = cell.config.as_ref().map_or(Epoch::ZERO, |config| config.id.epoch);
+        let (generation, term) = greater((cell.promise.generation, cell.promise.term), written);
         Self {
             me,
             rules,
@@ -93,7 +96,8 @@ impl VoterState {
             silent_until: started + silent_for,
             added: None,
             released: Epoch::ZERO,
-            highest,
+            generation,
+            term,
             silence,
         }
     }
@@ -118,14 +122,14 @@ impl VoterState {
         Some(cell)
     }
 
-    /// The greatest epoch that was heard of.
-    pub(super) const fn highest(&self) -> Epoch {
-        self.highest
+    /// The greatest generation that was heard of.
+    pub(super) const fn heard_generation(&self) -> u16 {
+        self.generation
     }
 
     /// Remembers an epoch that was heard of.
     pub(super) fn note(&mut self, epoch: Epoch) {
-        self.highest = self.highest.max(epoch);
+        (self.generation, self.term) = greater((self.generation, self.term), epoch);
     }
 
     /// Whether an epoch can be true. A node without a config has nothing to compare it with.
@@ -135,7 +139,7 @@ impl VoterState {
 
     /// Whether an epoch that others tell of can be true: hearsay counts from the start.
     pub(super) const fn is_credible(&self, epoch: Epoch) -> bool {
-        epoch.term <= self.highest.term.saturating_add(MAX_TERM_STEP)
+        epoch.term <= self.term.saturating_add(MAX_TERM_STEP)
     }
 
     /// An epoch of this node above all that it has seen.
@@ -145,7 +149,7 @@ impl VoterState {
         if mine && !self.rules.hold(Rule::EndedStaysEnded) {
             return self.cell.promise;
         }
-        Epoch { generation, term: self.highest.term.saturating_add(1), candidate: self.me }
+        Epoch { generation, term: self.term.saturating_add(1), candidate: self.me }
     }
 
     fn generation(&self) -> u16 {
@@ -311,4 +315,9 @@ impl VoterState {
         self.added = self.added.map(|added| Added { until: later(added.until), ..added });
         self.added = self.added.filter(|added| added.until > now);
     }
+}
+
+/// The greatest generation and the greatest term, each for itself.
+fn greater((generation, term): (u16, u64), epoch: Epoch) -> (u16, u64) {
+    (generation.max(epoch.generation), term.max(epoch.term))
 }

@@ -487,3 +487,24 @@ fn a_config_that_does_not_meet_the_last_is_never_written() {
     assert!(!node.lease.protocol.change(node.now, nobody));
     assert_eq!(node.lease.config(), Some(&own));
 }
+
+/// It hears of a generation whose terms are lesser than its own; cut off from that, it stands in its own again.
+#[test]
+fn a_generation_of_lesser_terms_makes_no_epoch_come_twice() {
+    let mut node = Node::voter(0, epoch(4, 0));
+    let founded = Epoch { generation: 1, ..epoch(3, 2) };
+    let hint = Hint { epoch: founded, renewal: 1, signatures: Vec::new() };
+    node.lease.handle(node.now, LeaseInput::Hint { from: id(2), hint, from_control: true });
+    for _ in 0..100 {
+        node.now += SECOND / 4;
+        node.lease.handle(node.now, LeaseInput::Tick);
+        while let Some(output) = node.lease.poll_output() {
+            if let Send { message: LeaseMessage { body: LeaseBody::PreVote { epoch: stands }, .. }, .. } =
+                output
+            {
+                return assert_eq!(stands, epoch(5, 0));
+            }
+        }
+    }
+    panic!("it never stood");
+}
