@@ -1,8 +1,8 @@
 //! Which configs follow from which: where a person recovered a cluster, another line begins.
 //!
-//! A line is what one founder's config has become: each config that a holder of that line wrote in the place of its
-//! last one. Two lines may each have a holder, for one holds that the other's voters are gone; within one line there
-//! are never two. Lines end where nodes take over a greater config of another.
+//! A line is what one founder's config has become: each config that a holder of that line wrote in the place
+//! of its last one. Two lines may each have a holder, for one holds that the other's voters are gone; within
+//! one line there are never two. Lines end where nodes take over a greater config of another.
 //!
 //! # Not here
 //! What must hold in a line: the laws of the lease.

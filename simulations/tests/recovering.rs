@@ -1,5 +1,5 @@
-//! Clusters whose voters are gone for good: when one may begin anew, what it leads from then on, and what becomes of
-//! those that come back after all.
+//! Clusters whose voters are gone for good: when one may begin anew, what it leads from then on, and what
+//! becomes of those that come back after all.
 
 use sleep_core::io::{Command, Event, Refusal, Reply};
 use sleep_core::node::Tuning;
@@ -142,7 +142,8 @@ fn the_old_majority_follows_when_it_comes_back() {
     }
 }
 
-/// Its config is on the disk when it is answered; and whatever it writes in its next life is of the generation.
+/// Its config is on the disk when it is answered; and whatever it writes in its next life is of the
+/// generation.
 #[test]
 fn a_survivor_remembers_its_generation() {
     let (mut world, service) = settled(&numbered(3), 3);

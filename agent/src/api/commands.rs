@@ -74,7 +74,7 @@ pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>
     post,
     path = "/v1/cluster/recover",
     tag = "cluster",
-    summary = "Found the next generation with the node asked as its one voter, where a majority is gone for good",
+    summary = "Begin anew with the node asked as the one voter, where most voters are gone for good",
     request_body = Recover,
     responses((status = 200, description = "Done", body = Recovered), Problems),
 )]

@@ -398,8 +398,8 @@ pub enum ClusterCommand {
     },
     /// Begin anew with the node asked as the one voter, where most voters are gone for good
     #[command(after_help = "\
-Where most voters are gone for good, nobody can lead: what runs goes on, and nothing new is started. One node that
-is left may lead again once you say so. Nobody is removed by it: `sleepctl node rm` takes out who is gone.
+Where most voters are gone for good, nobody can lead: what runs goes on, and nothing new is started. One node
+that is left may lead again once you say so. No node is removed by it: `sleepctl node rm` does that.
 
 Examples:
   sleepctl cluster status                       which voters are not heard

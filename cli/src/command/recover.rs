@@ -100,8 +100,10 @@ fn danger(status: &Status) -> String {
     let (name, leader) = (&status.name, status.leader.as_ref().filter(|leader| leader.fresh));
     let led = leader.map(|leader| format!("{} leads; ", leader.name)).unwrap_or_default();
     format!(
-        "{led}{}.\n{name} founds generation {} as its one voter, and leads. Tasks go on, and no node is removed.\n\
-         If the others are not gone but cut off, both sides lead until they meet again; then {name}'s side counts.",
+        "{led}{}.\n\
+         {name} founds generation {} as its one voter, and leads. Tasks go on, and no node is removed.\n\
+         If the others are not gone but cut off, both sides lead until they meet again; then {name}'s side \
+         counts.",
         unheard_words(status),
         status.generation + 1
     )

@@ -1,7 +1,7 @@
 //! No two leases share an epoch, and epochs rise along real time.
 //!
-//! An epoch that was given up, or ran out, is never held again; so ballots are unique across restarts too. Where a
-//! person recovered a cluster, epochs rise in each line of configs: see [`Lines`].
+//! An epoch that was given up, or ran out, is never held again; so ballots are unique across restarts too.
+//! Where a person recovered a cluster, epochs rise in each line of configs: see [`Lines`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

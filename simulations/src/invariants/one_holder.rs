@@ -1,7 +1,7 @@
 //! At most one node believes that it holds the lease, while clock rates are within 1 ± ρ.
 //!
-//! Where a person recovered a cluster, that is so in each line of configs: one of the others may not have heard yet
-//! that it was given up. See [`Lines`].
+//! Where a person recovered a cluster, that is so in each line of configs: one of the others may not have
+//! heard yet that it was given up. See [`Lines`].
 //!
 //! Source: `agent/core/src/lease`, after PaxosLease (Trencseni, Gazso, Reinhardt 2012), with epochs that only
 //! rise.

@@ -2,8 +2,8 @@
 //!
 //! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on
 //! its disk have promised that epoch, or a greater one, durably, at whatever time. A node that writes a
-//! config in the place of its own last one leaves no two quorums of the two apart. A line of configs begins with the
-//! cluster, and where a person told a node to begin one: see [`Lines`].
+//! config in the place of its own last one leaves no two quorums of the two apart. A line of configs begins
+//! with the cluster, and where a person told a node to begin one: see [`Lines`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

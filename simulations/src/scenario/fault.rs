@@ -254,8 +254,8 @@ pub enum Fault<H = usize> {
     },
     /// A host goes down with its containers, and comes back with nothing on its disk, not even its key: a new
     /// node, which somebody joins to the cluster; the one that it was is removed. Where the others are no
-    /// majority of the voters nothing happens, unless a person is there to recover the cluster: there would be
-    /// no way back.
+    /// majority of the voters nothing happens, unless a person is there to recover the cluster: there would
+    /// be no way back.
     EmptyDisk {
         /// Which.
         node: H,

@@ -6,8 +6,8 @@
 //!     ▼
 //!  refused
 //! ```
-//! What is lost is only what the lost ones alone knew. Nobody is removed by it, and nothing is stopped: the next
-//! generation's holder calls the roll like any other.
+//! What is lost is only what the lost ones alone knew. Nobody is removed by it, and nothing is stopped: the
+//! next generation's holder calls the roll like any other.
 //!
 //! # Not here
 //! Singletons, whose last node may still run: a later release is told which nodes are switched off.
@@ -25,7 +25,8 @@ use crate::io::{Event, Refusal, Reply, Ticket};
 use crate::lease::{Evidence, LeaseInput};
 use crate::time::Instant;
 
-/// How much longer than a lease one that was just started looks for others, before it believes that it is alone.
+/// How much longer than a lease one that was just started looks for others, before it believes that it is
+/// alone.
 const LOOKING: Duration = Duration::from_secs(1);
 
 /// Where a node stands that is to found the next generation.
@@ -114,7 +115,8 @@ impl Member {
         enough.then_some(refusal)
     }
 
-    /// The voters that answer, as far as this node knows of either: without a config it knows of whoever led last.
+    /// The voters that answer, as far as this node knows of either: without a config it knows of whoever led
+    /// last.
     pub(super) fn voters_heard(&self, me: NodeId) -> Vec<NodeId> {
         let voters: Vec<NodeId> = match (self.lease.config(), self.lease.evidence(self.last_call)) {
             (Some(config), _) => config.voters.iter().map(|voter| voter.node).collect(),
@@ -125,8 +127,8 @@ impl Member {
         voters.into_iter().filter(|node| *node == me || live.contains(node)).collect()
     }
 
-    /// So long after a start of its agent a node has heard of whoever leads. One that has no config does not know
-    /// whom to count: it looks on for as long as those who vote may take to agree.
+    /// So long after a start of its agent a node has heard of whoever leads. One that has no config does not
+    /// know whom to count: it looks on for as long as those who vote may take to agree.
     fn looks_until(&self, now: Instant) -> Instant {
         let lease = Duration::from_millis(u64::from(self.lease.times().lease_ms));
         let started = self.started + lease + LOOKING;

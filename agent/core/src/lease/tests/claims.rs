@@ -488,7 +488,8 @@ fn a_config_that_does_not_meet_the_last_is_never_written() {
     assert_eq!(node.lease.config(), Some(&own));
 }
 
-/// It hears of a generation whose terms are lesser than its own; cut off from that, it stands in its own again.
+/// It hears of a generation whose terms are lesser than its own; cut off from that, it stands in its own
+/// again.
 #[test]
 fn a_generation_of_lesser_terms_makes_no_epoch_come_twice() {
     let mut node = Node::voter(0, epoch(4, 0));

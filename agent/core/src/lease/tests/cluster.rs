@@ -238,7 +238,8 @@ fn a_survivor_leads_after_recovery_only() {
     assert_eq!(world.voters(0), [(0, 1)]);
 }
 
-/// It was just asking in vain for the votes of the dead: that is no reason to wait, for its own is all it needs.
+/// It was just asking in vain for the votes of the dead: that is no reason to wait, for its own is all it
+/// needs.
 #[test]
 fn a_survivor_that_stands_in_vain_leads_at_once_after_recovery() {
     let mut world = grown(3);
