@@ -64,9 +64,8 @@ pub(super) async fn join(State(handle): State<Handle>, Body(join): Body<Join>) -
     responses((status = 200, description = "Done", body = Changed), Problems),
 )]
 pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>) -> Answer<Changed> {
-    let Reply::Left { durability } = handle.command(Command::Leave { force: leave.force }).await? else {
-        return unexpected();
-    };
+    let told = Command::Leave { force: leave.force };
+    let Reply::Left { durability } = handle.command(told).await? else { return unexpected() };
     Ok(Json(Changed { changed: true, durability: durable(durability) }))
 }
 
@@ -78,11 +77,9 @@ pub(super) async fn leave(State(handle): State<Handle>, Body(leave): Body<Leave>
     request_body = Recover,
     responses((status = 200, description = "Done", body = Recovered), Problems),
 )]
-pub(super) async fn recover(State(handle): State<Handle>, Body(recover): Body<Recover>) -> Answer<Recovered> {
-    let command = Command::Recover { force: recover.force };
-    let Reply::Recovered { changed, generation } = handle.command(command).await? else {
-        return unexpected();
-    };
+pub(super) async fn recover(State(handle): State<Handle>, Body(asked): Body<Recover>) -> Answer<Recovered> {
+    let told = Command::Recover { force: asked.force };
+    let Reply::Recovered { changed, generation } = handle.command(told).await? else { return unexpected() };
     Ok(Json(Recovered { changed, generation: u32::from(generation) }))
 }
 

@@ -95,15 +95,8 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
             let said = format!("node {node} led last, and nobody has led since: what runs where is its word");
             Problem::new(Code::LedLast, 409, said)
         }
-        Refusal::Led(leader) => {
-            let said = format!("node {} leads: there is nothing to recover", node(*leader));
-            Problem::new(Code::Led, 409, said)
-        }
-        Refusal::VotersAnswer { heard, voters } => {
-            let said =
-                format!("{heard} of {voters} voters answer: they will agree on a leader by themselves");
-            Problem::new(Code::VotersAnswer, 409, said)
-        }
+        Refusal::Led(leader) => led(&node(*leader)),
+        Refusal::VotersAnswer { heard, voters } => voters_answer(*heard, *voters),
         Refusal::Storage(message) => {
             Problem::new(Code::Storage, 500, "the agent's own store failed").detail(message)
         }
@@ -113,6 +106,15 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
 
 pub(super) fn not_clustered() -> Problem {
     Problem::new(Code::NotClustered, 409, "this node is in no cluster")
+}
+
+fn led(leader: &str) -> Problem {
+    Problem::new(Code::Led, 409, format!("node {leader} leads: there is nothing to recover"))
+}
+
+fn voters_answer(heard: u32, voters: u32) -> Problem {
+    let said = format!("{heard} of {voters} voters answer: they will agree on a leader by themselves");
+    Problem::new(Code::VotersAnswer, 409, said)
 }
 
 fn of_door(refusal: JoinRefusal) -> Problem {

@@ -280,10 +280,8 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let what = if *removed { "removes" } else { "kills" };
             (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))
         }
-        Fault::Recover { node, force } => {
-            let how = if *force { " in any case" } else { "" };
-            let words = format!("somebody types at {} that it is to recover the cluster{how}", names[*node]);
-            (Some(*node), "recover", words, Some(0))
+        Fault::Recover { node, .. } => {
+            (Some(*node), "recover", format!("{} is told to recover the cluster", names[*node]), Some(0))
         }
         Fault::Cut { .. }
         | Fault::IsolateLeader { .. }

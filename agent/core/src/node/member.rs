@@ -131,12 +131,7 @@ impl Member {
         let promise = cell::<LeaseCell>(&stored, Cell::Lease).unwrap_or(nothing);
         let fence = cell::<Fence>(&stored, Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);
         let peer = Peer { node: cx.me, boot: cx.boot, renewal: 0 };
-        let mut clock = match &beginning {
-            Beginning::Again { .. } => Clock::restore(now.instant, state.greatest_time()),
-            Beginning::Founding { .. } | Beginning::Joining { .. } => Clock::new(now.instant),
-        };
-        // Nothing may have been written since its generation was founded.
-        clock.recover(now.instant, promise.config.as_ref().map_or(0, |config| config.id.epoch.generation));
+        let clock = begin_clock(now.instant, &beginning, &state, &promise);
         let generation = clock.present(now.instant).generation;
         let setup = reconcile::Setup {
             me: cx.me,
@@ -385,6 +380,17 @@ impl Member {
     pub(super) fn slot_record(&self, key: SlotKey) -> Option<(Stamp, &Slot)> {
         self.state.slot(key).map(|view| (view.stamp, view.slot))
     }
+}
+
+/// Cluster time as this node has it at first.
+fn begin_clock(now: crate::Instant, beginning: &Beginning, state: &State, promise: &LeaseCell) -> Clock {
+    let mut clock = match beginning {
+        Beginning::Again { .. } => Clock::restore(now, state.greatest_time()),
+        Beginning::Founding { .. } | Beginning::Joining { .. } => Clock::new(now),
+    };
+    // Nothing may have been written since its generation was founded.
+    clock.recover(now, promise.config.as_ref().map_or(0, |config| config.id.epoch.generation));
+    clock
 }
 
 /// How often outputs go from room to room after one event: a dozen times at most, if no room is mad.
