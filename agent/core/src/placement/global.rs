@@ -68,7 +68,7 @@ impl<'a> Pass<'a> {
             };
             let current = self.book(place, revision, Cause::Wanted, choice);
             let order = self.service.fact.order();
-            self.write(name, current, order, fence + 1, retire, Why::Assigned(Cause::Wanted));
+            self.write(name, current, order, fence.saturating_add(1), retire, Why::Assigned(Cause::Wanted));
             if let Ok(at) = at {
                 seats[at].acted = true;
             }

@@ -217,7 +217,7 @@ impl<'a> Pass<'a> {
         };
         let current = self.book(place, revision, cause.clone(), choice);
         seat.acted = true;
-        let fence = seat.fact.slot.fence + 1;
+        let fence = seat.fact.slot.fence.saturating_add(1);
         let order = self.service.fact.order();
         self.write(seat.name, current, order, fence, seat.retire.clone(), Why::Assigned(cause));
     }
@@ -294,7 +294,7 @@ impl<'a> Pass<'a> {
             });
         }
         seat.acted = true;
-        let fence = seat.fact.slot.fence + 1;
+        let fence = seat.fact.slot.fence.saturating_add(1);
         self.write(seat.name, new, order, fence, retire, Why::Assigned(step.cause.clone()));
         true
     }

@@ -55,7 +55,7 @@ impl<'a> Pass<'a> {
         let (assignment, node) = (current.assignment, current.node);
         retire.push(Retired { assignment, node, reason: RetireReason::Moved });
         seat.acted = true;
-        let fence = seat.fact.slot.fence + 1;
+        let fence = seat.fact.slot.fence.saturating_add(1);
         self.write(seat.name, new, Order::StartFirst, fence, retire, Why::Assigned(cause));
     }
 
