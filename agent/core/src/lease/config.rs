@@ -93,6 +93,11 @@ impl Votes {
         self.0.insert(at, node);
     }
 
+    /// Who they are.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.0.iter().copied()
+    }
+
     /// Whether they are more than half of a config's weight.
     pub(super) fn are_quorum_of(&self, config: &VoterConfig) -> bool {
         is_majority(&config.voters, self.0.iter().copied())

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes};
+use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use super::config::{grant, lease};
@@ -44,6 +44,9 @@ impl Lease {
     pub(super) fn observe(&mut self, now: Instant, from: NodeId, hint: &Hint) {
         let epoch = hint.epoch;
         let announced = from == epoch.candidate;
+        if announced && self.known.not_control {
+            self.known.led_until = Some(now + fresh_for(self.times(), self.settings));
+        }
         if !self.protocol.note(epoch, announced) || epoch.candidate == self.me {
             return;
         }
@@ -51,7 +54,8 @@ impl Lease {
             if !announced {
                 return;
             }
-            if epoch < mine {
+            // Of two lines the greater wins; but a worker's is heard by nobody.
+            if epoch < mine && !self.known.not_control {
                 return self.tell(now, epoch);
             }
             self.protocol.release(now, Ending::Announced);
@@ -67,6 +71,14 @@ impl Lease {
             }
             self.failures = 0;
             self.outputs.push_back(LeaseOutput::HolderSeen { epoch });
+        }
+    }
+
+    /// One that has no say takes itself for the holder still: it was cut off when it was demoted.
+    pub(super) fn correct(&mut self, now: Instant, from: NodeId, epoch: Epoch) {
+        let lesser = self.holding(now).is_some_and(|mine| epoch < mine);
+        if lesser && from == epoch.candidate {
+            self.tell(now, epoch);
         }
     }
 
@@ -129,7 +141,7 @@ impl Lease {
                     self.failures = self.failures.saturating_add(1);
                     // A voter is bound for a grant's time at most, whatever it says.
                     let wait = wait.min(grant(self.times()));
-                    self.stand_at = Some(now + wait + self.backoff());
+                    self.stand_at = Some(now + wait + self.deference() + self.backoff());
                 }
                 Effect::Ended { epoch } => self.evidence.end(now, epoch),
                 Effect::Resigned { node } => {
@@ -178,24 +190,33 @@ impl Lease {
         self.leaving.is_some() || self.known.not_control
     }
 
+    /// For how long it leaves it to others to stand. Who is about to go, does so: but where they are not
+    /// enough, or do not know that they may, it leads until it has an heir.
+    fn deference(&self) -> Duration {
+        let sole = |config: &VoterConfig| config.voters.iter().all(|voter| voter.node == self.me);
+        let defers = self.is_departing() && !self.protocol.config().is_some_and(sole);
+        if defers { lease(self.times()) * 2 } else { Duration::ZERO }
+    }
+
     /// Whether another lives who should not be disturbed.
     fn is_led(&self, now: Instant) -> bool {
         let generation = self.generation();
         match self.evidence(now) {
             // A holder of a former generation does not lead this one: a person said that it is gone.
             Evidence::Fresh(epoch) => epoch.generation >= generation,
-            Evidence::Stale(_) | Evidence::None => false,
+            // A worker that has a greater config is heard by nobody, whatever its generation.
+            Evidence::Stale(_) | Evidence::None => self.known.led_until.is_some_and(|until| now < until),
         }
     }
 
     fn drive_candidate(&mut self, now: Instant) {
-        if self.is_departing() || self.is_led(now) || !self.protocol.may_stand(now) {
+        if self.is_led(now) || !self.protocol.may_stand(now) {
             self.stand_at = None;
             return;
         }
         let at = match self.stand_at {
             Some(at) => at,
-            None => now + self.backoff(),
+            None => now + self.deference() + self.backoff(),
         };
         self.stand_at = Some(at);
         if now >= at {
@@ -210,7 +231,7 @@ impl Lease {
             return;
         }
         let departing = self.is_departing();
-        if departing && self.has_heir() && (self.is_alone() || self.protocol.is_settled(now)) {
+        if departing && self.has_heir(now) && (self.is_alone() || self.protocol.is_settled(now)) {
             return self.protocol.release(now, Ending::HandedOver);
         }
         let roll = self.roll(now);
@@ -238,14 +259,10 @@ impl Lease {
         })
     }
 
-    /// Whether another voter answers, or nobody else could ever vote.
-    fn has_heir(&self) -> bool {
-        let seated = |node: &NodeId| {
-            *node != self.me && self.protocol.config().is_some_and(|config| config.weight(*node) > 0)
-        };
-        let heir =
-            self.known.ready_at.keys().any(|node| seated(node) && !self.known.resigned.contains_key(node));
-        heir || self.is_alone()
+    /// Whether another answers that is to stay and knows that it is a voter, or nobody else could ever vote.
+    fn has_heir(&self, now: Instant) -> bool {
+        let heir = |roll: Roll| self.protocol.informed().any(|node| roll.is_heir(node));
+        self.is_alone() || self.roll(now).is_some_and(heir)
     }
 
     /// Whether there is no other control node.
@@ -273,7 +290,7 @@ impl Lease {
     /// The first moment after `now` at which something is due.
     fn next_due(&self, now: Instant) -> Option<Instant> {
         let holds = self.holding(now).is_some();
-        let blocked = self.protocol.is_candidate() && !self.is_departing() && self.stand_at.is_none();
+        let blocked = self.protocol.is_candidate() && self.stand_at.is_none();
         let voter = self.protocol.voter();
         let free_at = [
             Some(voter.silent_until()),

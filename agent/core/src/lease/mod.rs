@@ -94,6 +94,8 @@ struct Known {
     resigned: BTreeMap<NodeId, Instant>,
     /// This node is known not to be a control node.
     not_control: bool,
+    /// Until when another leads that announces itself, as far as one that may not lead is concerned.
+    led_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +148,8 @@ impl Lease {
             LeaseInput::Hint { from, hint, from_control } => {
                 if from_control {
                     self.observe(now, from, &hint);
+                } else {
+                    self.correct(now, from, hint.epoch);
                 }
             }
             LeaseInput::Durable { token } => self.protocol.durable(now, token),

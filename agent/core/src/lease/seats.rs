@@ -8,6 +8,7 @@
 //! {A:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1,B:1,C:1} ──▶ {A:2,B:1,C:1} ──▶ {A:1}       three control nodes, then two
 //! {A,B,c} ──▶ {A:2,B,c} ──▶ {A:2,B,D} ──▶ {A,B,D}       c is dead: D takes its seat
 //! {A,B,C} ──▶ {A,B,C,D} ──▶ {A,B,D}                     C lives, and goes: removed after
+//! {A} ──▶ {A:2,B} ── B leads ──▶ {A,B} ──▶ {B}          A goes, which voted alone
 //! ```
 //! On the way from a dead voter to its successor the holder has two votes, so that it is part of every quorum
 //! and nobody else is indispensable who was not before. By way of {A,B}, or of four, the loss of B in that
@@ -51,6 +52,24 @@ impl Roll {
         weight(false) * 2 > weight(true)
     }
 
+    /// Whether this is somebody else, who is to stay and answers.
+    pub(super) fn is_heir(&self, node: NodeId) -> bool {
+        node != self.me && self.eligible.contains(&node) && self.up.contains(&node)
+    }
+
+    fn has_heir(&self, voters: &[Voter]) -> bool {
+        voters.iter().any(|voter| self.is_heir(voter.node))
+    }
+
+    /// Whether the holder has more than half of the votes.
+    fn is_majority(&self, voters: &[Voter]) -> bool {
+        let weight = |all: bool| -> u32 {
+            let counted = voters.iter().filter(|voter| all || voter.node == self.me);
+            counted.map(|voter| u32::from(voter.weight)).sum()
+        };
+        weight(false) * 2 > weight(true)
+    }
+
     /// How many seats there should be: one for one or two control nodes, three from three on.
     fn seats(&self) -> usize {
         if self.eligible.len() >= 3 { 3 } else { 1 }
@@ -76,21 +95,22 @@ impl Roll {
 
 /// The next voters, if they should not stay as they are.
 pub(super) fn next(voters: &[Voter], roll: &Roll) -> Option<Vec<Voter>> {
-    let proposed =
-        if roll.departing { successor(voters, roll) } else { towards(voters, &roll.goal(voters), roll) }?;
+    let proposed = match roll.departing {
+        true if roll.has_heir(voters) => None,
+        true if roll.is_majority(voters) => successor(roll),
+        _ => towards(voters, &roll.goal(voters), roll),
+    }?;
     let may = proposed != voters && quorums_meet(voters, &proposed) && roll.is_answered_by(&proposed);
     may.then_some(proposed)
 }
 
-/// A lone voter that leaves needs one to hand over to.
-fn successor(voters: &[Voter], roll: &Roll) -> Option<Vec<Voter>> {
-    if voters.len() > 1 {
-        return None;
-    }
+/// One that leaves, and is a majority alone, needs one to hand over to. It keeps two votes until then: should
+/// the heir not answer after all, it names another.
+fn successor(roll: &Roll) -> Option<Vec<Voter>> {
     let may =
         |set: &BTreeSet<NodeId>| roll.eligible.iter().copied().find(|n| *n != roll.me && set.contains(n));
     let heir = may(&roll.ready).or_else(|| may(&roll.up))?;
-    Some(equal(BTreeSet::from([roll.me, heir])))
+    Some(weighted(&BTreeSet::from([roll.me, heir]), roll.me))
 }
 
 fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec<Voter>> {
@@ -103,6 +123,11 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
     if nodes.len() == 1 {
         return (goal.len() > 1).then(|| weighted(goal, me));
     }
+    let is_heavy = |voter: &Voter| voter.weight > 1;
+    if nodes.len() == 2 && voters.iter().any(|voter| is_heavy(voter) && voter.node != me) {
+        // Whoever it takes over from is a majority alone.
+        return Some(equal(nodes));
+    }
     if goal.len() == 1 && nodes.len() <= 3 {
         // Alone it is no quorum of three; with two votes it is part of every one.
         let heavy = nodes.len() == 2 || voters.iter().any(|voter| voter.node == me && voter.weight == 2);
@@ -110,7 +135,7 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
     }
     let missing = goal.iter().copied().find(|node| !nodes.contains(node));
     if let (Some(dead), Some(heir), 3) = (surplus(false), missing, nodes.len()) {
-        return Some(match voters.iter().find(|voter| voter.weight > 1) {
+        return Some(match voters.iter().find(|voter| is_heavy(voter)) {
             None => weighted(&nodes, me),
             Some(heavy) if heavy.node == me => {
                 nodes.remove(&dead);
@@ -253,12 +278,35 @@ mod tests {
         assert_eq!(settle(&mut voters, &roll), expected);
     }
 
+    proptest! {
+        /// Whoever leads and is to go ends with one beside it that stays and answers, if there is one that
+        /// has answered for long enough, whoever voted before.
+        #[test]
+        fn one_that_goes_finds_an_heir(
+            (votes, control, up) in (0u8..128, 0u8..128, 0u8..128), heavy in prop::option::of(0usize..4)
+        ) {
+            let seated = nodes(votes).into_iter().filter(|node| *node != id(0)).take(2);
+            let mut voters = equal(seated.chain([id(0)]).collect());
+            if let Some(heavy) = heavy {
+                let at = heavy % voters.len();
+                voters[at].weight = 2;
+            }
+            let mut eligible = nodes(control);
+            eligible.remove(&id(0));
+            let up: BTreeSet<NodeId> = nodes(up).into_iter().chain(voters.iter().map(|v| v.node)).collect();
+            let roll = Roll { me: id(0), departing: true, eligible, ready: up.clone(), up };
+            settle(&mut voters, &roll);
+            let there_is = roll.eligible.iter().any(|node| roll.up.contains(node));
+            prop_assert_eq!(roll.has_heir(&voters), there_is, "{:?}", voters);
+        }
+    }
+
     /// One that leaves as the only voter makes one other a voter, and then waits for it to take over.
     #[test]
     fn a_lone_voter_that_leaves_names_an_heir() {
         let mut voters = equal(nodes(0b1));
         let (up, ready) = (nodes(0b1110), nodes(0b1000));
         let roll = Roll { me: id(0), departing: true, eligible: nodes(0b1110), up, ready };
-        assert_eq!(settle(&mut voters, &roll), [equal(nodes(0b1001))]);
+        assert_eq!(settle(&mut voters, &roll), [weighted(&nodes(0b1001), id(0))]);
     }
 }

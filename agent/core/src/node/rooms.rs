@@ -45,7 +45,7 @@ impl Member {
             Observed::Invalid => return cx.out.event(Event::BadFrame { from }),
         }
         if let Some(hint) = frame.carried.hint {
-            let from_control = self.trust.role(hint.epoch.candidate) == Some(Role::Control);
+            let from_control = self.has_a_say(hint.epoch.candidate);
             self.lease.handle(now, LeaseInput::Hint { from, hint, from_control });
         }
         match frame.message {
@@ -54,7 +54,7 @@ impl Member {
                 self.membership.handle(now, MembershipInput::Message { from, message });
             }
             Message::Lease(message) => {
-                if self.trust.role(from) == Some(Role::Control) {
+                if self.has_a_say(from) {
                     self.sightings.voted(now, from);
                     self.lease.handle(now, LeaseInput::Message { from, message });
                 }
@@ -69,6 +69,18 @@ impl Member {
             Message::Admit(message) => self.on_admit(cx, from, message),
             // Doors are asked over connections of their own; permits come with a later release.
             Message::Join(_) | Message::Joined(_) | Message::Permit(_) => {}
+        }
+    }
+
+    /// Whether a member has a say in who leads. Whoever is demoted has it for as long as it has a seat:
+    /// without its vote nobody could be given that. One who does not know whose the seats are listens to all
+    /// who may have one.
+    fn has_a_say(&self, node: NodeId) -> bool {
+        match (self.trust.role(node), self.lease.config()) {
+            (Some(Role::Control), _) => true,
+            (Some(Role::Worker), Some(config)) => config.weight(node) > 0,
+            (Some(Role::Worker), None) => self.trust.was_control(node),
+            (None, _) => false,
         }
     }
 

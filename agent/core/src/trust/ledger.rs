@@ -214,6 +214,11 @@ impl Ledger {
         self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
     }
 
+    /// Whether a node ever had a role.
+    pub(super) fn ever_had(&self, node: NodeId, role: Role) -> bool {
+        self.counting(node, LAST).any(|entry| entry.fact.grants().is_some_and(|(_, granted)| granted == role))
+    }
+
     /// The same, whether or not it was removed.
     fn role_by(&self, node: NodeId, moment: Moment) -> Option<Role> {
         self.basis(node, moment).map(|(_, _, role)| role)

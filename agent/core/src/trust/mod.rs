@@ -35,6 +35,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use sleep_wire::key::MembershipKey;
+use sleep_wire::stamp::ClusterTime;
 use sleep_wire::trust::Role;
 use sleep_wire::{ClusterId, Key, NodeId, PublicKey, Record, TokenId};
 
@@ -117,6 +118,16 @@ impl Trust {
     /// A member's role now.
     pub fn role(&self, node: NodeId) -> Option<Role> {
         self.standing(node).filter(Standing::is_member).map(|standing| standing.role)
+    }
+
+    /// Whether a node has, or once had, the role `control`.
+    pub fn was_control(&self, node: NodeId) -> bool {
+        self.ledger.ever_had(node, Role::Control)
+    }
+
+    /// Whether a node had the role `control` when it made a stamp.
+    pub fn is_control_at(&self, node: NodeId, time: ClusterTime) -> bool {
+        self.ledger.role_at(node, (time, node)) == Some(Role::Control)
     }
 
     /// All members now, sorted.

@@ -85,6 +85,8 @@ impl Protocol {
                 }
             }
             Role::Holding(tenure) if tenure.epoch == epoch => {
+                // Who grants under a config has it on its disk.
+                tenure.installed.add(rules, config, from);
                 let Some(asked) = tenure.asked.as_mut().filter(|asked| asked.seq == seq) else { return };
                 asked.yes.add(rules, config, from);
                 if asked.yes.are_quorum_of(config) {

@@ -151,6 +151,12 @@ impl Protocol {
         holds.is_some_and(|(tenure, config)| tenure.under == config.id)
     }
 
+    /// Who of the present voters is known to know that it is one.
+    pub(super) fn informed(&self) -> impl Iterator<Item = NodeId> {
+        let installed = if let Role::Holding(tenure) = &self.role { Some(&tenure.installed) } else { None };
+        installed.into_iter().flat_map(super::config::Votes::nodes)
+    }
+
     /// Whether this node stands.
     pub(super) fn is_standing(&self) -> bool {
         match &self.role {
