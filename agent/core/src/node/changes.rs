@@ -28,15 +28,22 @@ impl Member {
         cx: &mut Context<'_, C>,
         touched: &BTreeSet<NodeId>,
     ) {
-        let (members, others): (Vec<NodeId>, Vec<NodeId>) =
-            touched.iter().partition(|node| self.trust.is_member(**node));
-        let is_removed =
+        let removed_of =
             |node: &NodeId| self.trust.standing(*node).is_some_and(|known| known.removed.is_some());
-        let removed: Vec<NodeId> = others.into_iter().filter(is_removed).collect();
+        let removed: Vec<NodeId> = touched.iter().copied().filter(removed_of).collect();
+        let mut members: Vec<NodeId> =
+            touched.iter().copied().filter(|node| self.trust.is_member(*node)).collect();
+        let mut strangers = Vec::new();
+        // Whom a member let in that had no word any more is none; a newcomer has let in nobody.
+        if touched.iter().any(|node| removed_of(node) || self.sightings.is_member(*node)) {
+            strangers =
+                self.sightings.members().filter(|node| self.trust.standing(*node).is_none()).collect();
+            members = self.trust.members().collect();
+        }
         for node in &members {
             self.introduce(cx, *node);
         }
-        let gone = self.sightings.newly_removed(removed);
+        let mut gone = self.sightings.newly_removed(removed);
         for peer in &gone {
             self.speech.forget(*peer);
             self.sightings.part(cx.now.instant, *peer);
@@ -47,6 +54,7 @@ impl Member {
             let removed = self.sightings.removed().clone();
             self.reconcile.handle(cx.now, ReconcileInput::RemovedNodes(removed));
         }
+        gone.extend(self.sightings.no_members(strangers));
         let added = self.sightings.newly_admitted(members);
         debug_assert!(self.trust.members().eq(self.sightings.members()), "every member was noticed");
         self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
@@ -173,8 +181,10 @@ impl Member {
             }
         }
         if !touched.is_empty() {
+            let legacy = self.legacy_of(&touched);
             let court = Court { trust: &self.trust, crypto: cx.crypto };
             self.state.rejudge(cx.now.instant, &touched, &court);
+            self.say_again(cx, legacy);
         }
         if membership {
             self.membership_changed(cx, &touched);

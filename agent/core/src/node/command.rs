@@ -237,31 +237,6 @@ impl Member {
         slots.any(|slot| slot.author == node)
     }
 
-    /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
-    /// empties.
-    fn reauthor<C: Crypto>(&mut self, cx: &mut Context<'_, C>, author: NodeId) {
-        let theirs: Vec<(DesiredKey, Vec<u8>, u16)> = self
-            .state
-            .records()
-            .filter(|entry| entry.author() == author)
-            .filter_map(|entry| match super::feed::key_of(entry)? {
-                Key::Desired(key) => {
-                    let record = entry.record();
-                    Some((key, record.body, record.version))
-                }
-                Key::Membership(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_) => None,
-            })
-            .collect();
-        let mut drafts = Vec::with_capacity(theirs.len());
-        for (key, body, version) in theirs {
-            let stamp = sleep_wire::Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
-            drafts.push(Draft { key: Key::Desired(key), stamp, version, body });
-        }
-        if !drafts.is_empty() {
-            self.write(cx, drafts, None);
-        }
-    }
-
     fn service_create<C: Crypto>(
         &mut self,
         cx: &Context<'_, C>,

@@ -32,6 +32,7 @@ mod recover;
 mod rooms;
 mod sightings;
 mod speech;
+mod succession;
 mod task_views;
 mod views;
 mod wish;

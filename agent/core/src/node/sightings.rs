@@ -162,9 +162,21 @@ impl Sightings {
         new
     }
 
-    /// All that were ever removed.
+    /// Those of these strangers that were taken for members.
+    pub(super) fn no_members(&mut self, strangers: Vec<NodeId>) -> Vec<NodeId> {
+        let mut new = strangers;
+        new.retain(|node| self.members.remove(node));
+        new
+    }
+
+    /// All that are removed.
     pub(super) const fn removed(&self) -> &BTreeSet<NodeId> {
         &self.removed
+    }
+
+    /// Whether a node was a member when that was looked at last.
+    pub(super) fn is_member(&self, node: NodeId) -> bool {
+        self.members.contains(&node)
     }
 
     /// All members, sorted.
@@ -202,6 +214,10 @@ impl Sightings {
     pub(super) fn newly_admitted(&mut self, members: Vec<NodeId>) -> Vec<NodeId> {
         let mut new = members;
         new.retain(|node| self.members.insert(*node));
+        for node in &new {
+            // Its removal may be void: whoever wrote that had no word any more.
+            self.removed.remove(node);
+        }
         new
     }
 
