@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
 use sleep_wire::key::MembershipKey;
-use sleep_wire::{Key, NodeId, Record, Wire, decode};
+use sleep_wire::trust::{Role, RoleChange};
+use sleep_wire::{Key, NodeId, Record, Stamp, Wire, decode};
 
 /// A disk, and the writes that are on their way to it.
 #[derive(Debug, Default)]
@@ -133,6 +134,18 @@ impl Disk {
             matches!(key, Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == of)
         };
         self.records().filter(move |(key, _)| removes(key)).map(|(_, record)| record)
+    }
+
+    /// Since when a node has had which role, as far as the durable records say.
+    pub fn roles(&self, of: NodeId) -> impl Iterator<Item = (Stamp, Role)> {
+        let is_of = move |key: &[u8]| {
+            let key = Key::from_bytes(key);
+            matches!(key, Ok(Some(Key::Membership(MembershipKey::Role { node, .. }))) if node == of)
+        };
+        self.records().filter(move |(key, _)| is_of(key)).filter_map(|(_, bytes)| {
+            let record: Record = decode(bytes).ok()?;
+            Some((record.stamp, decode::<RoleChange>(&record.body).ok()?.role))
+        })
     }
 
     /// A cell's durable value.

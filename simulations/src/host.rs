@@ -5,6 +5,7 @@ use sleep_core::node::{Node, Setup, Tuning};
 use sleep_core::{Crypto, Instant, Now};
 use sleep_wire::node::{Address, NodeFacts};
 use sleep_wire::spec::Runtime;
+use sleep_wire::trust::Role;
 use sleep_wire::{ClusterId, NodeId, PublicKey, RELEASE, WallTime, message::PROTOCOL};
 
 use crate::crypto::{Mint, SimCrypto};
@@ -128,6 +129,12 @@ impl Host {
     /// What people call it.
     pub fn name(&self) -> &str {
         &self.plan.name
+    }
+
+    /// Whether its agent runs, and may speak for its cluster as far as it knows.
+    pub fn is_control(&self, at: u64) -> bool {
+        let role = |node: &SimNode| node.status(self.now(at)).role;
+        self.cluster.is_some() && self.node.as_ref().and_then(role) == Some(Role::Control)
     }
 
     /// The address that it had first.

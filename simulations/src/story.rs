@@ -65,9 +65,7 @@ pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
     let mut found = None;
     expect(world, 60 * SECOND, "somebody lets newcomers in", |world| {
         found = (0..world.hosts.len()).find(|number| {
-            let known = &world.hosts[*number];
-            let runs = known.node.is_some() && known.cluster.is_some() && *number != host;
-            runs && !known.plan.worker && !is_forgotten(world, *number)
+            *number != host && world.hosts[*number].is_control(world.now) && !is_forgotten(world, *number)
         });
         found.is_some()
     })?;
@@ -152,8 +150,7 @@ pub fn majority_without(world: &World, gone: usize) -> bool {
 /// Nobody leads in time.
 pub fn recover(world: &mut World) -> Result<(), Failure> {
     let config = |host: &Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config.map(|config| config.id);
-    let control = |host: &Host| host.node.is_some() && host.cluster.is_some() && !host.plan.worker;
-    let hosts = world.hosts.iter().enumerate().filter(|(_, host)| control(host));
+    let hosts = world.hosts.iter().enumerate().filter(|(_, host)| host.is_control(world.now));
     let Some((survivor, _)) = hosts.max_by_key(|(number, host)| (config(host), std::cmp::Reverse(*number)))
     else {
         return Err("nobody is left who could recover the cluster".into());

@@ -141,6 +141,8 @@ pub struct World {
     tickets: u64,
     /// Nodes that a person told to found the next generation.
     pub told_to_recover: BTreeSet<NodeId>,
+    /// Nodes whose role somebody changed, or tried to.
+    pub given_roles: BTreeSet<NodeId>,
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
     /// Newcomers' questions that have no answer yet.
@@ -200,6 +202,7 @@ impl World {
             queue: Queue::default(),
             tickets: 0,
             told_to_recover: BTreeSet::new(),
+            given_roles: BTreeSet::new(),
             doors: BTreeMap::new(),
             asking: BTreeSet::new(),
             places: BTreeMap::new(),
@@ -327,8 +330,10 @@ impl World {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.trace.add(self.now, host, format!("{command:?}").as_bytes());
-        if matches!(command, Command::Recover { .. }) {
-            self.told_to_recover.insert(self.hosts[host].id);
+        match command {
+            Command::Recover { .. } => drop(self.told_to_recover.insert(self.hosts[host].id)),
+            Command::NodeRole { node, .. } => drop(self.given_roles.insert(node)),
+            _ => {}
         }
         self.saw(host, || Seen::Command { ticket });
         self.input(host, Input::Command { ticket, command: Box::new(command) });

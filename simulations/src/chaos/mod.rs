@@ -28,7 +28,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 27] = [
+const CLASSES: [Class; 28] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -56,6 +56,7 @@ const CLASSES: [Class; 27] = [
     Draw::full_disks,
     Draw::releases,
     Draw::recoveries,
+    Draw::roles,
 ];
 
 /// What the seed says, for so many hosts.

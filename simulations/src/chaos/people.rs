@@ -23,6 +23,30 @@ impl Draw {
         }
     }
 
+    /// Nodes are given the other role, at whichever node somebody sits: now and then two are asked at once,
+    /// which do not know of each other, and now and then one is asked about itself.
+    pub(super) fn roles(&mut self) {
+        let mut stream = self.stream("roles");
+        for _ in 0..stream.between(1, 8) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            // A worker that lies does so as a worker: what a control node may say no law can bear.
+            let lies = self
+                .faults
+                .iter()
+                .any(|(_, fault)| matches!(fault, Fault::Lies { node: liar, .. } if *liar == node));
+            let worker = stream.permille(600) || lies;
+            let by = self.control(&mut stream);
+            self.add(at, Fault::Role { node, by, worker });
+            if stream.permille(300) {
+                self.add(at + stream.below(SECOND), Fault::Role { node: by, by: node, worker: true });
+            }
+            if worker && stream.permille(700) && !lies {
+                let (after, by) = (stream.between(SECOND, 40 * SECOND), self.control(&mut stream));
+                self.add(at + after, Fault::Role { node, by, worker: false });
+            }
+        }
+    }
+
     /// Most hosts are never seen again, and somebody says so at one of the others.
     fn survivors(&mut self, stream: &mut Stream) {
         let (at, one) = (stream.below(self.lasts), self.control(stream));

@@ -3,13 +3,15 @@
 //! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
 //! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
 //! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
-//! another; if a second one does, nobody promised that. What a member wrote after it was removed is void,
-//! also if neither it nor who confirmed it could know: on this node it is gone once the removal is there.
+//! another; if a second one does, nobody promised that. What a member wrote after it was removed or demoted
+//! is void, also if neither it nor who confirmed it could know: on this node it is gone once the removal is
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_core::io::{Durability, Reply, Ticket};
 use sleep_wire::durable::Write;
+use sleep_wire::trust::Role;
 use sleep_wire::{Family, Key, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
@@ -115,9 +117,15 @@ impl Law for Acked {
     fn look(&mut self, world: &World) -> Verdict {
         for (number, changed) in std::mem::take(&mut self.changed) {
             let Some(kept) = self.kept.get(&world.hosts[number].id) else { continue };
-            let lost = |(key, least): &(&Vec<u8>, &Stamp)| {
-                stamp_on(world, number, key).is_none_or(|stamp| stamp < **least)
-                    && !is_void(world, number, least)
+            let has = |number: usize, (key, least): (&Vec<u8>, &Stamp)| {
+                stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
+            };
+            // What a demoted node wrote in its place is void: it comes back from others.
+            let comes_back = |kept: (&Vec<u8>, &Stamp)| {
+                !world.given_roles.is_empty() && (0..world.hosts.len()).any(|other| has(other, kept))
+            };
+            let lost = |kept: &(&Vec<u8>, &Stamp)| {
+                !has(number, *kept) && !is_void(world, number, kept.1) && !comes_back(*kept)
             };
             let lost = match changed {
                 Changed::Keys(keys) => keys.iter().filter_map(|key| kept.get_key_value(key)).find(lost),
@@ -211,11 +219,14 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     (record.author == me).then(|| (key.clone(), record.stamp))
 }
 
-/// Whether whoever wrote something then had been removed before, as a host knows by now.
+/// Whether whoever wrote something then had been removed before, or demoted, as a host knows by now.
 fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
     let Stamp::Time { node: author, .. } = written else { return false };
-    let mut removals = world.hosts[number].disk.removals(*author);
-    removals.any(|record| decode::<Record>(record).is_ok_and(|removal| removal.stamp < *written))
+    let disk = &world.hosts[number].disk;
+    let removed =
+        disk.removals(*author).any(|record| decode::<Record>(record).is_ok_and(|it| it.stamp < *written));
+    let role = || disk.roles(*author).filter(|(since, _)| since < written).max_by_key(|(since, _)| *since);
+    removed || role().is_some_and(|(_, role)| role == Role::Worker)
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

@@ -2,7 +2,7 @@
 //!
 //! Each record that is handed to any disk is judged once. All keys of the world are known here, so the
 //! signature is checked anew; the key space is restated: what is observed is signed by the node itself, a
-//! slot by its epoch's candidate, and nothing else by a node that joined as a worker.
+//! slot by its epoch's candidate, and nothing else by a node that joined as a worker and was never promoted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,8 @@ impl Authorship {
         let observes = Family::of(&record.key) == Some(Family::Observed);
         let leaves = matches!(&key,
             Some(Key::Membership(MembershipKey::Removal { node, .. })) if *node == author);
-        if !observes && !leaves && self.workers.contains(&author) {
+        let is_worker = self.workers.contains(&author) && !world.given_roles.contains(&author);
+        if !observes && !leaves && is_worker {
             return Err(format!("{author:?} is a worker, and wrote {key:?}"));
         }
         let allowed = match (&key, &record.stamp) {

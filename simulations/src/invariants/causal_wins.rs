@@ -2,15 +2,18 @@
 //!
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
-//! went back comes again from others, and is no write.
+//! went back comes again from others, and is no write; nor is what another wrote a moment before it, which is
+//! only said again once its author has no word any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashSet;
 use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
+use crate::crypto::short;
 use crate::world::{Observation, Seen, World};
 
 /// The greatest moment of cluster time that each node has seen.
@@ -18,6 +21,8 @@ use crate::world::{Observation, Seen, World};
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
+    /// What was ever said, and when.
+    said: FxHashSet<(u128, ClusterTime)>,
 }
 
 impl Law for CausalWins {
@@ -31,8 +36,12 @@ impl Law for CausalWins {
             Seen::Persist(writes) => {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
-                for (author, time) in writes.iter().filter_map(stamped) {
-                    let is_new = author == host.id && self.written.insert((author, time));
+                for (author, time, body) in writes.iter().filter_map(stamped) {
+                    self.said.insert((body, time));
+                    let earlier = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+                    let is_new = author == host.id
+                        && self.written.insert((author, time))
+                        && !self.said.contains(&(body, earlier));
                     if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
@@ -43,7 +52,7 @@ impl Law for CausalWins {
             // What was on its way to the disk was seen by nobody who lives.
             Seen::Killed | Seen::OtherDisk => {
                 let durable =
-                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time)| time);
+                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time, _)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
             }
             Seen::Command { .. }
@@ -59,17 +68,18 @@ impl Law for CausalWins {
     }
 }
 
-fn stamped(write: &Write) -> Option<(NodeId, ClusterTime)> {
+fn stamped(write: &Write) -> Option<(NodeId, ClusterTime, u128)> {
     match write {
         Write::PutRecord { record, .. } => time_of(record),
         Write::DeleteRecord { .. } | Write::PutCell { .. } | Write::Wipe => None,
     }
 }
 
-fn time_of(bytes: &[u8]) -> Option<(NodeId, ClusterTime)> {
+/// Who wrote a record when, and what stands for what it says.
+fn time_of(bytes: &[u8]) -> Option<(NodeId, ClusterTime, u128)> {
     let record: Record = decode(bytes).ok()?;
     match record.stamp {
-        Stamp::Time { time, .. } => Some((record.author, time)),
+        Stamp::Time { time, .. } => Some((record.author, time, short(&record.body))),
         Stamp::Lease { .. } | Stamp::Boot { .. } => None,
     }
 }

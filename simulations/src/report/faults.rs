@@ -40,6 +40,7 @@ pub fn happened(at: Time, fault: &Fault, holder: Option<usize>, names: &[&str], 
         .or_else(|| of_network(fault, names))
         .or_else(|| of_agents(fault, names))
         .or_else(|| of_cards(fault, names))
+        .or_else(|| of_people(fault, names))
         .unwrap_or_else(|| {
             let (node, kind, words, lasts) = of_hosts(fault, names);
             Said { hosts: node.into_iter().collect(), kind, words, lasts, silences: false }
@@ -234,6 +235,21 @@ fn of_cards(fault: &Fault, names: &[&str]) -> Option<Said> {
     Some(Said { hosts: vec![node], kind, words, lasts: Some(lasts), silences: true })
 }
 
+/// What people do to the cluster itself.
+fn of_people(fault: &Fault, names: &[&str]) -> Option<Said> {
+    let (node, kind, words) = match fault {
+        Fault::Role { node, by, worker } => {
+            let done = if *worker { "demoted" } else { "promoted" };
+            (*node, "role", format!("{} is {done} at {}", names[*node], names[*by]))
+        }
+        Fault::Recover { node, .. } => {
+            (*node, "recover", format!("{} is told to recover the cluster", names[*node]))
+        }
+        _ => return None,
+    };
+    Some(Said { hosts: vec![node], kind, words, lasts: Some(0), silences: false })
+}
+
 fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, String, Option<Time>) {
     match fault {
         Fault::Slow { node, each, lasts } => {
@@ -280,10 +296,9 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let what = if *removed { "removes" } else { "kills" };
             (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))
         }
-        Fault::Recover { node, .. } => {
-            (Some(*node), "recover", format!("{} is told to recover the cluster", names[*node]), Some(0))
-        }
         Fault::Cut { .. }
+        | Fault::Role { .. }
+        | Fault::Recover { .. }
         | Fault::IsolateLeader { .. }
         | Fault::Coup { .. }
         | Fault::Ambush { .. }

@@ -275,6 +275,16 @@ pub enum Fault<H = usize> {
         #[serde(default, skip_serializing_if = "is_false")]
         force: bool,
     },
+    /// Somebody types at a host that another, or itself, may speak for the cluster from now on, or may not
+    /// any more. Nothing happens if its agent is not running.
+    Role {
+        /// Whose role.
+        node: H,
+        /// Where it is typed.
+        by: H,
+        /// Whether it only carries out work from now on.
+        worker: bool,
+    },
     /// Somebody kills or removes the first container that runs.
     ByHand {
         /// Where.
@@ -334,6 +344,7 @@ impl<H> Fault<H> {
                 Fault::EmptyDisk { node: call(node)?, lasts, recover }
             }
             Self::Recover { node, force } => Fault::Recover { node: call(node)?, force },
+            Self::Role { node, by, worker } => Fault::Role { node: call(node)?, by: call(by)?, worker },
             Self::ByHand { node, removed } => Fault::ByHand { node: call(node)?, removed },
         })
     }

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use sleep_core::io::Command;
+use sleep_wire::CommandId;
+use sleep_wire::trust::Role;
 
 use super::Fault;
 use super::later::{Then, door};
@@ -172,6 +174,10 @@ impl Fault {
                 }
                 Vec::new()
             }
+            Self::Role { node, by, worker } => {
+                give_role(world, *node, *by, *worker);
+                Vec::new()
+            }
             _ => return None,
         })
     }
@@ -228,7 +234,6 @@ impl Fault {
                 let Some(task) = engine.running().find_map(Container::task) else { return };
                 if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
             }),
-            // Those are the network's and the cards'.
             Self::Cut { .. }
             | Self::IsolateLeader { .. }
             | Self::Coup { .. }
@@ -242,7 +247,8 @@ impl Fault {
             | Self::Rollback { .. }
             | Self::OldDisk { .. }
             | Self::EmptyDisk { .. }
-            | Self::Recover { .. } => {}
+            | Self::Recover { .. }
+            | Self::Role { .. } => {}
         }
         Vec::new()
     }
@@ -260,4 +266,13 @@ fn across(world: &World, side: &[usize], bridge: &[usize], both: bool) -> Vec<(u
     let inside = side.iter().filter(|host| !bridge.contains(host));
     let pairs = outside.flat_map(|out| inside.clone().map(move |inside| (*inside, out)));
     pairs.flat_map(|(one, other)| [Some((one, other)), both.then_some((other, one))]).flatten().collect()
+}
+
+/// Somebody types at a host that a node is to have another role.
+fn give_role(world: &mut World, node: usize, by: usize, worker: bool) {
+    let role = if worker { Role::Worker } else { Role::Control };
+    let (node, command) = (world.hosts[node].id, CommandId(world.draw()));
+    if world.hosts[by].node.is_some() {
+        world.command(by, Command::NodeRole { node, role, command });
+    }
 }

@@ -74,10 +74,7 @@ impl Then {
 
 /// A member that answers people, and may admit others.
 pub(super) fn door(world: &World, but: usize) -> Option<usize> {
-    let is_door = |number: &usize| {
-        let host = &world.hosts[*number];
-        *number != but && !host.plan.worker && host.node.is_some() && host.cluster.is_some()
-    };
+    let is_door = |number: &usize| *number != but && world.hosts[*number].is_control(world.now);
     (0..world.hosts.len()).find(is_door)
 }
 
