@@ -319,6 +319,30 @@ fn a_survivor_leads_once_it_is_told_to() -> Result<()> {
     until("five run", SOON, || (agents.spread().iter().sum::<usize>() == 5).then_some(()))
 }
 
+/// The leader of two has the only vote. It is demoted at the other, which leads then, alone; and may be
+/// demoted in turn once the first is promoted again.
+#[test]
+fn a_leader_that_is_demoted_is_followed_by_another() -> Result<()> {
+    let agents = Agents::formed(2)?;
+    let leads = |number, name: &str| {
+        let told = agents.ctl(number).run("cluster status -o json").ok()?.stdout;
+        let status: Value = serde_json::from_str(&told).ok()?;
+        let voters = status["voters"].as_array()?.len();
+        (status["leader"]["name"] == name && status["leader"]["fresh"] == true && voters == 1).then_some(())
+    };
+    agents.ctl(1).run(CREATE)?;
+    agents.ctl(2).run("node demote node1")?;
+    until("node2 leads alone", SOON, || leads(2, "node2"))?;
+    assert_eq!(agents.ctl(2).run("service scale sleep-app=4")?.stdout, "sleep-app: 4/4 running");
+    agents.ctl(2).refused("node demote node2", 1, "without a control node")?;
+
+    agents.ctl(2).run("node promote node1")?;
+    agents.ctl(1).run("node demote node2")?;
+    until("node1 leads alone", SOON, || leads(1, "node1"))?;
+    assert_eq!(agents.ctl(1).run("service scale sleep-app=2")?.stdout, "sleep-app: 2/2 running");
+    Ok(())
+}
+
 /// Whoever waits for a task that does not heed its signal is told until when.
 #[test]
 fn a_task_that_takes_its_time_to_stop_is_told_of() -> Result<()> {
