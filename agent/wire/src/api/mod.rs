@@ -6,6 +6,7 @@
 //! | `POST /v1/cluster/init` | [`Init`] | [`Initialised`] |
 //! | `POST /v1/cluster/join` | [`Join`] | [`Joined`] |
 //! | `POST /v1/cluster/leave` | [`Leave`] | [`Changed`] |
+//! | `POST /v1/cluster/recover` | [`Recover`] | [`Recovered`] |
 //! | `GET /v1/tokens` | | [`TokenView`]s |
 //! | `POST /v1/tokens` | [`TokenCreate`] | [`TokenCreated`] |
 //! | `DELETE /v1/tokens/{token}` | | [`Changed`] |
