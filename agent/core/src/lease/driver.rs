@@ -200,12 +200,15 @@ impl Lease {
 
     /// Whether another lives who should not be disturbed.
     fn is_led(&self, now: Instant) -> bool {
+        // A worker that has a greater config is heard by nobody, whatever its generation.
+        if self.known.led_until.is_some_and(|until| now < until) {
+            return true;
+        }
         let generation = self.generation();
         match self.evidence(now) {
             // A holder of a former generation does not lead this one: a person said that it is gone.
             Evidence::Fresh(epoch) => epoch.generation >= generation,
-            // A worker that has a greater config is heard by nobody, whatever its generation.
-            Evidence::Stale(_) | Evidence::None => self.known.led_until.is_some_and(|until| now < until),
+            Evidence::Stale(_) | Evidence::None => false,
         }
     }
 
@@ -230,11 +233,10 @@ impl Lease {
         if self.holding(now).is_none() {
             return;
         }
-        let departing = self.is_departing();
-        if departing && self.has_heir(now) && (self.is_alone() || self.protocol.is_settled(now)) {
+        let (departing, roll) = (self.is_departing(), self.roll(now));
+        if departing && (self.is_alone() || self.has_heir(roll.as_ref()) && self.protocol.is_settled(now)) {
             return self.protocol.release(now, Ending::HandedOver);
         }
-        let roll = self.roll(now);
         let proposed =
             self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
         let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
@@ -259,10 +261,9 @@ impl Lease {
         })
     }
 
-    /// Whether another answers that is to stay and knows that it is a voter, or nobody else could ever vote.
-    fn has_heir(&self, now: Instant) -> bool {
-        let heir = |roll: Roll| self.protocol.informed().any(|node| roll.is_heir(node));
-        self.is_alone() || self.roll(now).is_some_and(heir)
+    /// Whether another answers that is to stay and knows that it is a voter.
+    fn has_heir(&self, roll: Option<&Roll>) -> bool {
+        roll.is_some_and(|roll| self.protocol.informed().any(|node| roll.is_heir(node)))
     }
 
     /// Whether there is no other control node.
@@ -296,6 +297,7 @@ impl Lease {
             Some(voter.silent_until()),
             voter.engaged_until(now, self.me),
             self.evidence.fresh_until().filter(|_| self.is_led(now)),
+            self.known.led_until,
         ];
         let free_at = free_at.into_iter().flatten().max().filter(|_| blocked);
         // Growth waits for those who have not answered for long enough; a resignation ends.

@@ -45,11 +45,7 @@ impl Roll {
     /// Whether those who answer are a majority of these voters: else they might be the last there ever are.
     /// The lease may rest on one that is not believed to answer, and only one that is gone be left beside it.
     fn is_answered_by(&self, voters: &[Voter]) -> bool {
-        let weight = |all: bool| -> u32 {
-            let counted = voters.iter().filter(|voter| all || self.is_up(voter.node));
-            counted.map(|voter| u32::from(voter.weight)).sum()
-        };
-        weight(false) * 2 > weight(true)
+        outweigh(voters, |node| self.is_up(node))
     }
 
     /// Whether this is somebody else, who is to stay and answers.
@@ -63,11 +59,7 @@ impl Roll {
 
     /// Whether the holder has more than half of the votes.
     fn is_majority(&self, voters: &[Voter]) -> bool {
-        let weight = |all: bool| -> u32 {
-            let counted = voters.iter().filter(|voter| all || voter.node == self.me);
-            counted.map(|voter| u32::from(voter.weight)).sum()
-        };
-        weight(false) * 2 > weight(true)
+        outweigh(voters, |node| node == self.me)
     }
 
     /// How many seats there should be: one for one or two control nodes, three from three on.
@@ -91,6 +83,14 @@ impl Roll {
         // One alone grows to three at once, or not at all: two voters are worse than one.
         if voters.len() == 1 && goal.len() < 3 { BTreeSet::from([self.me]) } else { goal }
     }
+}
+
+/// Whether some of these voters have more than half of the votes.
+fn outweigh(voters: &[Voter], of: impl Fn(NodeId) -> bool) -> bool {
+    let weight = |counts: &dyn Fn(&&Voter) -> bool| -> u32 {
+        voters.iter().filter(counts).map(|voter| u32::from(voter.weight)).sum()
+    };
+    weight(&|voter| of(voter.node)) * 2 > weight(&|_| true)
 }
 
 /// The next voters, if they should not stay as they are.

@@ -31,9 +31,9 @@ pub(super) struct VoterState {
     /// No epoch up to this one is granted again: its holder has ceased.
     released: Epoch,
     /// The greatest generation that was heard of.
-    generation: u16,
+    heard_generation: u16,
     /// The greatest term that was heard of, in whatever generation: a later one may have lesser terms.
-    term: u64,
+    heard_term: u64,
     /// The longest T that a grant of this voter can have had, as T·(1+ρ)+d.
     silence: Duration,
 }
@@ -86,7 +86,7 @@ impl VoterState {
             silence
         };
         let written = cell.config.as_ref().map_or(Epoch::ZERO, |config| config.id.epoch);
-        let (generation, term) = greater((cell.promise.generation, cell.promise.term), written);
+        let (heard_generation, heard_term) = greater((cell.promise.generation, cell.promise.term), written);
         Self {
             me,
             rules,
@@ -96,8 +96,8 @@ impl VoterState {
             silent_until: started + silent_for,
             added: None,
             released: Epoch::ZERO,
-            generation,
-            term,
+            heard_generation,
+            heard_term,
             silence,
         }
     }
@@ -124,12 +124,12 @@ impl VoterState {
 
     /// The greatest generation that was heard of.
     pub(super) const fn heard_generation(&self) -> u16 {
-        self.generation
+        self.heard_generation
     }
 
     /// Remembers an epoch that was heard of.
     pub(super) fn note(&mut self, epoch: Epoch) {
-        (self.generation, self.term) = greater((self.generation, self.term), epoch);
+        (self.heard_generation, self.heard_term) = greater((self.heard_generation, self.heard_term), epoch);
     }
 
     /// Whether an epoch can be true. A node without a config has nothing to compare it with.
@@ -139,7 +139,7 @@ impl VoterState {
 
     /// Whether an epoch that others tell of can be true: hearsay counts from the start.
     pub(super) const fn is_credible(&self, epoch: Epoch) -> bool {
-        epoch.term <= self.term.saturating_add(MAX_TERM_STEP)
+        epoch.term <= self.heard_term.saturating_add(MAX_TERM_STEP)
     }
 
     /// An epoch of this node above all that it has seen.
@@ -149,7 +149,7 @@ impl VoterState {
         if mine && !self.rules.hold(Rule::EndedStaysEnded) {
             return self.cell.promise;
         }
-        Epoch { generation, term: self.term.saturating_add(1), candidate: self.me }
+        Epoch { generation, term: self.heard_term.saturating_add(1), candidate: self.me }
     }
 
     fn generation(&self) -> u16 {

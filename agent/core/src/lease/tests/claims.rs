@@ -509,3 +509,28 @@ fn a_generation_of_lesser_terms_makes_no_epoch_come_twice() {
     }
     panic!("it never stood");
 }
+
+/// A worker that founded a later generation is heard by nobody. It leads no more once it hears of whoever
+/// does, and not again before that one is silent.
+#[test]
+fn a_worker_with_a_greater_config_gives_way() {
+    let founded = Epoch { generation: 1, ..epoch(3, 0) };
+    let alone = config_of(1, founded, 1);
+    let mut node = Node::new(0, LeaseCell { promise: founded, config: Some(alone) });
+    let control = BTreeSet::from([id(1)]);
+    let electorate = Electorate { control, up: BTreeMap::new(), me_control: false };
+    let outputs = node.input(LeaseInput::Electorate(electorate));
+    node.write(outputs);
+    node.wait(GRANT * 2);
+    assert!(node.lease.holding(node.now).is_some(), "there is nobody else");
+    for renewal in 1..=30 {
+        let hint = Hint { epoch: epoch(7, 1), renewal, signatures: Vec::new() };
+        let outputs = node.input(LeaseInput::Hint { from: id(1), hint, from_control: true });
+        node.write(outputs);
+        assert_eq!(node.lease.holding(node.now), None);
+        node.wait(SECOND);
+        assert_eq!(node.lease.holding(node.now), None);
+    }
+    node.wait(SECOND * 30);
+    assert!(node.lease.holding(node.now).is_some(), "there is nobody else any more");
+}
