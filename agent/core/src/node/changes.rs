@@ -181,10 +181,10 @@ impl Member {
             }
         }
         if !touched.is_empty() {
-            let legacy = self.legacy_of(&touched);
+            let words = self.words_of(&touched);
             let court = Court { trust: &self.trust, crypto: cx.crypto };
             self.state.rejudge(cx.now.instant, &touched, &court);
-            self.say_again(cx, legacy);
+            self.say_again(cx, words);
         }
         if membership {
             self.membership_changed(cx, &touched);

@@ -9,11 +9,12 @@
 //! What is void, and why: `trust`.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::key::MembershipKey;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::trust::{Admission, Role};
+use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId, Record, Stamp, encode};
 
 use super::context::Context;
@@ -24,87 +25,71 @@ use crate::io::Refusal;
 use crate::state::{Draft, Entry, Fact};
 use crate::trust::Pen;
 
-/// What some wrote of what people want, and whom they let in.
-#[derive(Default)]
-pub(super) struct Legacy {
-    wishes: Vec<Wish>,
-    admissions: Vec<(ClusterTime, NodeId, Admission)>,
-}
-
-struct Wish {
-    author: NodeId,
-    draft: Draft,
-}
-
 impl Member {
     /// What stands here of what these wrote.
-    pub(super) fn legacy_of(&self, authors: &BTreeSet<NodeId>) -> Legacy {
-        let mut legacy = Legacy::default();
-        for entry in self.state.records_by(authors) {
-            match (key_of(entry), entry.fact(), entry.stamp()) {
-                (Some(key @ Key::Desired(_)), _, _) => legacy.wishes.push(wish(key, entry)),
-                (
-                    Some(Key::Membership(MembershipKey::Admission { node, .. })),
-                    Fact::Admission(admission),
-                    Stamp::Time { time, .. },
-                ) => legacy.admissions.push((time, node, admission.clone())),
-                _ => {}
-            }
-        }
-        legacy
+    pub(super) fn words_of(&self, authors: &BTreeSet<NodeId>) -> Vec<Arc<Entry>> {
+        self.state.records_by(authors).cloned().collect()
     }
 
     /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
     /// empties.
     pub(super) fn reauthor<C: Crypto>(&mut self, cx: &mut Context<'_, C>, author: NodeId) {
-        let Legacy { wishes, .. } = self.legacy_of(&BTreeSet::from([author]));
+        let words = self.words_of(&BTreeSet::from([author]));
         let mut drafts = Vec::new();
-        for Wish { draft, .. } in wishes {
+        for wish in words.iter().filter_map(|entry| wish(entry)) {
             let stamp = Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
-            drafts.push(Draft { stamp, ..draft });
+            drafts.push(Draft { stamp, ..wish });
         }
         if !drafts.is_empty() {
             self.write(cx, drafts, None);
         }
     }
 
-    /// Says again what stood a moment ago and is void now, but for what keys in other hands have written. It
-    /// bears the next stamp after the one that it had, so that it goes before and after the same as it did,
-    /// whoever says it.
-    pub(super) fn say_again<C: Crypto>(&mut self, cx: &mut Context<'_, C>, legacy: Legacy) {
-        let compromised = |node: NodeId| {
-            let removed = self.trust.standing(node).and_then(|standing| standing.removed);
-            removed.is_some_and(|removed| removed.compromised)
-        };
-        let stands =
-            |draft: &Draft| self.state.record(&draft.key).is_some_and(|entry| entry.stamp() >= draft.stamp);
-        let mut fallen = legacy.wishes;
-        fallen.retain(|wish| !stands(&wish.draft) && !compromised(wish.author));
-        let mut strangers = legacy.admissions;
-        strangers.retain(|(_, node, _)| self.trust.standing(*node).is_none());
+    /// Says again what of these words stood a moment ago and is void now. It bears the next stamp after the
+    /// one that it had, so that it goes before and after the same as it did, whoever says it.
+    pub(super) fn say_again<C: Crypto>(&mut self, cx: &mut Context<'_, C>, words: Vec<Arc<Entry>>) {
+        let mut fallen = words;
+        fallen.retain(|entry| self.has_fallen(entry));
         if self.trust.role(cx.me) != Some(Role::Control) {
-            if fallen.iter().any(|wish| wish.author == cx.me) {
+            if fallen.iter().any(|entry| entry.author() == cx.me) {
                 self.answer_no_more(cx);
             }
             return;
         }
-        let mut drafts = Vec::new();
-        for Wish { draft, .. } in fallen {
-            let Stamp::Time { time, .. } = draft.stamp else { continue };
-            let stamp = Stamp::Time { time: self.after(cx, time), node: cx.me };
-            drafts.push(Draft { stamp, ..draft });
+        let (mut drafts, mut admissions) = (Vec::new(), Vec::new());
+        for entry in fallen {
+            let Stamp::Time { time, .. } = entry.stamp() else { continue };
+            let time = self.after(cx, time);
+            if let Fact::Admission(admission) = entry.fact() {
+                let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+                admissions.push(encode(&pen.admission(time, admission)));
+            }
+            drafts
+                .extend(wish(&entry).map(|wish| Draft { stamp: Stamp::Time { time, node: cx.me }, ..wish }));
         }
         if !drafts.is_empty() {
             self.write(cx, drafts, None);
         }
-        let mut records = Vec::new();
-        for (time, _, admission) in strangers {
-            let time = self.after(cx, time);
-            let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
-            records.push(encode(&pen.admission(time, &admission)));
+        if !admissions.is_empty() {
+            self.submit(cx, admissions);
         }
-        if !records.is_empty() {
-            self.submit(cx, records);
+    }
+
+    /// Whether what stood a moment ago is void now, and is to be said again: what people wanted, and whom a
+    /// member let in. Not so where its author's key is in other hands.
+    fn has_fallen(&self, entry: &Entry) -> bool {
+        let removed = self.trust.standing(entry.author()).and_then(|standing| standing.removed);
+        if removed.is_some_and(|removed| removed.compromised) {
+            return false;
+        }
+        match key_of(entry) {
+            Some(Key::Membership(MembershipKey::Admission { node, .. })) => {
+                self.trust.standing(node).is_none()
+            }
+            Some(key @ Key::Desired(_)) => {
+                self.state.record(&key).is_none_or(|stands| stands.stamp() < entry.stamp())
+            }
+            Some(Key::Membership(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_)) | None => false,
         }
     }
 
@@ -123,7 +108,9 @@ impl Member {
     }
 }
 
-fn wish(key: Key, entry: &Entry) -> Wish {
-    let Record { stamp, version, body, author, .. } = entry.record();
-    Wish { author, draft: Draft { key, stamp, version, body } }
+/// What people want by a record, if it says such.
+fn wish(entry: &Entry) -> Option<Draft> {
+    let key = key_of(entry).filter(|key| matches!(key, Key::Desired(_)))?;
+    let Record { stamp, version, body, .. } = entry.record();
+    Some(Draft { key, stamp, version, body })
 }

@@ -76,11 +76,11 @@ impl State {
     }
 
     /// Those that these wrote. Who has written nothing is not looked for.
-    pub fn records_by(&self, authors: &BTreeSet<NodeId>) -> impl Iterator<Item = &Entry> {
+    pub fn records_by(&self, authors: &BTreeSet<NodeId>) -> impl Iterator<Item = &Arc<Entry>> {
         let of: BTreeSet<NodeId> =
             authors.iter().filter(|author| self.store.has_records_of(author)).copied().collect();
         let some = (!of.is_empty()).then(|| self.store.iter());
-        some.into_iter().flatten().map(|entry| &**entry).filter(move |entry| of.contains(&entry.author()))
+        some.into_iter().flatten().filter(move |entry| of.contains(&entry.author()))
     }
 
     /// The same, as nodes share them that were sent equal bytes.
