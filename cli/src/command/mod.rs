@@ -17,12 +17,17 @@ mod token;
 mod update;
 mod wait;
 
+use std::time::Duration;
+
 use sleep_wire::api::{Durability, Status};
 
 use crate::args::{Cli, Command, Global, NodeCommand, PlanCommand};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::Output;
+
+/// Between two looks at what an agent says, where it does not tell by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Carries out what was typed, and returns the exit code.
 pub async fn run(cli: Cli) -> u8 {

@@ -13,7 +13,7 @@ use sleep_wire::trust::Role;
 use tokio::time::sleep;
 
 use super::wait::{self, Goal, NodeGoal, ServiceGoal, Want};
-use super::{Context, plan, task};
+use super::{Context, LOOK_AGAIN, plan, task};
 use crate::args::{Format, NodeCommand};
 use crate::client::path;
 use crate::error::Error;
@@ -22,9 +22,6 @@ use crate::output::{json, words};
 /// How long a service may take to come to rest before a drain does not wait for it: a task must have run for
 /// a second, and news of it takes a moment from node to node.
 const REST: Duration = Duration::from_secs(2);
-
-/// Between two looks at it.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: Context<'_>, command: NodeCommand) -> Result<(), Error> {
     match command {

@@ -6,15 +6,12 @@ use hyper::Method;
 use sleep_wire::api::{Recover, Recovered, Status, VoterView};
 use tokio::time::sleep;
 
-use super::Context;
+use super::{Context, LOOK_AGAIN};
 use crate::error::Error;
 use crate::output::json;
 
 /// How long a lone voter may take to lead, once it may: one that was just restarted is silent for a lease.
 const LEADS_WITHIN: Duration = Duration::from_secs(30);
-
-/// Between two looks at it.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: &Context<'_>, force: bool) -> Result<(), Error> {
     let Context { client, output, global, status } = context;

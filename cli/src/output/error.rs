@@ -196,8 +196,9 @@ fn refused(problem: &Problem, changes: bool, words: &[String]) -> Said {
 fn advice(code: Code, words: &[String]) -> Option<String> {
     let advice = match code {
         Code::NotClustered => "sleepctl cluster init",
-        Code::AlreadyClustered | Code::Busy | Code::LedLast => "sleepctl cluster status",
-        Code::Led | Code::VotersAnswer => "sleepctl cluster status",
+        Code::AlreadyClustered | Code::Busy | Code::LedLast | Code::Led | Code::VotersAnswer => {
+            "sleepctl cluster status"
+        }
         Code::NotControl | Code::NoSuchNode | Code::Unreachable => "sleepctl node ls",
         Code::NoSuchService | Code::NameTaken => "sleepctl service ls",
         Code::NoSuchTask => "sleepctl ps",
