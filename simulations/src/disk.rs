@@ -129,23 +129,25 @@ impl Disk {
 
     /// The durable records that say that a node was removed.
     pub fn removals(&self, of: NodeId) -> impl Iterator<Item = &[u8]> {
-        let removes = move |key: &[u8]| {
-            let key = Key::from_bytes(key);
-            matches!(key, Ok(Some(Key::Membership(MembershipKey::Removal { node, .. }))) if node == of)
-        };
-        self.records().filter(move |(key, _)| removes(key)).map(|(_, record)| record)
+        self.membership(move |key| matches!(key, MembershipKey::Removal { node, .. } if node == of))
     }
 
     /// Since when a node has had which role, as far as the durable records say.
     pub fn roles(&self, of: NodeId) -> impl Iterator<Item = (Stamp, Role)> {
-        let is_of = move |key: &[u8]| {
-            let key = Key::from_bytes(key);
-            matches!(key, Ok(Some(Key::Membership(MembershipKey::Role { node, .. }))) if node == of)
-        };
-        self.records().filter(move |(key, _)| is_of(key)).filter_map(|(_, bytes)| {
+        let changes =
+            self.membership(move |key| matches!(key, MembershipKey::Role { node, .. } if node == of));
+        changes.filter_map(|bytes| {
             let record: Record = decode(bytes).ok()?;
             Some((record.stamp, decode::<RoleChange>(&record.body).ok()?.role))
         })
+    }
+
+    fn membership(&self, wanted: impl Fn(MembershipKey) -> bool) -> impl Iterator<Item = &[u8]> {
+        let records = self.records().filter(move |(key, _)| match Key::from_bytes(key) {
+            Ok(Some(Key::Membership(key))) => wanted(key),
+            _other => false,
+        });
+        records.map(|(_, record)| record)
     }
 
     /// A cell's durable value.

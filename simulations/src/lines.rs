@@ -13,61 +13,56 @@ use sleep_wire::NodeId;
 use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::lease::{ConfigId, VoterConfig};
 
-use crate::world::{Observation, Seen, World};
+use crate::host::Host;
+use crate::world::Seen;
 
 /// The lines of a world, by the configs that are or were on anybody's disk.
 #[derive(Default)]
 pub struct Lines {
     founded_by: BTreeMap<ConfigId, ConfigId>,
+    /// The configs with which a line begins, in the order in which they were found.
+    founding: Vec<ConfigId>,
     /// The config that each node had last.
     last: BTreeMap<NodeId, ConfigId>,
 }
 
 impl Lines {
-    /// Takes note of what an agent did. The founding config of a line that begins with it, if one does.
-    pub fn see(&mut self, world: &World, seen: &Observation) -> Option<ConfigId> {
-        match seen.what {
-            // What was on its way when an agent ended is found by its next life.
-            Seen::Synced | Seen::Started | Seen::OtherDisk => self.look_at(world, seen.host),
-            Seen::Command { .. }
-            | Seen::CommandTaken { .. }
-            | Seen::Reply { .. }
-            | Seen::Persist(_)
-            | Seen::Launch(_)
-            | Seen::Stop { .. }
-            | Seen::Killed
-            | Seen::Foretold { .. } => None,
+    /// Takes note of what an agent did: its disk may hold another config.
+    pub fn see(&mut self, host: &Host, what: &Seen) {
+        // What was on its way when an agent ended is found by its next life.
+        if matches!(what, Seen::Synced | Seen::Started | Seen::OtherDisk)
+            && let Some(config) = host.disk.cell::<LeaseCell>(Cell::Lease).and_then(|cell| cell.config)
+        {
+            self.take(host.id, &config);
         }
     }
 
-    /// The line of the config on a host's disk.
-    pub fn of(&self, world: &World, host: usize) -> Option<ConfigId> {
-        let config = config_on(world, host)?;
-        self.founded_by.get(&config.id).copied()
+    /// The line of the config that a node had last.
+    pub fn of(&self, node: NodeId) -> Option<ConfigId> {
+        self.founded_by.get(self.last.get(&node)?).copied()
     }
 
-    fn look_at(&mut self, world: &World, host: usize) -> Option<ConfigId> {
-        let config = config_on(world, host)?;
-        let node = world.hosts[host].id;
-        let author = config.id.epoch.candidate;
-        let mut begins = None;
+    /// The configs with which a line begins, in the order in which they were found.
+    pub fn founding(&self) -> &[ConfigId] {
+        &self.founding
+    }
+
+    fn take(&mut self, node: NodeId, config: &VoterConfig) {
         if !self.founded_by.contains_key(&config.id) {
-            let before = self.last.get(&author).filter(|_| !founds(&config, self.last.get(&author)));
+            let author = config.id.epoch.candidate;
+            let before = self.last.get(&author).filter(|before| !founds(config, before));
             let line = before.and_then(|before| self.founded_by.get(before)).copied();
-            begins = line.is_none().then_some(config.id);
+            if line.is_none() {
+                self.founding.push(config.id);
+            }
             self.founded_by.insert(config.id, line.unwrap_or(config.id));
         }
         self.last.insert(node, config.id);
-        begins
     }
 }
 
 /// Whether a config is the first of a line: its author alone, in a generation that is news to it.
-fn founds(config: &VoterConfig, before: Option<&ConfigId>) -> bool {
+fn founds(config: &VoterConfig, before: &ConfigId) -> bool {
     let alone = config.voters.iter().all(|voter| voter.node == config.id.epoch.candidate);
-    alone && before.is_none_or(|before| before.epoch.generation < config.id.epoch.generation)
-}
-
-fn config_on(world: &World, host: usize) -> Option<VoterConfig> {
-    world.hosts[host].disk.cell::<LeaseCell>(Cell::Lease)?.config
+    alone && before.epoch.generation < config.id.epoch.generation
 }

@@ -1,6 +1,5 @@
 //! What happened, as one number: equal for equal runs.
 
-use std::fmt;
 use std::hash::Hasher;
 
 use twox_hash::XxHash3_64;
@@ -10,12 +9,6 @@ use twox_hash::XxHash3_64;
 pub struct Trace {
     hash: XxHash3_64,
     events: u64,
-}
-
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace").field("digest", &self.digest()).field("events", &self.events).finish()
-    }
 }
 
 impl Trace {

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::host::Host;
 use crate::invariants::{Checks, Violation};
 use crate::liar::Liar;
+use crate::lines::Lines;
 use crate::random::Stream;
 use crate::report::recorder::Recorder;
 use crate::scenario::{Fault, HostPlan};
@@ -139,6 +140,8 @@ pub struct World {
     mint: Mint,
     queue: Queue,
     tickets: u64,
+    /// Which configs of voters follow from which, as long as laws watch.
+    pub lines: Lines,
     /// Nodes that a person told to found the next generation.
     pub told_to_recover: BTreeSet<NodeId>,
     /// Nodes whose role somebody changed, or tried to.
@@ -201,6 +204,7 @@ impl World {
             mint: mint.clone(),
             queue: Queue::default(),
             tickets: 0,
+            lines: Lines::default(),
             told_to_recover: BTreeSet::new(),
             given_roles: BTreeSet::new(),
             doors: BTreeMap::new(),
@@ -401,6 +405,9 @@ impl World {
         self.recorded(host);
         let Some(mut checks) = self.checks.take() else { return };
         let seen = std::mem::take(&mut self.seen);
+        for seen in &seen {
+            self.lines.see(&self.hosts[seen.host], &seen.what);
+        }
         if self.broken.is_none() {
             self.broken = checks.after(self, host, &seen).err();
         }

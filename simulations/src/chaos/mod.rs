@@ -184,6 +184,10 @@ impl Draw {
         usize::try_from(stream.below(self.hosts)).expect("there are fewer hosts than numbers")
     }
 
+    fn len(&self) -> usize {
+        usize::try_from(self.hosts).expect("there are fewer hosts than numbers")
+    }
+
     fn hosts(&self, stream: &mut Stream, most: u64) -> Vec<usize> {
         let size = stream.between(1, most);
         let mut hosts: Vec<usize> = (0..size).map(|_| self.host(stream)).collect();

@@ -23,8 +23,7 @@ impl Draw {
     }
 
     fn all_but(&mut self, stays: usize, at: crate::world::Time) {
-        let hosts = usize::try_from(self.hosts).expect("there are fewer hosts than numbers");
-        for node in (0..hosts).filter(|node| *node != stays) {
+        for node in (0..self.len()).filter(|node| *node != stays) {
             self.add(at, Fault::AddressesChange { node });
         }
     }

@@ -30,10 +30,7 @@ impl Draw {
         for _ in 0..stream.between(1, 8) {
             let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
             // A worker that lies does so as a worker: what a control node may say no law can bear.
-            let lies = self
-                .faults
-                .iter()
-                .any(|(_, fault)| matches!(fault, Fault::Lies { node: liar, .. } if *liar == node));
+            let lies = self.faults.iter().any(|(_, fault)| fault.lying() == Some(node));
             let worker = stream.permille(600) || lies;
             let by = self.control(&mut stream);
             self.add(at, Fault::Role { node, by, worker });
@@ -102,9 +99,5 @@ impl Draw {
     fn control(&self, stream: &mut Stream) -> usize {
         let node = self.host(stream);
         if self.workers.contains(&node) { 0 } else { node }
-    }
-
-    fn len(&self) -> usize {
-        usize::try_from(self.hosts).expect("there are fewer hosts than numbers")
     }
 }

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::{NodeId, Record, Stamp, decode};
+use sleep_wire::{Family, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
 use crate::crypto::short;
@@ -21,8 +21,8 @@ use crate::world::{Observation, Seen, World};
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
-    /// What was ever said, and when.
-    said: FxHashSet<(u128, ClusterTime)>,
+    /// What was ever said, when, and by whom first.
+    said: FxHashMap<(u128, ClusterTime), NodeId>,
 }
 
 impl Law for CausalWins {
@@ -36,12 +36,11 @@ impl Law for CausalWins {
             Seen::Persist(writes) => {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
-                for (author, time, body) in writes.iter().filter_map(stamped) {
-                    self.said.insert((body, time));
-                    let earlier = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+                for (author, time, word) in writes.iter().filter_map(stamped) {
+                    self.said.entry((word, time)).or_insert(author);
                     let is_new = author == host.id
                         && self.written.insert((author, time))
-                        && !self.said.contains(&(body, earlier));
+                        && !self.is_said_again(author, time, word);
                     if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
@@ -68,6 +67,14 @@ impl Law for CausalWins {
     }
 }
 
+impl CausalWins {
+    /// Whether another said the same a moment before.
+    fn is_said_again(&self, author: NodeId, time: ClusterTime, word: u128) -> bool {
+        let before = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+        self.said.get(&(word, before)).is_some_and(|first| *first != author)
+    }
+}
+
 fn stamped(write: &Write) -> Option<(NodeId, ClusterTime, u128)> {
     match write {
         Write::PutRecord { record, .. } => time_of(record),
@@ -79,7 +86,12 @@ fn stamped(write: &Write) -> Option<(NodeId, ClusterTime, u128)> {
 fn time_of(bytes: &[u8]) -> Option<(NodeId, ClusterTime, u128)> {
     let record: Record = decode(bytes).ok()?;
     match record.stamp {
-        Stamp::Time { time, .. } => Some((record.author, time, short(&record.body))),
+        Stamp::Time { time, .. } => {
+            // Whom somebody let in has a key of its own in each admission, and is named in the body.
+            let key =
+                if Family::of(&record.key) == Some(Family::Membership) { 0 } else { short(&record.key) };
+            Some((record.author, time, key ^ short(&record.body)))
+        }
         Stamp::Lease { .. } | Stamp::Boot { .. } => None,
     }
 }

@@ -1,7 +1,7 @@
 //! No two leases share an epoch, and epochs rise along real time.
 //!
 //! An epoch that was given up, or ran out, is never held again; so ballots are unique across restarts too.
-//! Where a person recovered a cluster, epochs rise in each line of configs: see [`Lines`].
+//! Where a person recovered a cluster, epochs rise in each line of configs: see [`crate::lines`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,7 @@ use sleep_wire::Epoch;
 use sleep_wire::lease::ConfigId;
 
 use super::{Law, Verdict};
-use crate::lines::Lines;
-use crate::world::{Observation, World};
+use crate::world::World;
 
 /// Every epoch that was held, and by which host in which of its lives.
 #[derive(Default)]
@@ -18,7 +17,6 @@ pub struct EpochsRise {
     all: BTreeSet<Epoch>,
     /// The last of each line.
     greatest: BTreeMap<Option<ConfigId>, Epoch>,
-    lines: Lines,
     /// What each host held when last something happened there.
     held: BTreeMap<usize, (u64, Epoch)>,
 }
@@ -26,11 +24,6 @@ pub struct EpochsRise {
 impl Law for EpochsRise {
     fn name(&self) -> &'static str {
         "epochs_rise"
-    }
-
-    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
-        self.lines.see(world, seen);
-        Ok(())
     }
 
     fn after(&mut self, world: &World, host: usize) -> Verdict {
@@ -44,7 +37,7 @@ impl Law for EpochsRise {
         if before == Some((known.life, epoch)) {
             return Ok(());
         }
-        let last = self.greatest.insert(self.lines.of(world, host), epoch);
+        let last = self.greatest.insert(world.lines.of(known.id), epoch);
         if last.is_some_and(|last| epoch <= last) || !self.all.insert(epoch) {
             return Err(format!("{epoch:?} is held after {last:?}"));
         }

@@ -1,7 +1,7 @@
 //! At most one node believes that it holds the lease, while clock rates are within 1 ± ρ.
 //!
 //! Where a person recovered a cluster, that is so in each line of configs: one of the others may not have
-//! heard yet that it was given up. See [`Lines`].
+//! heard yet that it was given up. See [`crate::lines`].
 //!
 //! Source: `agent/core/src/lease`, after PaxosLease (Trencseni, Gazso, Reinhardt 2012), with epochs that only
 //! rise.
@@ -9,24 +9,17 @@
 use std::collections::BTreeSet;
 
 use super::{Law, Verdict};
-use crate::lines::Lines;
-use crate::world::{Observation, World};
+use crate::world::World;
 
 /// Remembers who held it when last something happened there: only they are asked again.
 #[derive(Default)]
 pub struct OneHolder {
     candidates: BTreeSet<usize>,
-    lines: Lines,
 }
 
 impl Law for OneHolder {
     fn name(&self) -> &'static str {
         "one_holder"
-    }
-
-    fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
-        self.lines.see(world, seen);
-        Ok(())
     }
 
     fn after(&mut self, world: &World, host: usize) -> Verdict {
@@ -39,8 +32,8 @@ impl Law for OneHolder {
             return Ok(());
         }
         self.candidates.insert(host);
-        let line = self.lines.of(world, host);
-        let rivals = self.candidates.iter().filter(|number| self.lines.of(world, **number) == line);
+        let line = |number: usize| world.lines.of(world.hosts[number].id);
+        let rivals = self.candidates.iter().filter(|number| line(**number) == line(host));
         let both: Vec<_> = rivals.filter_map(|number| Some((number + 1, holding(*number)?))).collect();
         if both.len() > 1 { Err(format!("these nodes hold the lease at once: {both:?}")) } else { Ok(()) }
     }

@@ -3,7 +3,7 @@
 //! Seen from outside: when a node comes to hold an epoch, voters who weigh more than half of the config on
 //! its disk have promised that epoch, or a greater one, durably, at whatever time. A node that writes a
 //! config in the place of its own last one leaves no two quorums of the two apart. A line of configs begins
-//! with the cluster, and where a person told a node to begin one: see [`Lines`].
+//! with the cluster, and where a person told a node to begin one: see [`crate::lines`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,6 @@ use sleep_wire::lease::{ConfigId, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use super::{Law, Verdict};
-use crate::lines::Lines;
 use crate::world::{Observation, Seen, World};
 
 /// Epochs that were judged, and every config that was durable anywhere.
@@ -22,7 +21,8 @@ pub struct QuorumEvidence {
     configs: BTreeMap<ConfigId, VoterConfig>,
     /// The greatest epoch of each generation that each node ever promised durably.
     promised: BTreeMap<(u16, NodeId), Epoch>,
-    lines: Lines,
+    /// How many lines were judged.
+    founded: usize,
 }
 
 impl Law for QuorumEvidence {
@@ -31,11 +31,12 @@ impl Law for QuorumEvidence {
     }
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
-        if let Some(founded) = self.lines.see(world, seen)
-            && founded.epoch.generation > 0
-            && !world.told_to_recover.contains(&founded.epoch.candidate)
-        {
-            return Err(format!("{founded:?} was founded, and nobody asked for it"));
+        for founding in world.lines.founding().iter().skip(self.founded) {
+            self.founded += 1;
+            let asked = world.told_to_recover.contains(&founding.epoch.candidate);
+            if founding.epoch.generation > 0 && !asked {
+                return Err(format!("{founding:?} was founded, and nobody asked for it"));
+            }
         }
         match &seen.what {
             Seen::Synced => self.config_of(world, seen.host),

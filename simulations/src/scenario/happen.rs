@@ -20,7 +20,8 @@ use crate::world::{Network, SECOND, Time, World};
 impl Fault {
     /// Lets it happen. What follows from it, and how much later.
     pub(crate) fn happen(&self, world: &mut World) -> Vec<(Time, Then)> {
-        let later = self.between_hosts(world).or_else(|| self.to_cards(world));
+        let later = self.between_hosts(world);
+        let later = later.or_else(|| self.to_cards(world)).or_else(|| self.by_people(world));
         later.unwrap_or_else(|| self.at_hosts(world))
     }
 
@@ -168,20 +169,28 @@ impl Fault {
                 }
                 later
             }
-            Self::Recover { node, force } => {
-                if world.hosts[*node].node.is_some() {
-                    world.command(*node, Command::Recover { force: *force });
-                }
-                Vec::new()
-            }
-            Self::Role { node, by, worker } => {
-                give_role(world, *node, *by, *worker);
-                Vec::new()
-            }
             _ => return None,
         })
     }
 
+    /// The same, if people do it to the cluster itself.
+    fn by_people(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
+        let (host, wanted) = match self {
+            Self::Recover { node, force } => (*node, Command::Recover { force: *force }),
+            Self::Role { node, by, worker } => {
+                let role = if *worker { Role::Worker } else { Role::Control };
+                let (node, command) = (world.hosts[*node].id, CommandId(world.draw()));
+                (*by, Command::NodeRole { node, role, command })
+            }
+            _ => return None,
+        };
+        if world.hosts[host].node.is_some() {
+            world.command(host, wanted);
+        }
+        Some(Vec::new())
+    }
+
+    /// The same of all others.
     fn at_hosts(&self, world: &mut World) -> Vec<(Time, Then)> {
         let started = |host: &usize, lasts: &Option<Time>| {
             lasts.iter().map(|after| (*after, Then::Start(*host))).collect::<Vec<_>>()
@@ -266,13 +275,4 @@ fn across(world: &World, side: &[usize], bridge: &[usize], both: bool) -> Vec<(u
     let inside = side.iter().filter(|host| !bridge.contains(host));
     let pairs = outside.flat_map(|out| inside.clone().map(move |inside| (*inside, out)));
     pairs.flat_map(|(one, other)| [Some((one, other)), both.then_some((other, one))]).flatten().collect()
-}
-
-/// Somebody types at a host that a node is to have another role.
-fn give_role(world: &mut World, node: usize, by: usize, worker: bool) {
-    let role = if worker { Role::Worker } else { Role::Control };
-    let (node, command) = (world.hosts[node].id, CommandId(world.draw()));
-    if world.hosts[by].node.is_some() {
-        world.command(by, Command::NodeRole { node, role, command });
-    }
 }
