@@ -143,6 +143,9 @@ fn leaders(world: &World) -> Option<Missing> {
     let [epoch] = held.as_slice() else {
         return Missing::new("one_leader", format!("these hold the lease: {held:?}"));
     };
+    if world.hosts.iter().any(|host| host.id == epoch.candidate && !host.is_control(world.now)) {
+        return Missing::new("one_leader", format!("{epoch:?} is held by a worker, which may not plan"));
+    }
     for (number, host) in world.hosts.iter().enumerate() {
         let Some(node) = &host.node else { continue };
         let leader = node.status(host.now(world.now)).leader;

@@ -52,6 +52,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-late-confirmation",
     "found-late-slot",
     "found-latecomer",
+    "found-leads-until-its-heir-may",
     "found-lower-attempt",
     "found-moved-and-unheard",
     "found-nameless",
