@@ -120,9 +120,12 @@ impl Law for Acked {
             let has = |number: usize, (key, least): (&Vec<u8>, &Stamp)| {
                 stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
             };
-            // What a demoted node wrote in its place is void: it comes back from others.
-            let comes_back = |kept: (&Vec<u8>, &Stamp)| {
-                !world.given_roles.is_empty() && (0..world.hosts.len()).any(|other| has(other, kept))
+            // What a demoted node wrote in its place is void: it comes back from others, or waits on its disk
+            // to be said again.
+            let comes_back = |(key, least): (&Vec<u8>, &Stamp)| {
+                let waits = |other| unsaid_on(world, other, key).is_some_and(|stamp| stamp >= *least);
+                !world.given_roles.is_empty()
+                    && (0..world.hosts.len()).any(|other| has(other, (key, least)) || waits(other))
             };
             let lost = |kept: &(&Vec<u8>, &Stamp)| {
                 !has(number, *kept) && !is_void(world, number, kept.1) && !comes_back(*kept)
@@ -227,6 +230,12 @@ fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
         disk.removals(*author).any(|record| decode::<Record>(record).is_ok_and(|it| it.stamp < *written));
     let role = || disk.roles(*author).filter(|(since, _)| since < written).max_by_key(|(since, _)| *since);
     removed || role().is_some_and(|(_, role)| role == Role::Worker)
+}
+
+/// The stamp of a void word under a key that a host keeps until others have said it again.
+fn unsaid_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {
+    let value = world.hosts[number].disk.record(&[&[0], key].concat())?;
+    Some(decode::<Record>(value.strip_prefix(&[0xfe])?).ok()?.stamp)
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

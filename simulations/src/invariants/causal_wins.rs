@@ -2,12 +2,12 @@
 //!
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
-//! went back comes again from others, and is no write; nor is what another wrote a moment before it, which is
-//! only said again once its author has no word any more.
+//! went back comes again from others, and is no write; nor is what was written a moment before it, which is
+//! only said again, as its author had no word then: by another, or by its author, which has a word again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Family, NodeId, Record, Stamp, decode};
@@ -21,8 +21,8 @@ use crate::world::{Observation, Seen, World};
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
-    /// What was ever said, when, and by whom first.
-    said: FxHashMap<(u128, ClusterTime), NodeId>,
+    /// What was ever said, and when.
+    said: FxHashSet<(u128, ClusterTime)>,
 }
 
 impl Law for CausalWins {
@@ -37,10 +37,10 @@ impl Law for CausalWins {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
                 for (author, time, word) in writes.iter().filter_map(stamped) {
-                    self.said.entry((word, time)).or_insert(author);
+                    self.said.insert((word, time));
                     let is_new = author == host.id
                         && self.written.insert((author, time))
-                        && !self.is_said_again(author, time, word);
+                        && !self.is_said_again(time, word);
                     if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
@@ -68,10 +68,9 @@ impl Law for CausalWins {
 }
 
 impl CausalWins {
-    /// Whether another said the same a moment before.
-    fn is_said_again(&self, author: NodeId, time: ClusterTime, word: u128) -> bool {
-        let before = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
-        self.said.get(&(word, before)).is_some_and(|first| *first != author)
+    /// Whether the same was said a moment before.
+    fn is_said_again(&self, time: ClusterTime, word: u128) -> bool {
+        self.said.contains(&(word, ClusterTime { hlc: time.hlc.saturating_sub(1), ..time }))
     }
 }
 

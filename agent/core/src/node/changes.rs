@@ -1,6 +1,7 @@
 //! Who is told when records, members or their lives have changed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -163,7 +164,10 @@ impl Member {
                     | DesiredKey::Config { .. }
                     | DesiredKey::Horizon => {}
                 },
-                Key::Slot(slot) => drop(slots.insert(*slot)),
+                Key::Slot(slot) => {
+                    slots.insert(*slot);
+                    self.tell_epoch(cx, key);
+                }
                 // Islands are of a later release.
                 Key::Island(_) => {}
                 Key::Observed(ObservedKey::Task { node, slot, place }) => {
@@ -181,10 +185,12 @@ impl Member {
             }
         }
         if !touched.is_empty() {
-            let words = self.words_of(&touched);
             let court = Court { trust: &self.trust, crypto: cx.crypto };
             self.state.rejudge(cx.now.instant, &touched, &court);
-            self.say_again(cx, words);
+            if touched.contains(&cx.me) {
+                let unsaid = self.state.unsaid().map(Arc::clone).collect();
+                self.say_again(cx, unsaid);
+            }
         }
         if membership {
             self.membership_changed(cx, &touched);
@@ -197,6 +203,16 @@ impl Member {
         }
         for slot in slots {
             self.slot_changed(cx, slot);
+        }
+    }
+
+    /// Tells the lease room in which epoch a slot was planned, if that is news.
+    fn tell_epoch<C: Crypto>(&mut self, cx: &Context<'_, C>, key: &Key) {
+        let now = cx.now.instant;
+        if let Some(Stamp::Lease { epoch, .. }) = self.state.record(key).map(crate::state::Entry::stamp)
+            && self.lease.is_outdone(now, epoch)
+        {
+            self.lease.handle(now, LeaseInput::Planned { epoch });
         }
     }
 

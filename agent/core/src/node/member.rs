@@ -104,6 +104,7 @@ impl Judge for Court<'_> {
     fn judge(&self, record: &Record) -> Verdict {
         match self.trust.judge(record, self.crypto) {
             trust::Verdict::Valid => Verdict::Valid,
+            trust::Verdict::Void => Verdict::Void,
             trust::Verdict::Invalid(why) => Verdict::Invalid(why),
             trust::Verdict::UnknownAuthor => Verdict::UnknownAuthor,
         }
@@ -322,6 +323,11 @@ impl Member {
                 quiet = false;
                 self.own_words(cx, &changes);
                 self.on_changes(cx, changes);
+            }
+            let void = self.state.take_void();
+            if !void.is_empty() {
+                quiet = false;
+                self.say_again(cx, void);
             }
             quiet &= !self.tell_electorate(cx);
             if !self.synced && self.state.has_met() {

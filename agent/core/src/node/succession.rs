@@ -2,8 +2,8 @@
 //!
 //! A node whose word is taken away, by removal or demotion, may have written on without knowing. What it
 //! wrote after that moment is void everywhere; but people were told that it is done, what stood under the
-//! same keys before is gone, and whom it let in is a stranger. So each control node that had it says it
-//! again.
+//! same keys before is gone, and whom it let in is a stranger. So each control node that has it, or hears of
+//! it, says it again; and its author keeps it until one has.
 //!
 //! # Not here
 //! What is void, and why: `trust`.
@@ -23,20 +23,16 @@ use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::Refusal;
 use crate::state::{Draft, Entry, Fact};
-use crate::trust::Pen;
+use crate::trust::{Pen, subject};
 
 impl Member {
-    /// What stands here of what these wrote.
-    pub(super) fn words_of(&self, authors: &BTreeSet<NodeId>) -> Vec<Arc<Entry>> {
-        self.state.records_by(authors).cloned().collect()
-    }
-
     /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
     /// empties.
     pub(super) fn reauthor<C: Crypto>(&mut self, cx: &mut Context<'_, C>, author: NodeId) {
-        let words = self.words_of(&BTreeSet::from([author]));
+        let theirs = BTreeSet::from([author]);
+        let wishes: Vec<Draft> = self.state.records_by(&theirs).filter_map(|entry| wish(entry)).collect();
         let mut drafts = Vec::new();
-        for wish in words.iter().filter_map(|entry| wish(entry)) {
+        for wish in wishes {
             let stamp = Stamp::Time { time: self.clock.tick(cx.now.instant), node: cx.me };
             drafts.push(Draft { stamp, ..wish });
         }
@@ -45,7 +41,7 @@ impl Member {
         }
     }
 
-    /// Says again what of these words stood a moment ago and is void now. It bears the next stamp after the
+    /// Says again what of these void words nobody has said again yet. It bears the next stamp after the
     /// one that it had, so that it goes before and after the same as it did, whoever says it.
     pub(super) fn say_again<C: Crypto>(&mut self, cx: &mut Context<'_, C>, words: Vec<Arc<Entry>>) {
         let mut fallen = words;
@@ -64,6 +60,10 @@ impl Member {
                 let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
                 admissions.push(encode(&pen.admission(time, admission)));
             }
+            if let (Some(Key::Membership(key)), Fact::Role(change)) = (entry.key(), entry.fact()) {
+                let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+                admissions.push(encode(&pen.role_change(time, subject(key), change.role, change.at)));
+            }
             drafts
                 .extend(wish(&entry).map(|wish| Draft { stamp: Stamp::Time { time, node: cx.me }, ..wish }));
         }
@@ -75,16 +75,14 @@ impl Member {
         }
     }
 
-    /// Whether what stood a moment ago is void now, and is to be said again: what people wanted, and whom a
-    /// member let in. Not so where its author's key is in other hands.
+    /// Whether nothing stands in place of a void word: of what people wanted, or of whom a member let in.
     fn has_fallen(&self, entry: &Entry) -> bool {
-        let removed = self.trust.standing(entry.author()).and_then(|standing| standing.removed);
-        if removed.is_some_and(|removed| removed.compromised) {
-            return false;
-        }
         match key_of(entry) {
             Some(Key::Membership(MembershipKey::Admission { node, .. })) => {
                 self.trust.standing(node).is_none()
+            }
+            Some(Key::Membership(MembershipKey::Role { node, .. })) => {
+                self.trust.role(node) == Some(Role::Worker)
             }
             Some(key @ Key::Desired(_)) => {
                 self.state.record(&key).is_none_or(|stands| stands.stamp() < entry.stamp())

@@ -5,13 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::durable::Write;
-use sleep_wire::{Key, NodeId};
+use sleep_wire::{Key, NodeId, Stamp};
 
 use super::budget::{Budget, Rate};
 use super::entry::{Entry, Fact};
 use super::horizon::{is_collectable, is_mark, slots_of};
 use super::judge::{Judge, Verdict};
 use super::store::{Merge, Receipt};
+use super::unsaid::{Unsaid, is_word};
 use super::{Crypto, State, StateOutput};
 use crate::Instant;
 
@@ -148,6 +149,13 @@ impl State {
         }
         match judge.judge(&entry.record()) {
             Verdict::Valid => self.put(intake, entry),
+            Verdict::Void => {
+                // An operator's key that was removed may be in other hands: what comes of it is not heeded.
+                if matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author()) {
+                    self.note_void(entry);
+                }
+                Receipt::Refused(VOID)
+            }
             Verdict::Invalid(why) => Receipt::Refused(why),
             Verdict::UnknownAuthor => Receipt::Unknown,
         }
@@ -194,6 +202,13 @@ impl State {
         }
     }
 
+    /// Others are to say it again, if it is not before the horizon.
+    fn note_void(&mut self, entry: Arc<Entry>) {
+        if is_word(&entry) && entry.time().is_some_and(|time| time.ms() >= self.progress.gc_before_ms()) {
+            self.void.push(entry);
+        }
+    }
+
     fn set_aside(&mut self, intake: &mut Intake, entry: &Entry, why: &'static str) {
         if self.aside.len() == ASIDE {
             return self.note_aside(Aside { bytes: entry.bytes().to_vec(), why });
@@ -216,6 +231,12 @@ impl State {
         if let Some(bytes) = bytes.strip_prefix(&[ASIDE_MARK]) {
             return self.note_aside(Aside { bytes: bytes.to_vec(), why: STALE });
         }
+        if let Some(word) = Unsaid::stored(bytes) {
+            return match crypto.read_record(word) {
+                Ok(entry) => self.unsaid.restore(entry),
+                Err(why) => self.note_aside(Aside { bytes: word.to_vec(), why }),
+            };
+        }
         match crypto.read_record(bytes) {
             Ok(entry) if self.store.compare(&entry).is_none() => drop(self.store.put(entry)),
             Ok(_twice) => {}
@@ -229,6 +250,13 @@ impl State {
         for entry in theirs {
             let why = match judge.judge(&entry.record()) {
                 Verdict::Valid => continue,
+                Verdict::Void => {
+                    if entry.author() == self.me {
+                        intake.writes.extend(self.unsaid.add(&entry));
+                    }
+                    self.note_void(Arc::clone(&entry));
+                    VOID
+                }
                 Verdict::Invalid(why) => why,
                 Verdict::UnknownAuthor => "its author is not a member",
             };
@@ -261,7 +289,8 @@ impl State {
     ) -> (Vec<Arc<Entry>>, Option<u64>) {
         self.progress.look(&self.store);
         self.collect(&mut intake);
-        let Intake { merged, writes } = intake;
+        let Intake { merged, mut writes } = intake;
+        writes.extend(self.unsaid.settle(&merged, self.progress.gc_before_ms()));
         if writes.is_empty() {
             return (merged, None);
         }
@@ -288,6 +317,9 @@ impl State {
         intake.merged.retain(|entry| !gone.contains(&entry.hash()));
     }
 }
+
+/// Its author might have written it once.
+const VOID: &str = "role";
 
 const NO_ROOM: &str = "there is no room for more records of unknown families";
 

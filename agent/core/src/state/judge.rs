@@ -7,6 +7,8 @@ use sleep_wire::Record;
 pub enum Verdict {
     /// Its author signed it and may write there.
     Valid,
+    /// Its author signed it, and might have written there before its role was taken from it.
+    Void,
     /// It never will be valid, for this reason, unless the membership set grows.
     Invalid(&'static str),
     /// Nobody has admitted its author yet, as far as this node knows.

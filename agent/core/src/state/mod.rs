@@ -39,6 +39,7 @@ mod sync;
 mod tasks;
 mod traffic;
 mod trie;
+mod unsaid;
 mod views;
 
 #[cfg(test)]
@@ -74,6 +75,7 @@ use intake::{Intake, Patience, WaitingRoom};
 use push::{Dice, Pushes};
 use store::Store;
 use sync::Exchanges;
+use unsaid::Unsaid;
 
 use crate::io::{Durability, Lane};
 use crate::{Crypto, Instant};
@@ -193,6 +195,8 @@ pub struct State {
     waiting: WaitingRoom,
     patience: Patience,
     aside: Vec<Aside>,
+    unsaid: Unsaid,
+    void: Vec<Arc<Entry>>,
     live: BTreeSet<NodeId>,
     dice: Dice,
     outputs: VecDeque<StateOutput>,
@@ -214,6 +218,8 @@ impl State {
             waiting: WaitingRoom::default(),
             patience: Patience::default(),
             aside: Vec::new(),
+            unsaid: Unsaid::default(),
+            void: Vec::new(),
             live: BTreeSet::new(),
             dice,
             outputs: VecDeque::new(),
@@ -286,6 +292,7 @@ impl State {
             let entry = crypto.read_record(bytes)?;
             match judge.judge(&entry.record()) {
                 Verdict::Valid => entries.push(entry),
+                Verdict::Void => return Err("role"),
                 Verdict::Invalid(why) => return Err(why),
                 Verdict::UnknownAuthor => return Err("its author is not a member"),
             }
@@ -405,6 +412,16 @@ impl State {
     /// their family is unknown.
     pub fn take_changes(&mut self) -> Vec<Key> {
         self.store.take_changes().into_iter().collect()
+    }
+
+    /// What was found to be void since the last call, and is to be said again by whoever may.
+    pub fn take_void(&mut self) -> Vec<Arc<Entry>> {
+        core::mem::take(&mut self.void)
+    }
+
+    /// What this node wrote, is void, and was not said again yet.
+    pub fn unsaid(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.unsaid.iter()
     }
 
     /// Whether anybody sent this command before. `said` is all that it may write: the parents of revisions,

@@ -20,6 +20,9 @@ use crate::mutant::{Mutant, is_sown};
 pub enum Verdict {
     /// Its author might write it, and did.
     Valid,
+    /// Its author wrote it, and was or seemed to be control before, but was not then: others are to say it
+    /// again.
+    Void,
     /// It is refused, for a reason in this room's vocabulary. More membership records can change that.
     Invalid(&'static str),
     /// Nothing is known of its author yet.
@@ -67,6 +70,7 @@ impl Trust {
         };
         let Some(key) = key else { return Verdict::UnknownAuthor };
         let author = record.author;
+        let signed = || crypto.verify(&key, &record.signed_bytes(&self.cluster), &record.signature);
         let standing = self.standing(author);
         let member = standing.filter(|standing| standing.removed.is_none());
         let allowed = match need {
@@ -82,14 +86,31 @@ impl Trust {
         if !(allowed || is_sown(Mutant::AnyRole) && self.ledger.is_known(author)) {
             let genesis = matches!(need, Need::Ledger(Entry { fact: Fact::Genesis, .. }));
             let known = self.ledger.is_known(author) || genesis;
-            return if known { Verdict::Invalid("role") } else { Verdict::UnknownAuthor };
+            return match known {
+                true if self.is_late(author, &need) && signed() => Verdict::Void,
+                true => Verdict::Invalid("role"),
+                false => Verdict::UnknownAuthor,
+            };
         }
-        if !crypto.verify(&key, &record.signed_bytes(&self.cluster), &record.signature)
-            && !is_sown(Mutant::AnySignature)
-        {
+        if !signed() && !is_sown(Mutant::AnySignature) {
             return Verdict::Invalid("signature");
         }
         Verdict::Valid
+    }
+
+    /// Whether somebody said what people wanted, or let somebody in, after the power to do so was taken away.
+    /// Not so if its key is in other hands.
+    fn is_late(&self, author: NodeId, need: &Need) -> bool {
+        let moment = match need {
+            Need::Author(moment)
+            | Need::Ledger(Entry {
+                moment, fact: Fact::Admission { .. } | Fact::Role(Role::Control), ..
+            }) => *moment,
+            Need::Ledger(_) | Need::Control(_) | Need::EverControl | Need::Member => return false,
+        };
+        let removed = self.standing(author).and_then(|standing| standing.removed);
+        let might = self.ledger.was_said_to_have_control(author, moment) || self.was_operator(author);
+        might && !removed.is_some_and(|removed| removed.compromised)
     }
 
     /// What the author must have been, and its key if it is known.

@@ -2,6 +2,11 @@
 //!
 //! A record counts or not by what was said earlier, by stamp, about its author. So the set is judged in the
 //! order of stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
+//!
+//! # The keeper
+//! The two halves of a cluster can demote each other's control nodes, and nobody would be left who may write a
+//! thing, not even a promotion. So at every moment at which no member has the role `control` by what was said
+//! of it, one has it all the same: the keeper, who lost it last. It keeps it until somebody is promoted.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -45,7 +50,7 @@ pub(super) enum Fact {
 pub struct Standing {
     /// When it was admitted.
     pub admitted: ClusterTime,
-    /// Its role now, or when it was removed.
+    /// Its role now, or when it was removed; `control` if it is the keeper of that.
     pub role: Role,
     /// Whether it ever had the role `control`.
     pub ever_control: bool,
@@ -80,6 +85,10 @@ pub(super) struct Ledger {
     /// Entries by a node, in the order of stamps.
     by: BTreeMap<NodeId, Vec<u32>>,
     standings: BTreeMap<NodeId, Standing>,
+    /// Who was ever said to have the role `control`.
+    controls: BTreeSet<NodeId>,
+    /// The keeper now, if there is one.
+    keeper: Option<NodeId>,
 }
 
 /// Whether a fact makes a member of a key, or needs one.
@@ -129,6 +138,8 @@ impl Ledger {
             about: BTreeMap::new(),
             by: BTreeMap::new(),
             standings: BTreeMap::new(),
+            controls: BTreeSet::new(),
+            keeper: None,
         }
     }
 
@@ -141,6 +152,9 @@ impl Ledger {
         let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 records fit into memory");
         self.entries.push(Held { entry, counts: false });
         self.places.insert(entry.place(), index);
+        if matches!(entry.fact.grants(), Some((_, Role::Control))) {
+            self.controls.insert(entry.subject());
+        }
         for (map, node) in [(&mut self.about, entry.subject()), (&mut self.by, entry.author)] {
             let list = map.entry(node).or_default();
             let entries = &self.entries;
@@ -148,6 +162,11 @@ impl Ledger {
             list.insert(at, index);
         }
         self.settle(index, &mut touched);
+        let keeper = self.keeper(LAST);
+        if keeper != self.keeper {
+            touched.extend([self.keeper, keeper].into_iter().flatten());
+            self.keeper = keeper;
+        }
         for node in &touched {
             match self.stand(*node) {
                 Some(standing) => self.standings.insert(*node, standing),
@@ -168,14 +187,26 @@ impl Ledger {
                 continue;
             }
             self.entries[index as usize].counts = counts;
-            touched.insert(entry.subject());
-            let later = self.by.get(&entry.subject()).into_iter().flatten();
-            open.extend(
-                later
-                    .map(|other| (self.entries[*other as usize].entry.place(), *other))
-                    .filter(|other| other.0 > place),
-            );
+            for node in self.hit_by(&entry) {
+                let later = self.by.get(&node).into_iter().flatten();
+                open.extend(
+                    later
+                        .map(|other| (self.entries[*other as usize].entry.place(), *other))
+                        .filter(|other| other.0 > place),
+                );
+                touched.insert(node);
+            }
         }
+    }
+
+    /// Whose role, at some moment, can be another for an entry that counts, or no longer does: its subject's,
+    /// and, if that ever had the role `control`, that of any keeper.
+    fn hit_by(&self, entry: &Entry) -> BTreeSet<NodeId> {
+        let mut hit = BTreeSet::from([entry.subject()]);
+        if self.controls.contains(&entry.subject()) {
+            hit.extend(self.controls.iter().filter(|node| self.lost_control(**node, LAST).is_some()));
+        }
+        hit
     }
 
     /// Whether an entry counts, held or not.
@@ -214,28 +245,70 @@ impl Ledger {
         self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
     }
 
-    /// Whether a node ever had a role.
-    pub(super) fn ever_had(&self, node: NodeId, role: Role) -> bool {
-        self.counting(node, LAST).any(|entry| entry.fact.grants().is_some_and(|(_, granted)| granted == role))
+    /// Whether anybody had said by then that a node has the role `control`, be it that this counts or not.
+    pub(super) fn was_said_to_have_control(&self, node: NodeId, before: Moment) -> bool {
+        let about = self.about.get(&node).into_iter().flatten();
+        about
+            .map(|index| &self.entries[*index as usize].entry)
+            .take_while(|entry| entry.moment < before)
+            .any(|entry| matches!(entry.fact.grants(), Some((_, Role::Control))))
     }
 
-    /// The same, whether or not it was removed.
+    /// The role of a node at a moment, whether or not it was removed.
     fn role_by(&self, node: NodeId, moment: Moment) -> Option<Role> {
         self.basis(node, moment).map(|(_, _, role)| role)
     }
 
-    /// What a role at a moment rests on: the admission, and the last change if there was one.
+    /// What a role at a moment rests on: the admission, and the last change if there was one. A keeper's rests
+    /// on what it rested on before.
     fn basis(&self, node: NodeId, moment: Moment) -> Option<(&Entry, Option<&Entry>, Role)> {
-        let mut found = None;
-        for entry in self.counting(node, moment) {
-            match (entry.fact.grants(), &mut found) {
-                (Some((Grant::First, role)), None) => found = Some((entry, None, role)),
-                (Some((Grant::Change, role)), Some((_, last, now))) => (*last, *now) = (Some(entry), role),
-                // A second admission, a change before the first, and facts that are about no role.
-                (Some((Grant::First, _)), Some(_)) | (Some((Grant::Change, _)), None) | (None, _) => {}
+        let last = self.said(node, moment).last()?;
+        match self.lost_control(node, moment) {
+            Some(lost) if self.keeper(moment) == Some(node) => self.said(node, lost).last(),
+            _ => Some(last),
+        }
+    }
+
+    /// The roles that a node had one after the other by what was said of it, and what each rests on.
+    fn said(&self, node: NodeId, before: Moment) -> impl Iterator<Item = (&Entry, Option<&Entry>, Role)> {
+        let mut admission = None;
+        self.counting(node, before).filter_map(move |entry| match (entry.fact.grants()?, admission) {
+            ((Grant::First, role), None) => Some((*admission.insert(entry), None, role)),
+            ((Grant::Change, role), Some(admission)) => Some((admission, Some(entry), role)),
+            // A second admission, and a change before the first.
+            ((Grant::First, _), Some(_)) | ((Grant::Change, _), None) => None,
+        })
+    }
+
+    /// When a node lost the role `control`, if by what was said of it it had lost it at a moment.
+    fn lost_control(&self, node: NodeId, moment: Moment) -> Option<Moment> {
+        let (mut held, mut lost) = (false, None);
+        for (_, change, role) in self.said(node, moment) {
+            match role {
+                Role::Control => (held, lost) = (true, None),
+                Role::Worker if held && lost.is_none() => lost = change.map(|change| change.moment),
+                Role::Worker => {}
             }
         }
-        found
+        lost
+    }
+
+    /// Who keeps the role `control` at a moment because nobody else would have it.
+    fn keeper(&self, moment: Moment) -> Option<NodeId> {
+        let mut keeper = None;
+        for node in &self.controls {
+            if self.removals(*node, moment).next().is_some() {
+                continue;
+            }
+            match self.said(*node, moment).last() {
+                Some((.., Role::Control)) => return None,
+                Some((.., Role::Worker)) => {
+                    keeper = keeper.max(self.lost_control(*node, moment).map(|lost| (lost, *node)));
+                }
+                None => {}
+            }
+        }
+        keeper.map(|(_, node)| node)
     }
 
     /// Whether a key was an operator's at a moment.
@@ -303,18 +376,13 @@ impl Ledger {
     }
 
     fn stand(&self, node: NodeId) -> Option<Standing> {
-        let mut standing: Option<Standing> = None;
-        for entry in self.counting(node, LAST) {
-            match (entry.fact.grants(), &mut standing) {
-                (Some((Grant::First, role)), None) => standing = Some(Standing::new(entry.moment.0, role)),
-                (Some((Grant::Change, role)), Some(standing)) => {
-                    standing.role = role;
-                    standing.ever_control |= role == Role::Control;
-                }
-                (Some((Grant::First, _)), Some(_)) | (Some((Grant::Change, _)), None) | (None, _) => {}
-            }
-        }
-        Some(Standing { removed: self.removed(node), ..standing? })
+        let (admission, _, role) = self.basis(node, LAST)?;
+        Some(Standing {
+            admitted: admission.moment.0,
+            role,
+            ever_control: self.said(node, LAST).any(|(.., said)| said == Role::Control),
+            removed: self.removed(node),
+        })
     }
 
     /// When and how a key was removed, be it a member's or not yet.
@@ -327,10 +395,6 @@ impl Ledger {
 }
 
 impl Standing {
-    const fn new(admitted: ClusterTime, role: Role) -> Self {
-        Self { admitted, role, ever_control: matches!(role, Role::Control), removed: None }
-    }
-
     /// Whether it is a member now.
     pub const fn is_member(&self) -> bool {
         self.removed.is_none()

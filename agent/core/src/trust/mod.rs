@@ -16,6 +16,7 @@
 //! - `authorship`: a valid record carries the signature of a key whose role at its stamp allows its key.
 //! - `order_free`: verdicts depend on the set of membership records, never on the order in which they came.
 //! - Removal is final for a key; two that remove each other are both out.
+//! - Among members of whom any ever had the role `control`, one has it.
 //! - Refusal rests on signature and key space alone, so it is the same on every honest node.
 //!
 //! # Not here
@@ -122,7 +123,7 @@ impl Trust {
 
     /// Whether a node has, or once had, the role `control`.
     pub fn was_control(&self, node: NodeId) -> bool {
-        self.ledger.ever_had(node, Role::Control)
+        self.standing(node).is_some_and(|standing| standing.ever_control)
     }
 
     /// Whether a node had the role `control` when it made a stamp.

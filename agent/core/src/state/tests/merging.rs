@@ -5,14 +5,16 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
+use sleep_wire::durable::Write;
 use sleep_wire::key::{DesiredKey, SlotKey};
+use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::stamp::{ClusterTime, Epoch};
 use sleep_wire::sync::TriePath;
-use sleep_wire::{Key, NodeId, Signature, Stamp, decode, encode};
+use sleep_wire::{Key, NodeId, Record, Signature, Stamp, decode, encode};
 
 use super::kit::*;
 use crate::state::commands::{revision_id, service_id};
-use crate::state::{Draft, Entry, Judge, Receipt, Replay, State, Verdict};
+use crate::state::{Draft, Entry, Judge, Receipt, Replay, State, StateInput, StateOutput, Verdict};
 use crate::{Crypto, Instant};
 
 fn empty(me: u8) -> State {
@@ -79,7 +81,7 @@ proptest! {
         let receipts = take(&mut state, &records);
         prop_assert_eq!(receipts.len(), records.len());
         for (receipt, bytes) in receipts.iter().zip(&records) {
-            let refused = match decode::<sleep_wire::Record>(bytes) {
+            let refused = match decode::<Record>(bytes) {
                 Err(_) => *receipt == Receipt::Refused("not a record"),
                 Ok(_) => matches!(receipt, Receipt::Refused(_) | Receipt::Unknown),
             };
@@ -96,7 +98,7 @@ fn a_record_of_zeros_is_refused() {
     let stamp = Stamp::Time { time: ClusterTime::ZERO, node: NodeId([0; 16]) };
     let (key, body) = (alloc::vec![0; 15], alloc::vec![0; 27]);
     let (author, signature) = (NodeId([0; 16]), Signature([0; 64]));
-    let record = sleep_wire::Record { key, stamp, author, version: 0, body, signature };
+    let record = Record { key, stamp, author, version: 0, body, signature };
     let receipts = take(&mut state, &[encode(&record)]);
     assert_ne!(receipts, [Receipt::Refused("not a record")]);
     assert!(matches!(receipts.as_slice(), [Receipt::Refused(_) | Receipt::Unknown]), "{receipts:?}");
@@ -111,7 +113,7 @@ fn every_record_has_a_receipt() {
     let older = signed(1, &label("a", "1", at(10, 1)));
     let foreign = signed(1, &facts(2, 1));
     let unknown = signed(4, &label("b", "1", at(10, 4)));
-    let mut forged: sleep_wire::Record = decode(&older).expect("it was encoded here");
+    let mut forged: Record = decode(&older).expect("it was encoded here");
     forged.stamp = at(30, 1);
     let receipts = take(&mut state, &[newer.clone(), older, newer, foreign, unknown, encode(&forged)]);
     assert_eq!(
@@ -133,7 +135,7 @@ fn every_record_has_a_receipt() {
 fn malformed_records_are_refused_by_their_bytes_alone() {
     struct Anything;
     impl Judge for Anything {
-        fn judge(&self, _: &sleep_wire::Record) -> Verdict {
+        fn judge(&self, _: &Record) -> Verdict {
             Verdict::Valid
         }
     }
@@ -288,6 +290,69 @@ fn void_records_are_taken_away() {
     state.rejudge(Instant(0), &BTreeSet::from([node(1), node(3)]), &Members::up_to(2));
     assert_eq!(state.digest(), untouched.digest());
     assert_eq!(state.take_changes(), [label("b", "", at(0, 0)).key]);
+}
+
+/// Says that what one member wrote is void, as it had been demoted.
+struct Demoted(NodeId);
+
+impl Judge for Demoted {
+    fn judge(&self, record: &Record) -> Verdict {
+        if record.author == self.0 { Verdict::Void } else { Members::up_to(9).judge(record) }
+    }
+}
+
+/// A demoted node keeps what it wrote, and gives it to others, until one of them has said it again; and they
+/// are told of it.
+#[test]
+fn what_is_void_is_kept_until_it_is_said_again() {
+    let mut author = empty(1);
+    let mine = signed(1, &label("a", "1", at(5, 1)));
+    take(&mut author, core::slice::from_ref(&mine));
+    drain(&mut author);
+    author.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
+    assert!(author.is_empty());
+    assert_eq!(author.take_void().len(), 1);
+    let kept: Vec<Vec<u8>> = writes(&mut author)
+        .into_iter()
+        .filter_map(|write| if let Write::PutRecord { record, .. } = write { Some(record) } else { None })
+        .collect();
+
+    // Its agent is started again. What waits stands nowhere, and goes along with a comparison.
+    let mut again = empty(1);
+    again.load(kept.iter().map(Vec::as_slice), None, &Key9(1));
+    assert_eq!((again.len(), again.unsaid().count(), again.aside().len()), (0, 1, 0));
+    let judge = Demoted(node(1));
+    again.handle(Instant(0), StateInput::Peers { live: Vec::from([node(2)]) }, &judge, &Key9(1));
+    let given: Vec<Vec<u8>> = drain(&mut again).into_iter().flat_map(pushed).collect();
+    assert_eq!(given, core::slice::from_ref(&mine));
+
+    let mut other = empty(2);
+    let from = node(1);
+    let receipts = other.receive_records(Instant(0), from, &given, &judge, &Key9(2));
+    assert_eq!(receipts, [Receipt::Refused("role")]);
+    assert_eq!(other.take_void().iter().map(|entry| entry.bytes()).collect::<Vec<_>>(), [mine.as_slice()]);
+
+    let said = [signed(2, &label("a", "1", at(6, 2)))];
+    again.receive_records(Instant(0), node(2), &said, &judge, &Key9(1));
+    assert_eq!(again.unsaid().count(), 0);
+    let forgotten =
+        writes(&mut again).into_iter().filter(|write| matches!(write, Write::DeleteRecord { .. }));
+    assert_eq!(forgotten.count(), 1);
+}
+
+fn writes(state: &mut State) -> Vec<Write> {
+    let persisted = drain(state).into_iter().filter_map(|output| match output {
+        StateOutput::Persist { writes, .. } => Some(writes),
+        _ => None,
+    });
+    persisted.flatten().collect()
+}
+
+fn pushed(output: StateOutput) -> Vec<Vec<u8>> {
+    match output {
+        StateOutput::Send { message: Message::Push(PushMessage::Records { batch, .. }), .. } => batch.records,
+        _ => Vec::new(),
+    }
 }
 
 /// A node that starts has what it had, and names what the disk has spoilt.
