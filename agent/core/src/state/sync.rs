@@ -173,6 +173,12 @@ impl View<'_> {
         lists.iter().take_while(move |(index, _)| usize::from(*index) < end)
     }
 
+    /// Says that there is nothing more to say in a round.
+    pub(crate) fn over(&self, round: u32) -> SyncMessage {
+        let (batch, want) = (Batch::default(), BucketLists::default());
+        SyncMessage::Records { round, standing: self.standing(), batch, want, end: true, more: false }
+    }
+
     /// Packs records that the peer lacks.
     fn pack(&self, round: u32, theirs: Standing, entries: Vec<Arc<Entry>>, mut want: BucketLists) -> Answer {
         let mut answer = Answer::default();
@@ -362,8 +368,7 @@ impl Exchanges {
     /// Whether a round of this exchange has brought nothing new: what differs in the foundation will go on
     /// to.
     pub(crate) fn is_further(&self, peer: NodeId, round: u32) -> bool {
-        let theirs = |exchange: &&Exchange| exchange.peer == peer && exchange.round == round;
-        self.current.as_ref().filter(theirs).is_some_and(|exchange| exchange.confirmations > 0)
+        self.is_mine(peer, round) && self.current.as_ref().is_some_and(|exchange| exchange.confirmations > 0)
     }
 
     /// Both have the same, as far as the exchange goes.
@@ -406,6 +411,11 @@ impl Exchanges {
     /// Peers that are gone start anew when they are back.
     pub(crate) fn keep_budgets_of(&mut self, live: &BTreeSet<NodeId>) {
         self.budgets.retain(|peer, budget| live.contains(peer) || !budget.is_full(ANSWERS));
+    }
+
+    /// Whether this node began this exchange.
+    pub(crate) fn is_mine(&self, peer: NodeId, round: u32) -> bool {
+        self.current.as_ref().is_some_and(|exchange| exchange.peer == peer && exchange.round == round)
     }
 
     fn of(&mut self, peer: NodeId, round: u32) -> Option<&mut Exchange> {

@@ -72,6 +72,14 @@ impl State {
         }
         if let Some((peer, round)) = self.exchanges.begin(now, &self.live, &mut self.dice) {
             self.ask(peer, round);
+            self.give_unsaid(peer);
+        }
+    }
+
+    /// Gives a peer what is void here and to be said again: a worker has no use for it, but another does.
+    fn give_unsaid(&mut self, peer: NodeId) {
+        for batch in self.unsaid.batches() {
+            self.send(peer, Message::Push(PushMessage::Records { ack: None, batch }), Lane::Delta);
         }
     }
 
@@ -177,8 +185,11 @@ impl State {
                 self.exchanges.heard(now, from, round, 0);
                 if self.exchanges.may_answer(now, from) {
                     let further = self.exchanges.is_further(from, round);
-                    let message = self.view().compare(round, &branches, further);
-                    self.reply(from, message.into_iter().collect());
+                    match self.view().compare(round, &branches, further) {
+                        Some(message) => self.reply(from, Vec::from([message])),
+                        None if branches.iter().all(|branch| branch.children().is_none()) => {}
+                        None => self.overtaken(now, from, round),
+                    }
                 }
             }
             SyncMessage::Buckets { round, standing, buckets } => {
@@ -193,13 +204,24 @@ impl State {
                 self.exchanges.heard(now, from, round, fresh);
                 self.give(now, from, round, standing, &want);
                 if end {
-                    if !more {
+                    // A round that dealt with the foundation has shown nothing of the rest.
+                    if !more && self.exchanges.is_further(from, round) {
                         self.progress.meet();
                     }
                     self.go_on(now, from, round, more && fresh > 0);
                 }
             }
         }
+    }
+
+    /// What differed when the peer spoke does not differ any more: somebody else has brought it. Whoever began
+    /// the exchange goes on to the next round, and would else wait in vain.
+    fn overtaken(&mut self, now: Instant, from: NodeId, round: u32) {
+        if self.exchanges.is_mine(from, round) {
+            return self.go_on(now, from, round, false);
+        }
+        let message = self.view().over(round);
+        self.reply(from, Vec::from([message]));
     }
 
     fn asked(&mut self, now: Instant, from: NodeId, round: u32, (sum, theirs): (Sum, u64), side: Side) {

@@ -87,6 +87,43 @@ fn answers_that_nobody_asked_for_change_nothing() {
     assert_eq!(state.next_wake(), None);
 }
 
+/// What differed when the peer spoke has come by another way since: it is told that there is no more to say, and
+/// goes on to the next round instead of waiting in vain.
+#[test]
+fn a_comparison_that_was_overtaken_goes_on() {
+    let mut state = full(100);
+    let entries: Vec<_> = state.shared().map(alloc::sync::Arc::clone).collect();
+    let mut trie = crate::state::trie::Trie::new();
+    entries.into_iter().for_each(|entry| trie.insert(entry));
+    let equal = || Vec::from([trie.branch(TriePath::ROOT)]);
+    let input = StateInput::Sync {
+        from: node(2),
+        message: SyncMessage::Branches { round: 7, branches: equal() },
+        time: ClusterTime::ZERO,
+        holder_side: true,
+    };
+    state.handle(Instant(0), input, &Members::up_to(2), &Key9(1));
+    let answer = drain(&mut state);
+    assert!(
+        matches!(answer.as_slice(), [StateOutput::Send {
+            message: Message::Sync(SyncMessage::Records { round: 7, batch, end: true, more: false, .. }),
+            ..
+        }] if batch.records.is_empty()),
+        "{answer:?}"
+    );
+    // And whoever began the exchange asks again by itself.
+    state.handle(Instant(0), StateInput::Peers { live: Vec::from([node(2)]) }, &Members::up_to(2), &Key9(1));
+    let began = drain(&mut state);
+    let round = began.iter().find_map(|output| match output {
+        StateOutput::Send { message: Message::Sync(SyncMessage::Root { round, .. }), .. } => Some(*round),
+        _ => None,
+    });
+    let round = round.expect("it compares itself with the first that lives");
+    let size = said(&mut state, Instant(1), SyncMessage::Branches { round, branches: equal() });
+    assert_eq!(size, 64, "the next question");
+    assert!(!state.has_met(), "nothing was shown yet");
+}
+
 /// A peer that sends rubbish is heard out a thousand times, then a hundred times a second.
 #[test]
 fn rubbish_exhausts_its_senders_credit_only() {
