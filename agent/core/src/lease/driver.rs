@@ -2,16 +2,21 @@
 //!
 //! Nothing here is needed for safety; everything here is needed for a cluster that gets on.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes, VoterConfig};
+use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes, Voter, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use super::config::{grant, lease};
 use super::protocol::Effect;
 use super::seats::{self, Roll};
-use super::{Electorate, Ending, Evidence, Lease, LeaseOutput, LeaseSettings, Leaving};
+use super::{Electorate, Ending, Evidence, Invited, Lease, LeaseOutput, LeaseSettings, Leaving};
 use crate::time::Instant;
+
+/// How long one that did not answer when a seat was to be given to it is not asked again: as long as it takes
+/// SWIM to find that it is dead.
+const PASSED_OVER: Duration = Duration::from_secs(10);
 
 /// How long a sign of life is fresh: T by the slowest clock and a gossip round.
 pub(super) fn fresh_for(times: LeaseTimes, settings: LeaseSettings) -> Duration {
@@ -31,6 +36,7 @@ impl Lease {
         if from == self.me {
             return;
         }
+        self.known.spoke.insert(from, (message.config.id, now));
         let lives = match self.evidence(now) {
             // A holder that was restarted asks anew, while the news of its last tenure is still fresh.
             Evidence::Fresh(epoch) => {
@@ -44,7 +50,8 @@ impl Lease {
     pub(super) fn observe(&mut self, now: Instant, from: NodeId, hint: &Hint) {
         let epoch = hint.epoch;
         let announced = from == epoch.candidate;
-        if announced && self.known.not_control {
+        let gives_way = self.known.not_control && epoch.generation >= self.generation();
+        if announced && gives_way {
             self.known.led_until = Some(now + fresh_for(self.times(), self.settings));
         }
         if !self.protocol.note(epoch, announced) || epoch.candidate == self.me {
@@ -54,8 +61,8 @@ impl Lease {
             if !announced {
                 return;
             }
-            // Of two lines the greater wins; but a worker's is heard by nobody.
-            if epoch < mine && !self.known.not_control {
+            // Of two lines the greater wins; but a worker's is heard only where its generation is greater.
+            if epoch < mine && !gives_way {
                 return self.tell(now, epoch);
             }
             self.protocol.release(now, Ending::Announced);
@@ -82,6 +89,15 @@ impl Lease {
         }
     }
 
+    /// Somebody planned in this epoch. What stands in a greater one than this holder's is of another line, and
+    /// whoever leads that may be heard by nobody any more, as a worker: this node stands again, above it.
+    pub(super) fn planned(&mut self, now: Instant, epoch: Epoch) {
+        let outdone = |mine: Epoch| mine < epoch && mine.generation == epoch.generation;
+        if self.protocol.note(epoch, false) && self.holding(now).is_some_and(outdone) {
+            self.protocol.release(now, Ending::Outdone);
+        }
+    }
+
     /// Somebody announces a lesser epoch as held: both halves of a cluster were recovered, or it has slept.
     /// It learns the greater config.
     fn tell(&mut self, now: Instant, lesser: Epoch) {
@@ -93,7 +109,9 @@ impl Lease {
     }
 
     pub(super) fn set_electorate(&mut self, now: Instant, electorate: Electorate) {
-        let wait = self.settings.growth_wait;
+        // Not before its silence after a start is over, by whatever clock: till then its seat is a loss.
+        let wait = self.settings.growth_wait.max(grant(self.times()) * 11 / 10);
+        self.known.spoke.retain(|node, _| electorate.control.contains(node));
         self.known.control = Some(electorate.control);
         self.known.ready_at =
             electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
@@ -200,7 +218,7 @@ impl Lease {
 
     /// Whether another lives who should not be disturbed.
     fn is_led(&self, now: Instant) -> bool {
-        // A worker that has a greater config is heard by nobody, whatever its generation.
+        // A worker that has a greater config of the same generation is heard by nobody.
         if self.known.led_until.is_some_and(|until| now < until) {
             return true;
         }
@@ -234,12 +252,16 @@ impl Lease {
             return;
         }
         let (departing, roll) = (self.is_departing(), self.roll(now));
-        if departing && (self.is_alone() || self.has_heir(roll.as_ref()) && self.protocol.is_settled(now)) {
+        let goes = self.leaving.is_some() && self.is_alone();
+        if goes || departing && self.has_heir(roll.as_ref()) && self.protocol.is_settled(now) {
             return self.protocol.release(now, Ending::HandedOver);
         }
         let proposed =
             self.protocol.config().zip(roll).and_then(|(old, roll)| seats::next(&old.voters, &roll));
-        let wants_change = proposed.is_some_and(|voters| !self.protocol.change(now, voters));
+        let wants_change = proposed.is_some_and(|voters| {
+            let waits = !departing && self.waits_for_answers(now, &voters);
+            waits || !self.protocol.change(now, voters)
+        });
         let early = self.protocol.wants_renewal(now, wants_change || departing);
         if early || self.renew_at.is_some_and(|at| now >= at) {
             self.renew_at = Some(now + lease(self.times()) / 3);
@@ -247,17 +269,53 @@ impl Lease {
         }
     }
 
+    /// Whether somebody who is to be given a seat has not just answered under the present config: then it is
+    /// asked to. It takes SWIM ten seconds to find that somebody is dead, and seats of the dead cost the
+    /// lease, for ever if it was one alone that gave them.
+    fn waits_for_answers(&mut self, now: Instant, voters: &[Voter]) -> bool {
+        let times = self.times();
+        let Some(config) = self.protocol.config() else { return false };
+        let (id, fresh) = (config.id, lease(times) / 2);
+        let answers = |node: NodeId| {
+            self.known.spoke.get(&node).is_some_and(|(under, at)| *under == id && now < *at + fresh)
+        };
+        let silent: Vec<NodeId> = voters
+            .iter()
+            .map(|voter| voter.node)
+            .filter(|node| config.weight(*node) == 0 && !answers(*node))
+            .collect();
+        self.known.invited.retain(|node, _| !answers(*node));
+        for node in &silent {
+            let invited = self.known.invited.get(node).copied();
+            if invited.is_some_and(|invited| now < invited.last + lease(times) / 6) {
+                continue;
+            }
+            let again = invited.filter(|invited| now < invited.first + PASSED_OVER);
+            let first = again.map_or(now, |invited| invited.first);
+            self.known.invited.insert(*node, Invited { first, last: now });
+            self.protocol.tell_config(now, *node);
+        }
+        !silent.is_empty()
+    }
+
     fn roll(&self, now: Instant) -> Option<Roll> {
         let known = &self.known;
         let control = known.control.as_ref()?;
         let departing = self.is_departing();
+        // Whoever was asked and did not answer is passed over for a while, for others.
+        let deaf = |node: &NodeId| {
+            let after = lease(self.times()) / 3;
+            let invited = known.invited.get(node);
+            invited.is_some_and(|it| now >= it.first + after && now < it.first + PASSED_OVER)
+        };
+        let is_ready = |(node, at): &(&NodeId, &Instant)| now >= **at && !deaf(node);
         let stays = |node: &NodeId| !(known.resigned.contains_key(node) || departing && *node == self.me);
         Some(Roll {
             me: self.me,
             departing,
             eligible: control.iter().copied().filter(stays).collect(),
             up: known.ready_at.keys().copied().collect(),
-            ready: known.ready_at.iter().filter(|(_, at)| now >= **at).map(|(node, _)| *node).collect(),
+            ready: known.ready_at.iter().filter(is_ready).map(|(node, _)| *node).collect(),
         })
     }
 
@@ -303,12 +361,15 @@ impl Lease {
         // Growth waits for those who have not answered for long enough; a resignation ends.
         let ready_at = self.known.ready_at.values().chain(self.known.resigned.values()).copied();
         let ready_at = ready_at.filter(|at| holds && *at > now).min();
+        let asked = self.known.invited.values().flat_map(|it| {
+            let third = lease(self.times()) / 3;
+            [it.last + third / 2, it.first + third, it.first + PASSED_OVER]
+        });
+        let invite_at = asked.filter(|at| holds && *at > now).min();
         let ask_at = self.leaving.filter(|leaving| !leaving.done && !holds).map(|leaving| leaving.ask_at);
         let stand_at = self.stand_at.map(|at| at.max(now + Duration::from_micros(1)));
-        [self.protocol.ends_at(), self.attempt_until, self.renew_at, stand_at, free_at, ready_at, ask_at]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at > now)
-            .min()
+        let own = [self.protocol.ends_at(), self.attempt_until, self.renew_at];
+        let others = [stand_at, free_at, ready_at, invite_at, ask_at];
+        own.into_iter().chain(others).flatten().filter(|at| *at > now).min()
     }
 }

@@ -69,6 +69,11 @@ pub enum LeaseInput {
     HandOver,
     /// This node did nothing for so long.
     Lagged(Duration),
+    /// A record that stands bears this epoch: somebody planned in it.
+    Planned {
+        /// Which.
+        epoch: Epoch,
+    },
     /// A durable write, of any room, has been outstanding for longer than T.
     StorageStalled,
     /// A person said that this node is the one survivor: it founds the next generation, alone.
@@ -164,6 +169,8 @@ pub enum Ending {
     HandedOver,
     /// A person made this node found the next generation.
     Recovered,
+    /// What stands was planned in a greater epoch: what this holder plans would not.
+    Outdone,
 }
 
 impl Ending {
@@ -179,6 +186,7 @@ impl Ending {
             Self::StorageFailed => "a write failed",
             Self::HandedOver => "handed over",
             Self::Recovered => "the next generation was founded here",
+            Self::Outdone => "what stands was planned in a later epoch",
         }
     }
 }

@@ -27,7 +27,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_wire::durable::LeaseCell;
-use sleep_wire::lease::{Hint, VoterConfig};
+use sleep_wire::lease::{ConfigId, Hint, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use crate::time::Instant;
@@ -94,8 +94,21 @@ struct Known {
     resigned: BTreeMap<NodeId, Instant>,
     /// This node is known not to be a control node.
     not_control: bool,
+    /// Under which config each spoke last, and when.
+    spoke: BTreeMap<NodeId, (ConfigId, Instant)>,
+    /// Who is asked to answer before it is given a seat.
+    invited: BTreeMap<NodeId, Invited>,
     /// Until when another leads that announces itself, as far as one that may not lead is concerned.
     led_until: Option<Instant>,
+}
+
+/// Who was asked to answer, and has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Invited {
+    /// When it was asked first.
+    first: Instant,
+    /// When it was asked last.
+    last: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +178,7 @@ impl Lease {
                 }
             }
             LeaseInput::StorageStalled => self.protocol.release(now, Ending::StorageStalled),
+            LeaseInput::Planned { epoch } => self.planned(now, epoch),
             LeaseInput::Recover { known } => self.recover(now, known),
         }
         self.absorb(now);
@@ -183,6 +197,11 @@ impl Lease {
     /// The tenure of this node, only while it may act on it: ask again before every act.
     pub fn holding(&self, now: Instant) -> Option<Epoch> {
         self.protocol.tenure(now).map(|tenure| tenure.epoch)
+    }
+
+    /// Whether [`LeaseInput::Planned`] has anything new in it.
+    pub fn is_outdone(&self, now: Instant, by: Epoch) -> bool {
+        by.term > self.protocol.voter().heard_term() || self.holding(now).is_some_and(|mine| mine < by)
     }
 
     /// What is known of a holder, this node's own tenure included.

@@ -9,6 +9,7 @@
 //! {A,B,c} ──▶ {A:2,B,c} ──▶ {A:2,B,D} ──▶ {A,B,D}       c is dead: D takes its seat
 //! {A,B,C} ──▶ {A,B,C,D} ──▶ {A,B,D}                     C lives, and goes: removed after
 //! {A} ──▶ {A:2,B} ── B leads ──▶ {A,B} ──▶ {B}          A goes, which voted alone
+//! {A:2,B} ──▶ {A:2,B,C} ──▶ {A,B,C}                     A stays after all
 //! ```
 //! On the way from a dead voter to its successor the holder has two votes, so that it is part of every quorum
 //! and nobody else is indispensable who was not before. By way of {A,B}, or of four, the loss of B in that
@@ -124,13 +125,14 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
         return (goal.len() > 1).then(|| weighted(goal, me));
     }
     let is_heavy = |voter: &Voter| voter.weight > 1;
+    let is_heavy_myself = voters.iter().any(|voter| voter.node == me && is_heavy(voter));
     if nodes.len() == 2 && voters.iter().any(|voter| is_heavy(voter) && voter.node != me) {
         // Whoever it takes over from is a majority alone.
         return Some(equal(nodes));
     }
     if goal.len() == 1 && nodes.len() <= 3 {
         // Alone it is no quorum of three; with two votes it is part of every one.
-        let heavy = nodes.len() == 2 || voters.iter().any(|voter| voter.node == me && voter.weight == 2);
+        let heavy = nodes.len() == 2 || is_heavy_myself;
         return Some(if heavy { equal(BTreeSet::from([me])) } else { weighted(&nodes, me) });
     }
     let missing = goal.iter().copied().find(|node| !nodes.contains(node));
@@ -152,8 +154,14 @@ fn towards(voters: &[Voter], goal: &BTreeSet<NodeId>, roll: &Roll) -> Option<Vec
         nodes.remove(&living);
     } else if let Some(missing) = missing {
         nodes.insert(missing);
+        if is_heavy_myself && nodes.len() == 3 {
+            return Some(weighted(&nodes, me));
+        }
     } else if let Some(living) = surplus(true) {
         nodes.remove(&living);
+    } else if is_heavy_myself && nodes.len() == 2 {
+        // Of two that are equal each needs the other: better one that needs nobody.
+        return None;
     }
     Some(equal(nodes))
 }
@@ -217,7 +225,7 @@ mod tests {
                 }
                 let seated: BTreeSet<NodeId> = voters.iter().map(|voter| voter.node).collect();
                 prop_assert_eq!(&seated, &roll.goal(&voters));
-                prop_assert!(voters.iter().all(|voter| voter.weight == 1));
+                prop_assert!(voters.len() == 2 || voters.iter().all(|voter| voter.weight == 1));
                 let living = roll.ready.intersection(&roll.eligible).filter(|node| **node != me).count();
                 if roll.eligible.len() >= 3 && living >= 2 {
                     prop_assert_eq!(seated.len(), 3);
@@ -247,6 +255,22 @@ mod tests {
         let roll = Roll { up: nodes(0b01100), ..roll };
         let heavy = |bits| weighted(&nodes(bits), id(0));
         assert_eq!(settle(&mut voters, &roll), [heavy(0b00111), heavy(0b01101), equal(nodes(0b01101))]);
+    }
+
+    /// It was to go and had an heir, and stays after all: it needs no other's vote until there are three.
+    #[test]
+    fn of_two_neither_comes_to_need_the_other() {
+        let mut voters = weighted(&nodes(0b00011), id(0));
+        let roll = Roll {
+            me: id(0),
+            departing: false,
+            eligible: nodes(0b00111),
+            up: nodes(0b00110),
+            ready: nodes(0b00010),
+        };
+        assert_eq!(settle(&mut voters, &roll), Vec::<Vec<Voter>>::new());
+        let roll = Roll { ready: nodes(0b00110), ..roll };
+        assert_eq!(settle(&mut voters, &roll), [weighted(&nodes(0b00111), id(0)), equal(nodes(0b00111))]);
     }
 
     /// While a dead voter's seat is given to another, no loss of one more, but the holder's, is worse than it

@@ -122,6 +122,11 @@ impl VoterState {
         Some(cell)
     }
 
+    /// The greatest term that was heard of, in whatever generation.
+    pub(super) const fn heard_term(&self) -> u64 {
+        self.heard_term
+    }
+
     /// The greatest generation that was heard of.
     pub(super) const fn heard_generation(&self) -> u16 {
         self.heard_generation

@@ -45,7 +45,7 @@ impl Member {
             Observed::Invalid => return cx.out.event(Event::BadFrame { from }),
         }
         if let Some(hint) = frame.carried.hint {
-            let from_control = self.has_a_say(hint.epoch.candidate);
+            let from_control = self.has_a_say(now, hint.epoch.candidate, hint.epoch.generation);
             self.lease.handle(now, LeaseInput::Hint { from, hint, from_control });
         }
         match frame.message {
@@ -54,7 +54,7 @@ impl Member {
                 self.membership.handle(now, MembershipInput::Message { from, message });
             }
             Message::Lease(message) => {
-                if self.has_a_say(from) {
+                if self.has_a_say(now, from, message.config.id.epoch.generation) {
                     self.sightings.voted(now, from);
                     self.lease.handle(now, LeaseInput::Message { from, message });
                 }
@@ -73,14 +73,19 @@ impl Member {
     }
 
     /// Whether a member has a say in who leads. Whoever is demoted has it for as long as it has a seat:
-    /// without its vote nobody could be given that. One who does not know whose the seats are listens to all
-    /// who may have one.
-    fn has_a_say(&self, node: NodeId) -> bool {
-        match (self.trust.role(node), self.lease.config()) {
-            (Some(Role::Control), _) => true,
-            (Some(Role::Worker), Some(config)) => config.weight(node) > 0,
-            (Some(Role::Worker), None) => self.trust.was_control(node),
-            (None, _) => false,
+    /// without its vote nobody could be given that. One who does not know whose the seats are, or whom nobody
+    /// else leads as far as it knows, listens to all who may have one: the seats that it knows of may be
+    /// others' by now. And whoever founded a later generation did what a person said, and planned in it.
+    fn has_a_say(&self, now: crate::Instant, node: NodeId, generation: u16) -> bool {
+        match self.trust.role(node) {
+            Some(Role::Control) => true,
+            Some(Role::Worker) => {
+                let is_led = matches!(self.lease.evidence(now), Evidence::Fresh(by) if by.candidate != node);
+                let seated = self.lease.config().is_some_and(|config| config.weight(node) > 0);
+                let is_later = generation > self.lease.generation();
+                seated || (is_later || !is_led) && self.trust.was_control(node)
+            }
+            None => false,
         }
     }
 

@@ -510,27 +510,72 @@ fn a_generation_of_lesser_terms_makes_no_epoch_come_twice() {
     panic!("it never stood");
 }
 
-/// A worker that founded a later generation is heard by nobody. It leads no more once it hears of whoever
-/// does, and not again before that one is silent.
+/// A worker with the greater config of a generation is heard by nobody. It leads no more once it hears of
+/// whoever does, and not again before that one is silent.
 #[test]
 fn a_worker_with_a_greater_config_gives_way() {
-    let founded = Epoch { generation: 1, ..epoch(3, 0) };
-    let alone = config_of(1, founded, 1);
-    let mut node = Node::new(0, LeaseCell { promise: founded, config: Some(alone) });
-    let control = BTreeSet::from([id(1)]);
-    let electorate = Electorate { control, up: BTreeMap::new(), me_control: false };
-    let outputs = node.input(LeaseInput::Electorate(electorate));
-    node.write(outputs);
-    node.wait(GRANT * 2);
-    assert!(node.lease.holding(node.now).is_some(), "there is nobody else");
+    let mut node = worker_alone(epoch(9, 0));
     for renewal in 1..=30 {
-        let hint = Hint { epoch: epoch(7, 1), renewal, signatures: Vec::new() };
-        let outputs = node.input(LeaseInput::Hint { from: id(1), hint, from_control: true });
-        node.write(outputs);
+        node.announced(renewal);
         assert_eq!(node.lease.holding(node.now), None);
         node.wait(SECOND);
         assert_eq!(node.lease.holding(node.now), None);
     }
     node.wait(SECOND * 30);
     assert!(node.lease.holding(node.now).is_some(), "there is nobody else any more");
+}
+
+/// One that founded a later generation before it knew that it was a worker goes on, and tells the other.
+#[test]
+fn a_worker_of_a_later_generation_is_followed() {
+    let founded = Epoch { generation: 1, ..epoch(9, 0) };
+    let mut node = worker_alone(founded);
+    let outputs = node.announced(1);
+    assert!(node.lease.holding(node.now).is_some_and(|epoch| epoch.generation == 1));
+    let told = outputs.iter().any(
+        |output| matches!(output, Send { to, message } if *to == id(1) && message.config.id.epoch >= founded),
+    );
+    assert!(told, "{outputs:?}");
+}
+
+/// A slot was planned in a later epoch than the one that this node holds: it stands again, above that.
+#[test]
+fn a_holder_that_is_outdone_stands_again() {
+    let mut node = worker_alone(epoch(9, 0));
+    let mine = node.lease.holding(node.now).expect("there is nobody else");
+    let later = Epoch { candidate: id(1), term: mine.term + 5, ..mine };
+    assert!(node.lease.is_outdone(node.now, later) && !node.lease.is_outdone(node.now, mine));
+    let outputs = node.input(LeaseInput::Planned { epoch: later });
+    assert!(outputs.contains(&Lost { epoch: mine, why: Ending::Outdone }), "{outputs:?}");
+    node.write(outputs);
+    node.wait(SECOND);
+    assert!(node.lease.holding(node.now).is_some_and(|epoch| epoch > later));
+    // Of another line, with which only its holder can do away.
+    let other = Epoch { generation: 1, ..later };
+    let before = node.lease.holding(node.now);
+    node.input(LeaseInput::Planned { epoch: other });
+    assert_eq!(node.lease.holding(node.now), before);
+}
+
+/// A node that votes alone and leads, though it is no control node any more.
+fn worker_alone(epoch: Epoch) -> Node {
+    let alone = config_of(1, epoch, 1);
+    let mut node = Node::new(0, LeaseCell { promise: epoch, config: Some(alone) });
+    let control = BTreeSet::from([id(1)]);
+    let electorate = Electorate { control, up: BTreeMap::new(), me_control: false };
+    let outputs = node.input(LeaseInput::Electorate(electorate));
+    node.write(outputs);
+    node.wait(GRANT * 2);
+    assert!(node.lease.holding(node.now).is_some(), "there is nobody else");
+    node
+}
+
+impl Node {
+    /// Another, which is a control node, says that it leads.
+    fn announced(&mut self, renewal: u64) -> Vec<LeaseOutput> {
+        let hint = Hint { epoch: epoch(7, 1), renewal, signatures: Vec::new() };
+        let outputs = self.input(LeaseInput::Hint { from: id(1), hint, from_control: true });
+        self.write(outputs.clone());
+        outputs
+    }
 }
