@@ -85,9 +85,11 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
         Refusal::Unheard => {
             Problem::new(Code::Unheard, 409, "no other member answers: they would go on listing this node")
         }
-        Refusal::LastControl => {
-            Problem::new(Code::LastControl, 409, "it would leave the cluster without a control node")
-        }
+        Refusal::LastControl => Problem::new(
+            Code::LastControl,
+            409,
+            "it would leave the cluster without a control node that answers",
+        ),
         Refusal::Oneself => {
             Problem::new(Code::Oneself, 409, "a node is not removed through itself: it leaves")
         }

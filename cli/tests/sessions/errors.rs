@@ -159,7 +159,7 @@ fn refusals_say_whether_anything_changed_and_what_to_type() {
         (502, "no_door", "no member of the cluster could be reached"),
         (409, "oneself", "a node is not removed through itself: it leaves"),
         (409, "unheard", "no other member answers: they would go on listing this node"),
-        (409, "last_control", "it would leave the cluster without a control node"),
+        (409, "last_control", "it would leave the cluster without a control node that answers"),
         (500, "storage", "the agent's own store failed"),
         (501, "unsupported", "this release cannot do that"),
         (403, "forbidden", "this key may not do that"),

@@ -1,6 +1,6 @@
 //! Commands into records: each is checked, drafted, and answered once it is safe.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -170,7 +170,7 @@ impl Member {
             return Ok(Some(Act { drafts: Vec::new(), reply: NOTHING }));
         }
         if role == Role::Worker {
-            if self.trust.is_last_control(node) {
+            if self.is_last_that_answers(cx.me, node) {
                 return Err(Refusal::LastControl);
             }
             self.reauthor(cx, node);
@@ -180,6 +180,12 @@ impl Member {
         let record = encode(&pen.role_change(time, node, role, cx.now.wall));
         self.submit(cx, Vec::from([record]));
         Ok(None)
+    }
+
+    /// Whether nobody would be left who may take a command, until a control node comes back that is away.
+    fn is_last_that_answers(&self, me: NodeId, node: NodeId) -> bool {
+        let live: BTreeSet<NodeId> = self.membership.live().chain([me]).collect();
+        !self.trust.controls().any(|other| other != node && live.contains(&other))
     }
 
     fn node_labels<C: Crypto>(
