@@ -180,15 +180,21 @@ fn written(world: &World) -> BTreeMap<Vec<u8>, Stamp> {
     newest
 }
 
-/// What was written by then and is not everywhere, though others may be written meanwhile.
+/// What was written by then and is not everywhere, though others may be written meanwhile. What nobody has any
+/// more was void, as its author had been demoted or removed: that is for `acked_is_durable` to judge.
 fn not_passed_on(world: &World, written: &BTreeMap<Vec<u8>, Stamp>) -> Option<Missing> {
-    for (number, host) in world.hosts.iter().enumerate() {
-        let Some(node) = &host.node else { continue };
-        let has: BTreeMap<Vec<u8>, Stamp> = stamps(node).collect();
-        let lacks = |(key, stamp): &(&Vec<u8>, &Stamp)| has.get(*key).is_none_or(|has| has < *stamp);
-        if let Some((key, stamp)) = written.iter().find(lacks) {
+    let held: Vec<(String, BTreeMap<Vec<u8>, Stamp>)> = world
+        .hosts
+        .iter()
+        .filter_map(|host| Some((host.name().to_string(), stamps(host.node.as_ref()?).collect())))
+        .collect();
+    for (key, stamp) in written {
+        let has =
+            |(_, held): &&(String, BTreeMap<Vec<u8>, Stamp>)| held.get(key).is_some_and(|it| it >= stamp);
+        let lacks = held.iter().find(|node| !has(node));
+        if let (Some((name, _)), Some(_)) = (lacks, held.iter().find(has)) {
             let key = sleep_wire::Key::from_bytes(key);
-            return Missing::new("passed_on", format!("node{} lacks {key:?} of {stamp:?}", number + 1));
+            return Missing::new("passed_on", format!("{name} lacks {key:?} of {stamp:?}"));
         }
     }
     None

@@ -246,20 +246,20 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
             world.start(grave);
         }
     }
+    let awake = world.awake();
+    world.until(awake, |_| false);
+    let starting = |host: &Host| host.node.as_ref().is_some_and(|node| !node.has_started());
+    story::expect(world, 60 * SECOND, "all have started", |world| !world.hosts.iter().any(starting))?;
     // Disks that are lost do not come back: somebody who knows says so.
     let helped = |(_, fault): &(Time, Fault)| matches!(fault, Fault::EmptyDisk { recover: true, .. });
     if scenario.faults.iter().any(helped) && !story::majority_lives(world) {
         story::recover(world)?;
     }
-    let awake = world.awake();
-    world.until(awake, |_| false);
     admit_newcomers(world, scenario)
 }
 
 /// Whoever lost its disk and has not been let in again is now; so is whoever only itself knows to be in.
 fn admit_newcomers(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
-    let starting = |host: &Host| host.node.as_ref().is_some_and(|node| !node.has_started());
-    story::expect(world, 60 * SECOND, "all have started", |world| !world.hosts.iter().any(starting))?;
     world.find_the_lost();
     if !scenario.faults.iter().any(|(_, fault)| matches!(fault, Fault::EmptyDisk { .. })) {
         return Ok(());

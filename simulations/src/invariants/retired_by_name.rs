@@ -4,7 +4,8 @@
 //! a slot's record on its disk names the task in `retire`, a removal of its service or of its node is there,
 //! a later attempt took its place, or it had said so for one of these reasons: what has begun is not taken
 //! back. A node whose disk went back counts attempts anew; once it has learnt of a later one that it had
-//! begun before, that one takes the place of what it runs.
+//! begun before, that one takes the place of what it runs, and so does the end of this one, if it had told
+//! that.
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,8 @@ pub struct RetiredByName {
     launched: BTreeSet<(NodeId, TaskId)>,
     /// What nodes told before their disks went back.
     told: BTreeSet<(NodeId, TaskId)>,
+    /// The same, of what they told the end of.
+    ended: BTreeSet<(NodeId, TaskId)>,
     aged: BTreeSet<NodeId>,
 }
 
@@ -41,6 +44,8 @@ impl Law for RetiredByName {
                 let stopping = |status: TaskState| status == TaskState::Stopping;
                 let own = writes.iter().filter_map(|write| own_status(write, host.id));
                 self.told.extend(own.clone().map(|(_, status)| (host.id, status.task)));
+                let over = own.clone().filter(|(_, status)| status.state.is_over());
+                self.ended.extend(over.map(|(_, status)| (host.id, status.task)));
                 for (slot, status) in own.filter(|(_, status)| stopping(status.state)) {
                     self.begin(host, host.id, slot, status.task)?;
                 }
@@ -72,7 +77,8 @@ impl RetiredByName {
         let is_later = |known: &BTreeSet<(NodeId, TaskId)>| {
             known.range((host.id, later)..=(host.id, last)).next().is_some()
         };
-        let forgotten = self.aged.contains(&host.id) && is_later(&self.told);
+        let was_over = self.ended.contains(&(host.id, task));
+        let forgotten = self.aged.contains(&host.id) && (was_over || is_later(&self.told));
         let superseded = is_later(&self.launched) || forgotten;
         let has_begun = self.begun.contains(&(host.id, task));
         if !has_begun && !superseded && !is_named(host, node, slot, task) && !is_removed(host, node, slot) {

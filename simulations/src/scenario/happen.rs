@@ -154,8 +154,10 @@ impl Fault {
                 vec![(*lasts, Then::Start(*node))]
             }
             Self::EmptyDisk { node, lasts, recover } => {
-                let helped = *recover && door(world, *node).is_some();
-                if !helped && !story::majority_without(world, *node) {
+                let door = door(world, *node);
+                let helped = *recover && door.is_some();
+                // With the last that may let anybody in the cluster itself would be gone.
+                if door.is_none() || !helped && !story::majority_without(world, *node) {
                     return Some(Vec::new());
                 }
                 let gone = world.hosts[*node].id;
@@ -177,6 +179,12 @@ impl Fault {
     fn by_people(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
         let (host, wanted) = match self {
             Self::Recover { node, force } => (*node, Command::Recover { force: *force }),
+            // With a disk that is lost the last control node may be: people look first.
+            Self::Role { node, worker: true, .. }
+                if door(world, *node).is_none() && world.hosts.iter().any(|host| host.node.is_none()) =>
+            {
+                return Some(Vec::new());
+            }
             Self::Role { node, by, worker } => {
                 let role = if *worker { Role::Worker } else { Role::Control };
                 let (node, command) = (world.hosts[*node].id, CommandId(world.draw()));
