@@ -89,6 +89,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-void-slot",
     "found-vote-on-its-way",
     "found-votes-of-the-dead",
+    "found-words-from-before",
     "found-worker-that-leaves",
     "home-week",
     "hung-engine",

@@ -72,6 +72,15 @@ impl Member {
         }
     }
 
+    /// What an earlier life said may have come back to this disk, and its agent have ended before it heeded
+    /// that: it is no news any more.
+    pub(super) fn recall_earlier_words<C: Crypto>(&mut self, cx: &Context<'_, C>) {
+        let highest = self.state.highest_boot(cx.me).and_then(|boot| u32::try_from(boot).ok());
+        if let Some(known) = highest.filter(|known| *known >= cx.boot) {
+            self.earlier.told.insert(None, known);
+        }
+    }
+
     /// Whether this agent is to start again by its own word; then it is on its way. What is told of slots
     /// that there are not is no matter.
     pub(super) fn heed_own_word<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {

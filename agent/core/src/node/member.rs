@@ -203,6 +203,7 @@ impl Member {
             Beginning::Again { .. } => {
                 let court = Court { trust: &self.trust, crypto: cx.crypto };
                 self.state.rejudge_all(now.instant, &court);
+                self.recall_earlier_words(cx);
                 let own = self.state.tasks_on(cx.me).map(|task| Recovered {
                     slot: task.slot,
                     place: task.place,
