@@ -89,6 +89,8 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
     await_none(world, EQUAL_WITHIN, unequal)?;
     let equal = world.now - began;
     let times = Times { leader, seen, equal, running };
+    // A leader whose disk went back starts once more when it has learnt of that.
+    await_none(world, LEADER_WITHIN, leaders)?;
     let held = holders(world);
     let quiet_from = world.now;
     while world.now < quiet_from + QUIET_FOR && world.broken.is_none() {

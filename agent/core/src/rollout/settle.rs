@@ -8,7 +8,7 @@ use core::cmp::Reverse;
 
 use sleep_wire::node::Availability;
 use sleep_wire::slot::{RetireReason, Retired};
-use sleep_wire::spec::{OnHeal, Order};
+use sleep_wire::spec::{Mode, OnHeal, Order};
 use sleep_wire::{NodeId, RevisionId, Stamp};
 
 use super::SETTLES_AFTER;
@@ -33,6 +33,8 @@ struct Rival {
     node: NodeId,
     revision: RevisionId,
     adopted: Option<u32>,
+    /// Whether it may stay where it is.
+    placed_well: bool,
     /// Whether it may stay at all: where it is, and as it is.
     acceptable: bool,
     healthy: bool,
@@ -53,10 +55,11 @@ impl Reader<'_> {
         match seat.standing {
             // Its node may be alive behind a cut: nothing is known of the task that the record names.
             Standing::Away => None,
-            Standing::Vacant if !wanted => {
-                let mut retire = seat.retire.clone();
-                retire.extend(unlisted.iter().map(|rival| rival.retired(RetireReason::Command)));
-                Some(Settlement { current: None, adopted: None, order: Order::StopFirst, retire })
+            Standing::Vacant if !wanted => Some(retire_all(seat, &unlisted)),
+            // Where nothing is to come in its place it stays as it is, or goes: the slot's node may be paused.
+            Standing::Lost(_) if !wanted && self.service.fact.mode == Mode::Global => {
+                let stays = unlisted.iter().any(|rival| rival.placed_well);
+                if stays { self.choose(seat, unlisted) } else { Some(retire_all(seat, &unlisted)) }
             }
             Standing::Vacant | Standing::Lost(_) if !unlisted.iter().any(|rival| rival.acceptable) => None,
             Standing::Vacant | Standing::Lost(_) => self.choose(seat, unlisted),
@@ -85,7 +88,7 @@ impl Reader<'_> {
                 }
                 OnHeal::KeepNewest => None,
             };
-            (!rival.acceptable, original, Reverse(rival.assignment))
+            (!rival.acceptable, !rival.placed_well, original, Reverse(rival.assignment))
         });
         let mut rivals = rivals.into_iter();
         let winner = rivals.next()?;
@@ -111,6 +114,7 @@ impl Reader<'_> {
             node: current.node,
             revision: current.revision,
             adopted: None,
+            placed_well: seat.leave.is_none(),
             acceptable: seat.leave.is_none() && !seat.outdated,
             healthy: seat.standing == Standing::Healthy,
             running_ms: task.filter(|task| task.is_healthy()).map_or(0, |task| task.running_ms(self.now)),
@@ -136,11 +140,19 @@ impl Reader<'_> {
             node: task.node,
             revision: task.revision,
             adopted: Some(place),
+            placed_well: fits && !drained,
             acceptable: fits && !drained && !self.service.is_outdated(task.revision),
             healthy: task.is_healthy(),
             running_ms: if task.is_healthy() { task.running_ms(self.now) } else { 0 },
         })
     }
+}
+
+/// Nobody is to be in this slot.
+fn retire_all(seat: &Seat<'_>, unlisted: &[Rival]) -> Settlement {
+    let mut retire = seat.retire.clone();
+    retire.extend(unlisted.iter().map(|rival| rival.retired(RetireReason::Command)));
+    Settlement { current: None, adopted: None, order: Order::StopFirst, retire }
 }
 
 impl Rival {
