@@ -182,8 +182,8 @@ fn written(world: &World) -> BTreeMap<Vec<u8>, Stamp> {
     newest
 }
 
-/// What was written by then and is not everywhere, though others may be written meanwhile. What nobody has any
-/// more was void, as its author had been demoted or removed: that is for `acked_is_durable` to judge.
+/// What was written by then and is not everywhere, though others may be written meanwhile. What nobody has
+/// any more was void, as its author had been demoted or removed: that is for `acked_is_durable` to judge.
 fn not_passed_on(world: &World, written: &BTreeMap<Vec<u8>, Stamp>) -> Option<Missing> {
     let held: Vec<(String, BTreeMap<Vec<u8>, Stamp>)> = world
         .hosts

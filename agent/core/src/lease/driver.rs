@@ -89,8 +89,8 @@ impl Lease {
         }
     }
 
-    /// Somebody planned in this epoch. What stands in a greater one than this holder's is of another line, and
-    /// whoever leads that may be heard by nobody any more, as a worker: this node stands again, above it.
+    /// Somebody planned in this epoch. What stands in a greater one than this holder's is of another line,
+    /// and whoever leads that may be heard by nobody any more, as a worker: this node stands again, above it.
     pub(super) fn planned(&mut self, now: Instant, epoch: Epoch) {
         let outdone = |mine: Epoch| mine < epoch && mine.generation == epoch.generation;
         if self.protocol.note(epoch, false) && self.holding(now).is_some_and(outdone) {

@@ -56,7 +56,8 @@ impl Reader<'_> {
             // Its node may be alive behind a cut: nothing is known of the task that the record names.
             Standing::Away => None,
             Standing::Vacant if !wanted => Some(retire_all(seat, &unlisted)),
-            // Where nothing is to come in its place it stays as it is, or goes: the slot's node may be paused.
+            // Where nothing is to come in its place it stays as it is, or goes: the slot's node may be
+            // paused.
             Standing::Lost(_) if !wanted && self.service.fact.mode == Mode::Global => {
                 let stays = unlisted.iter().any(|rival| rival.placed_well);
                 if stays { self.choose(seat, unlisted) } else { Some(retire_all(seat, &unlisted)) }

@@ -214,8 +214,8 @@ impl State {
         }
     }
 
-    /// What differed when the peer spoke does not differ any more: somebody else has brought it. Whoever began
-    /// the exchange goes on to the next round, and would else wait in vain.
+    /// What differed when the peer spoke does not differ any more: somebody else has brought it. Whoever
+    /// began the exchange goes on to the next round, and would else wait in vain.
     fn overtaken(&mut self, now: Instant, from: NodeId, round: u32) {
         if self.exchanges.is_mine(from, round) {
             return self.go_on(now, from, round, false);

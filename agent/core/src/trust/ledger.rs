@@ -4,9 +4,9 @@
 //! order of stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
 //!
 //! # The keeper
-//! The two halves of a cluster can demote each other's control nodes, and nobody would be left who may write a
-//! thing, not even a promotion. So at every moment at which no member has the role `control` by what was said
-//! of it, one has it all the same: the keeper, who lost it last. It keeps it until somebody is promoted.
+//! The two halves of a cluster can demote each other's control nodes, and nobody would be left who may write
+//! a thing, not even a promotion. So at every moment at which no member has the role `control` by what was
+//! said of it, one has it all the same: the keeper, who lost it last. It keeps it until somebody is promoted.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -259,8 +259,8 @@ impl Ledger {
         self.basis(node, moment).map(|(_, _, role)| role)
     }
 
-    /// What a role at a moment rests on: the admission, and the last change if there was one. A keeper's rests
-    /// on what it rested on before.
+    /// What a role at a moment rests on: the admission, and the last change if there was one. A keeper's
+    /// rests on what it rested on before.
     fn basis(&self, node: NodeId, moment: Moment) -> Option<(&Entry, Option<&Entry>, Role)> {
         let last = self.said(node, moment).last()?;
         match self.lost_control(node, moment) {

@@ -301,8 +301,9 @@ fn anyone_may_leave_and_control_may_remove() {
     assert_eq!(cast.members(&left), [0, 2]);
 }
 
-/// In each half of a cluster somebody demotes the control node that they are at, and rests on the other. Whoever
-/// lost the role last keeps it until somebody is promoted: else nobody could write a thing, not even that.
+/// In each half of a cluster somebody demotes the control node that they are at, and rests on the other.
+/// Whoever lost the role last keeps it until somebody is promoted: else nobody could write a thing, not even
+/// that.
 #[test]
 fn whoever_is_demoted_last_keeps_the_role_until_another_has_it() {
     let cast = Cast::new(4);

@@ -87,8 +87,8 @@ fn answers_that_nobody_asked_for_change_nothing() {
     assert_eq!(state.next_wake(), None);
 }
 
-/// What differed when the peer spoke has come by another way since: it is told that there is no more to say, and
-/// goes on to the next round instead of waiting in vain.
+/// What differed when the peer spoke has come by another way since: it is told that there is no more to say,
+/// and goes on to the next round instead of waiting in vain.
 #[test]
 fn a_comparison_that_was_overtaken_goes_on() {
     let mut state = full(100);
