@@ -55,12 +55,15 @@ impl Member {
         let (mut drafts, mut admissions) = (Vec::new(), Vec::new());
         for entry in fallen {
             let Stamp::Time { time, .. } = entry.stamp() else { continue };
-            let time = self.after(cx, time);
+            let word = time;
+            let time = self.after(cx, word);
             if let Fact::Admission(admission) = entry.fact() {
                 let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
                 admissions.push(encode(&pen.admission(time, admission)));
             }
-            if let (Some(Key::Membership(key)), Fact::Role(change)) = (entry.key(), entry.fact()) {
+            if let (Some(Key::Membership(key)), Fact::Role(change)) = (entry.key(), entry.fact())
+                && self.is_in_place(subject(key), word, time)
+            {
                 let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
                 admissions.push(encode(&pen.role_change(time, subject(key), change.role, change.at)));
             }
@@ -89,6 +92,11 @@ impl Member {
             }
             Some(Key::Membership(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_)) | None => false,
         }
+    }
+
+    /// Whether a promotion, said again at this time, undoes nothing that was said since it was said first.
+    fn is_in_place(&self, node: NodeId, word: ClusterTime, time: ClusterTime) -> bool {
+        self.trust.role_since(node).is_some_and(|since| since <= word || time <= since)
     }
 
     /// The next moment, if this node could speak then.

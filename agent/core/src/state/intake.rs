@@ -290,7 +290,7 @@ impl State {
         self.progress.look(&self.store);
         self.collect(&mut intake);
         let Intake { merged, mut writes } = intake;
-        writes.extend(self.unsaid.settle(&merged, self.progress.gc_before_ms()));
+        writes.extend(self.unsaid.settle(&self.store, self.progress.gc_before_ms()));
         if writes.is_empty() {
             return (merged, None);
         }

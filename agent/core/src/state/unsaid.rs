@@ -7,14 +7,15 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use sleep_wire::Key;
 use sleep_wire::durable::Write;
 use sleep_wire::key::MembershipKey;
 use sleep_wire::record::Batch;
 use sleep_wire::trust::Role;
+use sleep_wire::{Key, NodeId};
 
 use super::entry::{Entry, Fact};
 use super::push::BATCH_LIMIT;
+use super::store::Store;
 
 /// The first byte of a stored value that is such a word: no record begins with it.
 const MARK: u8 = 0xfe;
@@ -45,13 +46,10 @@ impl Unsaid {
         }
     }
 
-    /// Forgets what is said by these, which stand now, and what is before the horizon.
-    pub(crate) fn settle(&mut self, merged: &[Arc<Entry>], gc_before_ms: u64) -> Vec<Write> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
+    /// Forgets what is said by what stands now, and what is before the horizon.
+    pub(crate) fn settle(&mut self, store: &Store, gc_before_ms: u64) -> Vec<Write> {
         let is_old = |entry: &Entry| entry.time().is_some_and(|time| time.ms() < gc_before_ms);
-        let is_over = |entry: &Entry| is_old(entry) || merged.iter().any(|other| says(other, entry));
+        let is_over = |entry: &Entry| is_old(entry) || is_said(store, entry);
         let mut writes = Vec::new();
         self.0.retain(|_, entry| {
             let over = is_over(entry);
@@ -95,18 +93,22 @@ pub(crate) fn is_word(entry: &Entry) -> bool {
     }
 }
 
-/// Whether a record that stands says what a void one said, or something newer.
-fn says(stands: &Entry, void: &Entry) -> bool {
-    match (stands.key(), void.key()) {
-        (
-            Some(Key::Membership(MembershipKey::Admission { node, .. })),
-            Some(Key::Membership(MembershipKey::Admission { node: other, .. })),
-        ) => node == other,
-        (
-            Some(Key::Membership(MembershipKey::Role { node, .. })),
-            Some(Key::Membership(MembershipKey::Role { node: other, .. })),
-        ) => node == other && stands.stamp() >= void.stamp(),
-        (stands_at, void_at) => stands_at == void_at && stands.stamp() >= void.stamp(),
+/// Whether what a void word said stands, or something newer in its place.
+fn is_said(store: &Store, void: &Entry) -> bool {
+    let Some(key) = void.key() else { return true };
+    let about = |of: fn(NodeId, [u8; 8]) -> MembershipKey, node: NodeId| {
+        let keys = Key::Membership(of(node, [0; 8]))..=Key::Membership(of(node, [0xff; 8]));
+        store.range(keys).map(|(_, entry)| entry)
+    };
+    match key {
+        Key::Membership(MembershipKey::Admission { node, .. }) => {
+            about(|node, entry| MembershipKey::Admission { node, entry }, *node).next().is_some()
+        }
+        Key::Membership(MembershipKey::Role { node, .. }) => {
+            about(|node, entry| MembershipKey::Role { node, entry }, *node)
+                .any(|entry| entry.stamp() >= void.stamp())
+        }
+        _ => store.get(key).is_some_and(|entry| entry.stamp() >= void.stamp()),
     }
 }
 

@@ -245,6 +245,12 @@ impl Ledger {
         self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
     }
 
+    /// When a node's role was last said.
+    pub(super) fn role_since(&self, node: NodeId) -> Option<ClusterTime> {
+        let (admission, change, _) = self.said(node, LAST).last()?;
+        Some(change.unwrap_or(admission).moment.0)
+    }
+
     /// Whether anybody had said by then that a node has the role `control`, be it that this counts or not.
     pub(super) fn was_said_to_have_control(&self, node: NodeId, before: Moment) -> bool {
         let about = self.about.get(&node).into_iter().flatten();
