@@ -85,6 +85,22 @@ fn the_last_of_all_that_were_demoted_can_promote() {
     story::create(&mut world, 2, "web", 3).expect("somebody leads");
 }
 
+/// The only voter promotes a worker, and goes at once. That one leads as soon as it may: that it was led
+/// itself a moment ago, as a worker, is no reason to wait.
+#[test]
+fn a_worker_takes_over_at_once() {
+    let mut world = formed(1, 2);
+    pass(&mut world, 10);
+    done(&mut world, 0, 1, Control);
+    done(&mut world, 0, 0, Worker);
+    pass(&mut world, 2);
+    let leads = |host: usize| {
+        let host = &world.hosts[host];
+        host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some())
+    };
+    assert_eq!([0, 1, 2].map(leads), [false, true, false]);
+}
+
 /// A demoted node has promoted another without knowing, which was demoted since by those who knew. The one
 /// that hears of that promotion could not have said it then: said now, it would undo the later word.
 #[test]

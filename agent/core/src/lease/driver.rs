@@ -116,6 +116,9 @@ impl Lease {
         self.known.ready_at =
             electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
         self.known.not_control = !electorate.me_control;
+        if electorate.me_control {
+            self.known.led_until = None;
+        }
     }
 
     pub(super) fn recover(&mut self, now: Instant, known: u16) {
@@ -161,7 +164,10 @@ impl Lease {
                     let wait = wait.min(grant(self.times()));
                     self.stand_at = Some(now + wait + self.deference() + self.backoff());
                 }
-                Effect::Ended { epoch } => self.evidence.end(now, epoch),
+                Effect::Ended { epoch } => {
+                    self.evidence.end(now, epoch);
+                    self.known.led_until = None;
+                }
                 Effect::Resigned { node } => {
                     // Long enough for its removal to be written down; not for ever, for it may think better
                     // of it.
