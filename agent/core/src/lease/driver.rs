@@ -2,7 +2,6 @@
 //!
 //! Nothing here is needed for safety; everything here is needed for a cluster that gets on.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::lease::{Hint, LeaseMessage, LeaseTimes, Voter, VoterConfig};
@@ -11,12 +10,8 @@ use sleep_wire::{Epoch, NodeId};
 use super::config::{grant, lease};
 use super::protocol::Effect;
 use super::seats::{self, Roll};
-use super::{Electorate, Ending, Evidence, Invited, Lease, LeaseOutput, LeaseSettings, Leaving};
+use super::{Electorate, Ending, Evidence, Lease, LeaseOutput, LeaseSettings, Leaving};
 use crate::time::Instant;
-
-/// How long one that did not answer when a seat was to be given to it is not asked again: as long as it takes
-/// SWIM to find that it is dead.
-const PASSED_OVER: Duration = Duration::from_secs(10);
 
 /// How long a sign of life is fresh: T by the slowest clock and a gossip round.
 pub(super) fn fresh_for(times: LeaseTimes, settings: LeaseSettings) -> Duration {
@@ -36,7 +31,7 @@ impl Lease {
         if from == self.me {
             return;
         }
-        self.known.spoke.insert(from, (message.config.id, now));
+        self.known.invitations.heard(now, from, message.config.id);
         let lives = match self.evidence(now) {
             // A holder that was restarted asks anew, while the news of its last tenure is still fresh.
             Evidence::Fresh(epoch) => {
@@ -111,7 +106,7 @@ impl Lease {
     pub(super) fn set_electorate(&mut self, now: Instant, electorate: Electorate) {
         // Not before its silence after a start is over, by whatever clock: till then its seat is a loss.
         let wait = self.settings.growth_wait.max(grant(self.times()) * 11 / 10);
-        self.known.spoke.retain(|node, _| electorate.control.contains(node));
+        self.known.invitations.retain(&electorate.control);
         self.known.control = Some(electorate.control);
         self.known.ready_at =
             electorate.up.into_iter().map(|(node, up)| (node, now + wait.saturating_sub(up))).collect();
@@ -276,45 +271,24 @@ impl Lease {
     }
 
     /// Whether somebody who is to be given a seat has not just answered under the present config: then it is
-    /// asked to. It takes SWIM ten seconds to find that somebody is dead, and seats of the dead cost the
-    /// lease, for ever if it was one alone that gave them.
+    /// asked to.
     fn waits_for_answers(&mut self, now: Instant, voters: &[Voter]) -> bool {
-        let times = self.times();
         let Some(config) = self.protocol.config() else { return false };
-        let (id, fresh) = (config.id, lease(times) / 2);
-        let answers = |node: NodeId| {
-            self.known.spoke.get(&node).is_some_and(|(under, at)| *under == id && now < *at + fresh)
-        };
-        let silent: Vec<NodeId> = voters
-            .iter()
-            .map(|voter| voter.node)
-            .filter(|node| config.weight(*node) == 0 && !answers(*node))
-            .collect();
-        self.known.invited.retain(|node, _| !answers(*node));
-        for node in &silent {
-            let invited = self.known.invited.get(node).copied();
-            if invited.is_some_and(|invited| now < invited.last + lease(times) / 6) {
-                continue;
-            }
-            let again = invited.filter(|invited| now < invited.first + PASSED_OVER);
-            let first = again.map_or(now, |invited| invited.first);
-            self.known.invited.insert(*node, Invited { first, last: now });
-            self.protocol.tell_config(now, *node);
+        let newcomers = voters.iter().map(|voter| voter.node).filter(|node| config.weight(*node) == 0);
+        let (silent, asked) = self.known.invitations.invite(now, config, newcomers);
+        for node in asked {
+            self.protocol.tell_config(now, node);
         }
-        !silent.is_empty()
+        silent > 0
     }
 
     fn roll(&self, now: Instant) -> Option<Roll> {
         let known = &self.known;
         let control = known.control.as_ref()?;
         let departing = self.is_departing();
-        // Whoever was asked and did not answer is passed over for a while, for others.
-        let deaf = |node: &NodeId| {
-            let after = lease(self.times()) / 3;
-            let invited = known.invited.get(node);
-            invited.is_some_and(|it| now >= it.first + after && now < it.first + PASSED_OVER)
-        };
-        let is_ready = |(node, at): &(&NodeId, &Instant)| now >= **at && !deaf(node);
+        let config = self.protocol.config()?;
+        let is_passed_over = |node: NodeId| known.invitations.is_passed_over(now, node, config);
+        let is_ready = |(node, at): &(&NodeId, &Instant)| now >= **at && !is_passed_over(**node);
         let stays = |node: &NodeId| !(known.resigned.contains_key(node) || departing && *node == self.me);
         Some(Roll {
             me: self.me,
@@ -367,11 +341,9 @@ impl Lease {
         // Growth waits for those who have not answered for long enough; a resignation ends.
         let ready_at = self.known.ready_at.values().chain(self.known.resigned.values()).copied();
         let ready_at = ready_at.filter(|at| holds && *at > now).min();
-        let asked = self.known.invited.values().flat_map(|it| {
-            let third = lease(self.times()) / 3;
-            [it.last + third / 2, it.first + third, it.first + PASSED_OVER]
-        });
-        let invite_at = asked.filter(|at| holds && *at > now).min();
+        let invitations = self.protocol.config().filter(|_| holds).into_iter();
+        let invitations = invitations.flat_map(|config| self.known.invitations.moments(config));
+        let invite_at = invitations.filter(|at| *at > now).min();
         let ask_at = self.leaving.filter(|leaving| !leaving.done && !holds).map(|leaving| leaving.ask_at);
         let stand_at = self.stand_at.map(|at| at.max(now + Duration::from_micros(1)));
         let own = [self.protocol.ends_at(), self.attempt_until, self.renew_at];

@@ -27,12 +27,13 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_wire::durable::LeaseCell;
-use sleep_wire::lease::{ConfigId, Hint, VoterConfig};
+use sleep_wire::lease::{Hint, VoterConfig};
 use sleep_wire::{Epoch, NodeId};
 
 use crate::time::Instant;
 use config::lease;
 use evidence::Sightings;
+use invitations::Invitations;
 use protocol::Protocol;
 use random::Random;
 use rules::Rules;
@@ -40,6 +41,7 @@ use rules::Rules;
 mod config;
 mod driver;
 mod evidence;
+mod invitations;
 mod io;
 #[cfg(test)]
 mod model;
@@ -94,21 +96,10 @@ struct Known {
     resigned: BTreeMap<NodeId, Instant>,
     /// This node is known not to be a control node.
     not_control: bool,
-    /// Under which config each spoke last, and when.
-    spoke: BTreeMap<NodeId, (ConfigId, Instant)>,
-    /// Who is asked to answer before it is given a seat.
-    invited: BTreeMap<NodeId, Invited>,
+    /// Who has just answered, and may be given a seat.
+    invitations: Invitations,
     /// Until when another leads that announces itself, as far as one that may not lead is concerned.
     led_until: Option<Instant>,
-}
-
-/// Who was asked to answer, and has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Invited {
-    /// When it was asked first.
-    first: Instant,
-    /// When it was asked last.
-    last: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
