@@ -35,8 +35,8 @@ struct Rival {
     adopted: Option<u32>,
     /// Whether it may stay where it is.
     placed_well: bool,
-    /// Whether it may stay at all: where it is, and as it is.
-    acceptable: bool,
+    /// Whether it is of a revision that is to go.
+    outdated: bool,
     healthy: bool,
     running_ms: u64,
 }
@@ -62,7 +62,7 @@ impl Reader<'_> {
                 let stays = unlisted.iter().any(|rival| rival.placed_well);
                 if stays { self.choose(seat, unlisted) } else { Some(retire_all(seat, &unlisted)) }
             }
-            Standing::Vacant | Standing::Lost(_) if !unlisted.iter().any(|rival| rival.acceptable) => None,
+            Standing::Vacant | Standing::Lost(_) if !unlisted.iter().any(Rival::is_acceptable) => None,
             Standing::Vacant | Standing::Lost(_) => self.choose(seat, unlisted),
             // What is done is not done again, and nothing will ever run in its place.
             Standing::Done => {
@@ -89,7 +89,7 @@ impl Reader<'_> {
                 }
                 OnHeal::KeepNewest => None,
             };
-            (!rival.acceptable, !rival.placed_well, original, Reverse(rival.assignment))
+            (!rival.is_acceptable(), !rival.placed_well, original, Reverse(rival.assignment))
         });
         let mut rivals = rivals.into_iter();
         let winner = rivals.next()?;
@@ -116,7 +116,7 @@ impl Reader<'_> {
             revision: current.revision,
             adopted: None,
             placed_well: seat.leave.is_none(),
-            acceptable: seat.leave.is_none() && !seat.outdated,
+            outdated: seat.outdated,
             healthy: seat.standing == Standing::Healthy,
             running_ms: task.filter(|task| task.is_healthy()).map_or(0, |task| task.running_ms(self.now)),
         })
@@ -142,7 +142,7 @@ impl Reader<'_> {
             revision: task.revision,
             adopted: Some(place),
             placed_well: fits && !drained,
-            acceptable: fits && !drained && !self.service.is_outdated(task.revision),
+            outdated: self.service.is_outdated(task.revision),
             healthy: task.is_healthy(),
             running_ms: if task.is_healthy() { task.running_ms(self.now) } else { 0 },
         })
@@ -157,6 +157,11 @@ fn retire_all(seat: &Seat<'_>, unlisted: &[Rival]) -> Settlement {
 }
 
 impl Rival {
+    /// Whether it may stay at all: where it is, and as it is.
+    const fn is_acceptable(&self) -> bool {
+        self.placed_well && !self.outdated
+    }
+
     fn retired(&self, reason: RetireReason) -> Retired {
         Retired { assignment: self.assignment, node: self.node, reason }
     }
