@@ -127,6 +127,16 @@ impl Disk {
         self.records.iter().map(|(key, record)| (key.as_slice(), record.as_slice()))
     }
 
+    /// Whether what is written under a key takes no part, and is only kept.
+    pub fn is_aside(key: &[u8]) -> bool {
+        key.first() == Some(&0)
+    }
+
+    /// The void word under a key that is kept until others have said it again.
+    pub fn unsaid(&self, key: &[u8]) -> Option<&[u8]> {
+        self.records.get([&[0, 0xfe], key].concat().as_slice())?.strip_prefix(&[0xfe])
+    }
+
     /// The durable records that say that a node was removed.
     pub fn removals(&self, of: NodeId) -> impl Iterator<Item = &[u8]> {
         self.membership(move |key| matches!(key, MembershipKey::Removal { node, .. } if node == of))

@@ -184,19 +184,16 @@ fn written(world: &World) -> BTreeMap<Vec<u8>, Stamp> {
 
 /// What was written by then and is not everywhere, though others may be written meanwhile. What nobody has
 /// any more was void, as its author had been demoted or removed: that is for `acked_is_durable` to judge.
-fn not_passed_on(world: &World, written: &BTreeMap<Vec<u8>, Stamp>) -> Option<Missing> {
-    let held: Vec<(String, BTreeMap<Vec<u8>, Stamp>)> = world
-        .hosts
-        .iter()
-        .filter_map(|host| Some((host.name().to_string(), stamps(host.node.as_ref()?).collect())))
-        .collect();
-    for (key, stamp) in written {
-        let has =
-            |(_, held): &&(String, BTreeMap<Vec<u8>, Stamp>)| held.get(key).is_some_and(|it| it >= stamp);
-        let lacks = held.iter().find(|node| !has(node));
-        if let (Some((name, _)), Some(_)) = (lacks, held.iter().find(has)) {
+fn not_passed_on(world: &World, before: &BTreeMap<Vec<u8>, Stamp>) -> Option<Missing> {
+    let now = written(world);
+    let is_held = |(key, stamp): &(&Vec<u8>, &Stamp)| now.get(*key).is_some_and(|newest| newest >= *stamp);
+    for (number, host) in world.hosts.iter().enumerate() {
+        let Some(node) = &host.node else { continue };
+        let has: BTreeMap<Vec<u8>, Stamp> = stamps(node).collect();
+        let lacks = |(key, stamp): &(&Vec<u8>, &Stamp)| has.get(*key).is_none_or(|has| has < *stamp);
+        if let Some((key, stamp)) = before.iter().filter(is_held).find(lacks) {
             let key = sleep_wire::Key::from_bytes(key);
-            return Missing::new("passed_on", format!("{name} lacks {key:?} of {stamp:?}"));
+            return Missing::new("passed_on", format!("node{} lacks {key:?} of {stamp:?}", number + 1));
         }
     }
     None

@@ -234,8 +234,8 @@ fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
 
 /// The stamp of a void word under a key that a host keeps until others have said it again.
 fn unsaid_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {
-    let value = world.hosts[number].disk.record(&[&[0], key].concat())?;
-    Some(decode::<Record>(value.strip_prefix(&[0xfe])?).ok()?.stamp)
+    let word = world.hosts[number].disk.unsaid(key)?;
+    Some(decode::<Record>(word).ok()?.stamp)
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

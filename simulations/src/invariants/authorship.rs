@@ -13,6 +13,7 @@ use sleep_wire::{ClusterId, Family, Key, NodeId, PublicKey, Record, Stamp, decod
 
 use super::{Law, Verdict};
 use crate::crypto::{Mint, short};
+use crate::disk::Disk;
 use crate::world::{Observation, Seen, World};
 
 /// Records that were judged, and the keys of all hosts so far.
@@ -22,9 +23,6 @@ pub struct Authorship {
     keys: BTreeMap<NodeId, PublicKey>,
     workers: BTreeSet<NodeId>,
 }
-
-/// The first byte of the keys of what takes no part and is only kept.
-const ASIDE: u8 = 0;
 
 impl Law for Authorship {
     fn name(&self) -> &'static str {
@@ -36,7 +34,7 @@ impl Law for Authorship {
         let Some(cluster) = world.hosts[seen.host].cluster else { return Ok(()) };
         for write in writes {
             if let Write::PutRecord { key, record } = write
-                && key.first() != Some(&ASIDE)
+                && !Disk::is_aside(key)
                 && self.judged.insert(short(record))
             {
                 self.judge(world, &cluster, key, record)?;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Family, NodeId, Record, Stamp, decode};
@@ -21,8 +21,8 @@ use crate::world::{Observation, Seen, World};
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
-    /// What was ever said, and when.
-    said: FxHashSet<(u128, ClusterTime)>,
+    /// What was ever said, when, and by whom first.
+    said: FxHashMap<(u128, ClusterTime), NodeId>,
 }
 
 impl Law for CausalWins {
@@ -37,10 +37,10 @@ impl Law for CausalWins {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
                 for (author, time, word) in writes.iter().filter_map(stamped) {
-                    self.said.insert((word, time));
+                    self.said.entry((word, time)).or_insert(author);
                     let is_new = author == host.id
                         && self.written.insert((author, time))
-                        && !self.is_said_again(time, word);
+                        && !self.is_said_again(world, author, time, word);
                     if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
@@ -68,9 +68,11 @@ impl Law for CausalWins {
 }
 
 impl CausalWins {
-    /// Whether the same was said a moment before.
-    fn is_said_again(&self, time: ClusterTime, word: u128) -> bool {
-        self.said.contains(&(word, ClusterTime { hlc: time.hlc.saturating_sub(1), ..time }))
+    /// Whether the same was said a moment before, by another, or by one whose role has changed since.
+    fn is_said_again(&self, world: &World, author: NodeId, time: ClusterTime, word: u128) -> bool {
+        let before = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+        let first = self.said.get(&(word, before));
+        first.is_some_and(|first| *first != author || world.given_roles.contains(&author))
     }
 }
 

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
 use sleep_wire::record::Batch;
+use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId, Record, ServiceId, Stamp, decode, encode};
 
 use super::context::Context;
@@ -187,7 +188,7 @@ impl Member {
         if !touched.is_empty() {
             let court = Court { trust: &self.trust, crypto: cx.crypto };
             self.state.rejudge(cx.now.instant, &touched, &court);
-            if touched.contains(&cx.me) {
+            if touched.contains(&cx.me) && self.trust.role(cx.me) == Some(Role::Control) {
                 let unsaid = self.state.unsaid().map(Arc::clone).collect();
                 self.say_again(cx, unsaid);
             }

@@ -23,7 +23,7 @@ use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::Refusal;
 use crate::state::{Draft, Entry, Fact};
-use crate::trust::{Pen, subject};
+use crate::trust::Pen;
 
 impl Member {
     /// Whoever takes a node's word away first says again what stands on it, under its own key: nothing
@@ -45,58 +45,37 @@ impl Member {
     /// one that it had, so that it goes before and after the same as it did, whoever says it.
     pub(super) fn say_again<C: Crypto>(&mut self, cx: &mut Context<'_, C>, words: Vec<Arc<Entry>>) {
         let mut fallen = words;
-        fallen.retain(|entry| self.has_fallen(entry));
+        fallen.retain(|entry| !self.state.is_said(entry));
         if self.trust.role(cx.me) != Some(Role::Control) {
             if fallen.iter().any(|entry| entry.author() == cx.me) {
                 self.answer_no_more(cx);
             }
             return;
         }
-        let (mut drafts, mut admissions) = (Vec::new(), Vec::new());
+        let (mut drafts, mut memberships) = (Vec::new(), Vec::new());
         for entry in fallen {
             let Stamp::Time { time, .. } = entry.stamp() else { continue };
-            let word = time;
-            let time = self.after(cx, word);
-            if let Fact::Admission(admission) = entry.fact() {
-                let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
-                admissions.push(encode(&pen.admission(time, admission)));
+            let time = self.after(cx, time);
+            let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
+            match (key_of(&entry), entry.fact()) {
+                (_, Fact::Admission(admission)) => memberships.push(encode(&pen.admission(time, admission))),
+                (Some(Key::Membership(MembershipKey::Role { node, .. })), Fact::Role(change)) => {
+                    if self.trust.is_member(node) {
+                        memberships.push(encode(&pen.role_change(time, node, change.role, change.at)));
+                    }
+                }
+                _ => {
+                    let stamp = Stamp::Time { time, node: cx.me };
+                    drafts.extend(wish(&entry).map(|wish| Draft { stamp, ..wish }));
+                }
             }
-            if let (Some(Key::Membership(key)), Fact::Role(change)) = (entry.key(), entry.fact())
-                && self.is_in_place(subject(key), word, time)
-            {
-                let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
-                admissions.push(encode(&pen.role_change(time, subject(key), change.role, change.at)));
-            }
-            drafts
-                .extend(wish(&entry).map(|wish| Draft { stamp: Stamp::Time { time, node: cx.me }, ..wish }));
         }
         if !drafts.is_empty() {
             self.write(cx, drafts, None);
         }
-        if !admissions.is_empty() {
-            self.submit(cx, admissions);
+        if !memberships.is_empty() {
+            self.submit(cx, memberships);
         }
-    }
-
-    /// Whether nothing stands in place of a void word: of what people wanted, or of whom a member let in.
-    fn has_fallen(&self, entry: &Entry) -> bool {
-        match key_of(entry) {
-            Some(Key::Membership(MembershipKey::Admission { node, .. })) => {
-                self.trust.standing(node).is_none()
-            }
-            Some(Key::Membership(MembershipKey::Role { node, .. })) => {
-                self.trust.role(node) == Some(Role::Worker)
-            }
-            Some(key @ Key::Desired(_)) => {
-                self.state.record(&key).is_none_or(|stands| stands.stamp() < entry.stamp())
-            }
-            Some(Key::Membership(_) | Key::Slot(_) | Key::Island(_) | Key::Observed(_)) | None => false,
-        }
-    }
-
-    /// Whether a promotion, said again at this time, undoes nothing that was said since it was said first.
-    fn is_in_place(&self, node: NodeId, word: ClusterTime, time: ClusterTime) -> bool {
-        self.trust.role_since(node).is_some_and(|since| since <= word || time <= since)
     }
 
     /// The next moment, if this node could speak then.

@@ -32,8 +32,8 @@ pub const ASIDE: usize = 1_024;
 /// The first byte of a stored value that is a record kept aside: no record begins with it.
 const ASIDE_MARK: u8 = 0xff;
 
-/// The first byte of the key of such a value: no family has it.
-const ASIDE_FAMILY: u8 = 0;
+/// The first byte of the keys of what is only kept: no family has it.
+pub(crate) const ASIDE_FAMILY: u8 = 0;
 
 /// A record that takes no part any more, or never did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,10 @@ impl State {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Void => {
                 // An operator's key that was removed may be in other hands: what comes of it is not heeded.
-                if matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author()) {
+                let is_operators =
+                    !matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author());
+                // What this node itself said it keeps.
+                if !is_operators && entry.author() != self.me {
                     self.note_void(entry);
                 }
                 Receipt::Refused(VOID)
@@ -319,7 +322,7 @@ impl State {
 }
 
 /// Its author might have written it once.
-const VOID: &str = "role";
+pub(crate) const VOID: &str = "role";
 
 const NO_ROOM: &str = "there is no room for more records of unknown families";
 

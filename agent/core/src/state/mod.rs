@@ -71,7 +71,7 @@ pub use views::{SlotView, TaskView};
 use acks::Acks;
 use disk::Disk;
 use horizon::Progress;
-use intake::{Intake, Patience, WaitingRoom};
+use intake::{Intake, Patience, VOID, WaitingRoom};
 use push::{Dice, Pushes};
 use store::Store;
 use sync::Exchanges;
@@ -292,7 +292,7 @@ impl State {
             let entry = crypto.read_record(bytes)?;
             match judge.judge(&entry.record()) {
                 Verdict::Valid => entries.push(entry),
-                Verdict::Void => return Err("role"),
+                Verdict::Void => return Err(VOID),
                 Verdict::Invalid(why) => return Err(why),
                 Verdict::UnknownAuthor => return Err("its author is not a member"),
             }
@@ -417,6 +417,11 @@ impl State {
     /// What was found to be void since the last call, and is to be said again by whoever may.
     pub fn take_void(&mut self) -> Vec<Arc<Entry>> {
         core::mem::take(&mut self.void)
+    }
+
+    /// Whether what a void word said stands, or something newer in its place.
+    pub fn is_said(&self, void: &Entry) -> bool {
+        unsaid::is_said(&self.store, void)
     }
 
     /// What this node wrote, is void, and was not said again yet.

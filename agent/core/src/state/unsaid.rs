@@ -14,14 +14,13 @@ use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId};
 
 use super::entry::{Entry, Fact};
-use super::push::BATCH_LIMIT;
+use super::intake::ASIDE_FAMILY;
+use super::push::batches;
 use super::store::Store;
 
-/// The first byte of a stored value that is such a word: no record begins with it.
+/// The first byte of a stored value that is such a word, as no record begins with it, and the second of its
+/// key, as no family has it: under the same key something else may be kept aside.
 const MARK: u8 = 0xfe;
-
-/// The first byte of the key of such a value: no family has it.
-const FAMILY: u8 = 0;
 
 #[derive(Debug, Default)]
 pub(crate) struct Unsaid(BTreeMap<Key, Arc<Entry>>);
@@ -67,19 +66,7 @@ impl Unsaid {
 
     /// All of it, as messages carry it.
     pub(crate) fn batches(&self) -> Vec<Batch> {
-        let (mut batches, mut filled) = (Vec::<Batch>::new(), BATCH_LIMIT);
-        for entry in self.0.values() {
-            let len = entry.bytes().len();
-            if filled + len > BATCH_LIMIT {
-                batches.push(Batch::default());
-                filled = 0;
-            }
-            filled += len;
-            if let Some(batch) = batches.last_mut() {
-                batch.records.push(entry.bytes().to_vec());
-            }
-        }
-        batches
+        batches(self.0.values())
     }
 }
 
@@ -94,7 +81,7 @@ pub(crate) fn is_word(entry: &Entry) -> bool {
 }
 
 /// Whether what a void word said stands, or something newer in its place.
-fn is_said(store: &Store, void: &Entry) -> bool {
+pub(crate) fn is_said(store: &Store, void: &Entry) -> bool {
     let Some(key) = void.key() else { return true };
     let about = |of: fn(NodeId, [u8; 8]) -> MembershipKey, node: NodeId| {
         let keys = Key::Membership(of(node, [0; 8]))..=Key::Membership(of(node, [0xff; 8]));
@@ -113,5 +100,5 @@ fn is_said(store: &Store, void: &Entry) -> bool {
 }
 
 fn place(entry: &Entry) -> Vec<u8> {
-    [&[FAMILY], entry.key_bytes().as_slice()].concat()
+    [&[ASIDE_FAMILY, MARK], entry.key_bytes().as_slice()].concat()
 }

@@ -245,12 +245,6 @@ impl Ledger {
         self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
     }
 
-    /// When a node's role was last said.
-    pub(super) fn role_since(&self, node: NodeId) -> Option<ClusterTime> {
-        let (admission, change, _) = self.said(node, LAST).last()?;
-        Some(change.unwrap_or(admission).moment.0)
-    }
-
     /// Whether anybody had said by then that a node has the role `control`, be it that this counts or not.
     pub(super) fn was_said_to_have_control(&self, node: NodeId, before: Moment) -> bool {
         let about = self.about.get(&node).into_iter().flatten();
@@ -269,10 +263,13 @@ impl Ledger {
     /// rests on what it rested on before.
     fn basis(&self, node: NodeId, moment: Moment) -> Option<(&Entry, Option<&Entry>, Role)> {
         let last = self.said(node, moment).last()?;
-        match self.lost_control(node, moment) {
-            Some(lost) if self.keeper(moment) == Some(node) => self.said(node, lost).last(),
-            _ => Some(last),
+        if last.2 == Role::Worker
+            && let Some(lost) = self.lost_control(node, moment)
+            && self.keeper(moment) == Some(node)
+        {
+            return self.said(node, lost).last();
         }
+        Some(last)
     }
 
     /// The roles that a node had one after the other by what was said of it, and what each rests on.

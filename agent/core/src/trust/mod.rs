@@ -121,11 +121,6 @@ impl Trust {
         self.standing(node).filter(Standing::is_member).map(|standing| standing.role)
     }
 
-    /// Since when a member has had its role, as the last that was said of it is stamped.
-    pub fn role_since(&self, node: NodeId) -> Option<ClusterTime> {
-        self.ledger.role_since(node)
-    }
-
     /// Whether a node has, or once had, the role `control`.
     pub fn was_control(&self, node: NodeId) -> bool {
         self.standing(node).is_some_and(|standing| standing.ever_control)
