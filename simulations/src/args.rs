@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use sleep_sim::scenario::{HostPlan, Scenario, file, stories};
 use sleep_sim::sweep::nodes_of;
+use sleep_sim::world::Time;
 use sleep_sim::{chaos, span};
 
 /// Deterministic simulations of whole sleepd clusters.
@@ -31,6 +32,9 @@ pub(crate) struct Which {
     /// Which world [default: the scenario's; else 1]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// How long things go wrong at least, in what a seed draws: `10m` [default: 20 s to 2 min, by the seed]
+    #[arg(long, value_parser = span::parse, conflicts_with = "scenario")]
+    pub(crate) time: Option<Time>,
 }
 
 #[derive(Subcommand)]
@@ -73,6 +77,9 @@ pub(crate) enum Action {
         /// How many nodes [default: 3 to 9, by the seed]
         #[arg(long)]
         nodes: Option<usize>,
+        /// How long things go wrong at least: `10m` [default: 20 s to 2 min, by the seed]
+        #[arg(long, value_parser = span::parse)]
+        time: Option<Time>,
         /// After this time no further seed is begun: `90s`, `5m`
         #[arg(long, value_parser = duration, default_value = "24h")]
         budget: Duration,
@@ -157,7 +164,8 @@ pub(crate) enum Action {
 pub(crate) fn chosen(which: &Which) -> Result<Scenario, String> {
     let Some(named) = &which.scenario else {
         let seed = which.seed.unwrap_or(1);
-        return Ok(chaos::draw(seed, which.nodes.map_or(nodes_of(seed), usize::from)));
+        let nodes = which.nodes.map_or(nodes_of(seed), usize::from);
+        return Ok(chaos::draw_for(seed, nodes, which.time.unwrap_or(0)));
     };
     let mut scenario = load(named)?;
     scenario.seed = which.seed.unwrap_or(scenario.seed);

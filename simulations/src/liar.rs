@@ -116,7 +116,7 @@ pub struct Known {
     pub others: Vec<NodeId>,
     /// A service, if any stands.
     pub service: Option<ServiceId>,
-    /// Whether it was admitted as a worker.
+    /// Whether it was admitted as a worker, and nobody has promoted it.
     pub worker: bool,
 }
 

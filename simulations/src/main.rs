@@ -18,7 +18,7 @@ use sleep_sim::scenario::{Scenario, file, stories};
 use sleep_sim::shrink::shrink;
 use sleep_sim::sweep::{Plan, judged, sweep};
 use sleep_sim::world::{Network, SECOND, World};
-use sleep_sim::{report, story};
+use sleep_sim::{report, span, story};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
         Action::List => list(),
         Action::Replay { scenarios } => replay(&scenarios),
         Action::Minimize { which, runs } => given(&which, |scenario| minimize(scenario, runs)),
-        Action::Sweep { seeds: (from, to), nodes, budget, twice } => {
-            many(&Plan { from, to, nodes, budget, twice })
+        Action::Sweep { seeds: (from, to), nodes, time, budget, twice } => {
+            many(&Plan { from, to, nodes, time: time.unwrap_or(0), budget, twice })
         }
         Action::Report { which, output, shiviz } => {
             given(&which, |scenario| reported(scenario, &again(&which, scenario), &output, shiviz.as_deref()))
@@ -166,7 +166,10 @@ fn one(scenario: &Scenario, verbose: bool) -> ExitCode {
 fn again(which: &Which, scenario: &Scenario) -> String {
     let seed = scenario.seed;
     match &which.scenario {
-        None => format!("sleep-sim run --nodes {} --seed {seed} -v", scenario.hosts.len()),
+        None => {
+            let time = which.time.map_or_else(String::new, |time| format!(" --time {:?}", span::show(time)));
+            format!("sleep-sim run --nodes {} --seed {seed}{time} -v", scenario.hosts.len())
+        }
         Some(named) => {
             let nodes = which.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
             format!("sleep-sim run --scenario {}{nodes} --seed {seed} -v", named.display())
@@ -217,8 +220,9 @@ fn written(path: &Path, text: &str) -> Result<(), String> {
 
 fn many(plan: &Plan) -> ExitCode {
     let began = Instant::now();
+    let time = if plan.time == 0 { String::new() } else { format!(" --time {:?}", span::show(plan.time)) };
     let summary = sweep(plan, |seed, nodes, failure: &Failure| {
-        println!("seed {seed}: {failure}\n  sleep-sim minimize --nodes {nodes} --seed {seed}");
+        println!("seed {seed}: {failure}\n  sleep-sim minimize --nodes {nodes} --seed {seed}{time}");
     });
     let (slowest, seed) = summary.slowest;
     println!(

@@ -7,6 +7,7 @@ use crate::chaos;
 use crate::invariants::same_seed_same_trace;
 use crate::run::{Failure, Outcome, run, words};
 use crate::scenario::Scenario;
+use crate::world::Time;
 
 /// What a sweep is to do.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Plan {
     pub to: u64,
     /// How many nodes; by default 3 to 9, by the seed.
     pub nodes: Option<usize>,
+    /// For how long things go wrong at least; 0 for one chapter.
+    pub time: Time,
     /// After how long no further seed is begun.
     pub budget: Duration,
     /// Whether each is run twice.
@@ -32,12 +35,12 @@ pub struct Summary {
     pub of: u64,
     /// In the order in which they were found.
     pub failures: Vec<(u64, usize, Failure)>,
-    /// The virtual time of all first runs, in microseconds.
-    pub world: u64,
+    /// The virtual time of all first runs.
+    pub world: Time,
     /// The real time of the same.
     pub real: Duration,
-    /// The longest that a cluster took to be well again, in microseconds, and its seed.
-    pub slowest: (u64, u64),
+    /// The longest that a cluster took to be well again, and its seed.
+    pub slowest: (Time, u64),
 }
 
 impl Summary {
@@ -62,7 +65,7 @@ pub fn sweep(plan: &Plan, mut failed: impl FnMut(u64, usize, &Failure)) -> Summa
             break;
         }
         summary.seeds += 1;
-        match judged(&chaos::draw(seed, nodes), plan.twice) {
+        match judged(&chaos::draw_for(seed, nodes, plan.time), plan.twice) {
             Ok(outcome) => {
                 summary.world += outcome.world;
                 summary.real += outcome.real;

@@ -8,6 +8,7 @@ use sleep_core::node::Tuning;
 use sleep_wire::NodeId;
 use sleep_wire::engine::EngineReport;
 use sleep_wire::node::Address;
+use sleep_wire::trust::Role;
 
 use crate::crypto::Mint;
 use crate::engine::Engine;
@@ -146,6 +147,8 @@ pub struct World {
     pub told_to_recover: BTreeSet<NodeId>,
     /// Nodes whose role somebody changed, or tried to.
     pub given_roles: BTreeSet<NodeId>,
+    /// Those of them that somebody promoted, or tried to.
+    pub promoted: BTreeSet<NodeId>,
     /// Who waits for a door's answer: the newcomer, its life, its ticket.
     doors: BTreeMap<Ticket, (usize, u64, Ticket)>,
     /// Newcomers' questions that have no answer yet.
@@ -207,6 +210,7 @@ impl World {
             lines: Lines::default(),
             told_to_recover: BTreeSet::new(),
             given_roles: BTreeSet::new(),
+            promoted: BTreeSet::new(),
             doors: BTreeMap::new(),
             asking: BTreeSet::new(),
             places: BTreeMap::new(),
@@ -336,7 +340,12 @@ impl World {
         self.trace.add(self.now, host, format!("{command:?}").as_bytes());
         match command {
             Command::Recover { .. } => drop(self.told_to_recover.insert(self.hosts[host].id)),
-            Command::NodeRole { node, .. } => drop(self.given_roles.insert(node)),
+            Command::NodeRole { node, role, .. } => {
+                self.given_roles.insert(node);
+                if role == Role::Control {
+                    self.promoted.insert(node);
+                }
+            }
             _ => {}
         }
         self.saw(host, || Seen::Command { ticket });

@@ -3,7 +3,7 @@
 //! # Not here
 //! Disks that stall, or fail once: they are a class beside the engines'.
 
-use super::{Draw, draw_growth};
+use super::Draw;
 use crate::scenario::Fault;
 use crate::world::SECOND;
 
@@ -46,8 +46,7 @@ impl Draw {
         let mut stream = self.stream("empty disks");
         let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
         let lasts = stream.between(SECOND, 30 * SECOND);
-        // Before three vote, one may have the only vote.
-        if self.hosts >= 4 && draw_growth(self.seed) <= SECOND {
+        if self.may_lose() {
             self.add(at, Fault::EmptyDisk { node, lasts, recover: false });
         }
     }

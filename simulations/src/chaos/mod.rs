@@ -59,11 +59,20 @@ const CLASSES: [Class; 28] = [
     Draw::roles,
 ];
 
-/// What the seed says, for so many hosts.
+/// What the seed says, for so many hosts: one chapter of it.
 pub fn draw(seed: u64, hosts: usize) -> Scenario {
+    draw_for(seed, hosts, 0)
+}
+
+/// The same, and further chapters until things have gone wrong for so long.
+///
+/// Each chapter has classes, and a length, of its own. Network, clocks, roles and users are the world's. What
+/// is lost for ever is lost in the last one: a cluster without its majority would idle through all others.
+pub fn draw_for(seed: u64, hosts: usize, time: Time) -> Scenario {
     let mut swarm = Stream::new(seed, "swarm", 0);
-    let lasts = swarm.between(20, 120) * SECOND;
-    let mut scenario = Scenario { lasts, growth_wait: draw_growth(seed), ..Scenario::calm(hosts, seed) };
+    let lasts = draw_length(&mut swarm);
+    let growth_wait = draw_growth(seed);
+    let mut scenario = Scenario { growth_wait, ..Scenario::calm(hosts, seed) };
     let [network, users, clocks, engines] = std::array::from_fn(|_| swarm.permille(500));
     if network {
         scenario.network = draw_network(seed);
@@ -85,19 +94,27 @@ pub fn draw(seed: u64, hosts: usize) -> Scenario {
     for worker in &workers {
         scenario.hosts[*worker].worker = true;
     }
-    let mut draw = Draw { seed, lasts, hosts: hosts as u64, workers, faults: Vec::new() };
     if engines {
         scenario.engines = draw_engines(seed);
-        draw.engines();
     }
-    for class in CLASSES {
-        if swarm.permille(400) {
-            class(&mut draw);
+    let (hosts, is_last) = (hosts as u64, lasts >= time);
+    let mut draw = Draw { seed, begins: 0, lasts, is_last, growth_wait, hosts, workers, faults: Vec::new() };
+    draw.chapter(&mut swarm, engines);
+    for number in 1.. {
+        if draw.is_last {
+            break;
         }
+        swarm = draw.turn_over(Stream::new(seed, "chapters", number).any(), time);
+        draw.chapter(&mut swarm, engines);
     }
+    scenario.lasts = draw.begins + draw.lasts;
     scenario.faults = draw.faults;
     scenario.faults.sort_by_key(|(at, _)| *at);
     scenario
+}
+
+fn draw_length(swarm: &mut Stream) -> Time {
+    swarm.between(20, 120) * SECOND
 }
 
 /// Who joins as a worker: in some runs, some of those that do not found the cluster.
@@ -164,10 +181,17 @@ fn draw_engines(seed: u64) -> Faults {
 }
 
 struct Draw {
+    /// The chapter's.
     seed: u64,
+    /// When the chapter begins.
+    begins: Time,
+    /// How long it lasts.
     lasts: Time,
+    is_last: bool,
+    growth_wait: Time,
     hosts: u64,
     workers: BTreeSet<usize>,
+    /// Those of all chapters so far.
     faults: Vec<(Time, Fault)>,
 }
 
@@ -176,8 +200,37 @@ impl Draw {
         Stream::new(self.seed, purpose, 0)
     }
 
+    /// Adds those of one chapter.
+    fn chapter(&mut self, swarm: &mut Stream, engines: bool) {
+        if engines {
+            self.engines();
+        }
+        for class in CLASSES {
+            if swarm.permille(400) {
+                class(self);
+            }
+        }
+    }
+
+    /// Begins the next one, which is the last if all would be long enough with it.
+    fn turn_over(&mut self, seed: u64, time: Time) -> Stream {
+        let mut swarm = Stream::new(seed, "swarm", 0);
+        self.begins += self.lasts;
+        self.seed = seed;
+        self.lasts = draw_length(&mut swarm);
+        self.is_last = self.begins + self.lasts >= time;
+        swarm
+    }
+
+    /// A fault at a moment of the chapter.
     fn add(&mut self, at: Time, fault: Fault) {
-        self.faults.push((at.min(self.lasts), fault));
+        self.faults.push((self.begins + at.min(self.lasts), fault));
+    }
+
+    /// Whether a host, and its disk, can be lost for ever, and three of the others vote.
+    fn may_lose(&self) -> bool {
+        // Before three vote, one may have the only vote.
+        self.is_last && self.hosts >= 4 && self.growth_wait <= SECOND
     }
 
     fn host(&self, stream: &mut Stream) -> usize {
@@ -290,8 +343,7 @@ impl Draw {
             1 => Fault::Stop { node, lasts: None },
             _ => Fault::PowerOff { node, lasts: None },
         };
-        // Before three vote, one may have the only vote.
-        if self.hosts >= 4 && draw_growth(self.seed) <= SECOND && self.workers.is_empty() {
+        if self.may_lose() && self.workers.is_empty() {
             self.add(at, fault);
         }
     }
@@ -423,7 +475,13 @@ impl Draw {
         let workers: Vec<usize> = self.workers.iter().copied().collect();
         let pick = usize::try_from(stream.below(workers.len() as u64)).unwrap_or(0);
         let node = workers.get(pick).copied().unwrap_or(any);
-        let borne = |lie: &Lie| self.workers.contains(&node) || lie.is_borne_of_control();
+        let promoted =
+            |(_, fault): &(Time, Fault)| matches!(fault, Fault::Role { node: of, .. } if *of == node);
+        let worker = self.workers.contains(&node) && !self.faults.iter().any(promoted);
+        // Hours on top of another's hours are told to people, as they should be.
+        let ahead = |(_, fault): &(Time, Fault)| matches!(fault, Fault::Lies { lies, .. } if lies.contains(&Lie::ClockAhead));
+        let once = !self.faults.iter().any(ahead);
+        let borne = |lie: &Lie| (worker || lie.is_borne_of_control()) && (once || *lie != Lie::ClockAhead);
         let lies: Vec<Lie> = Lie::ALL.into_iter().filter(borne).filter(|_| stream.permille(400)).collect();
         let (at, lasts) = (stream.below(self.lasts), Some(stream.between(SECOND, 90 * SECOND)));
         if !lies.is_empty() {
@@ -447,6 +505,32 @@ impl Draw {
         for _ in 0..stream.between(0, 6) {
             let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
             self.add(at, Fault::ByHand { node, removed: stream.permille(500) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_has_chapters_until_its_time_is_over_and_losses_in_the_last() {
+        for seed in 0..50 {
+            let (short, long) = (draw(seed, 5), draw_for(seed, 5, 600 * SECOND));
+            assert!(long.lasts >= 600 * SECOND && long.lasts < 720 * SECOND, "{}", long.lasts);
+            assert_eq!((long.network, long.users_every), (short.network, short.users_every));
+            let lost = |(_, fault): &&(Time, Fault)| {
+                matches!(fault, Fault::EmptyDisk { .. } | Fault::Recover { .. }) || fault.grave().is_some()
+            };
+            for (at, fault) in long.faults.iter().filter(lost) {
+                assert!(*at + 120 * SECOND >= long.lasts, "seed {seed}: {fault:?} at {at}");
+            }
+            let late = long.faults.iter().filter(|(at, _)| *at > short.lasts).count();
+            assert!(
+                late > 3 * (long.faults.len() - late) / 2,
+                "seed {seed}: {late} of {}",
+                long.faults.len()
+            );
         }
     }
 }

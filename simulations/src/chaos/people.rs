@@ -3,7 +3,7 @@
 //! # Not here
 //! What they do every day: `users`.
 
-use super::{Draw, draw_growth};
+use super::Draw;
 use crate::random::Stream;
 use crate::scenario::Fault;
 use crate::world::SECOND;
@@ -12,7 +12,7 @@ impl Draw {
     /// Somebody recovers the cluster. In most runs nobody does: what cannot be without it must not be.
     pub(super) fn recoveries(&mut self) {
         let mut stream = self.stream("recoveries");
-        if !stream.permille(300) {
+        if !stream.permille(300) || !self.is_last {
             return;
         }
         match stream.below(4) {
@@ -80,7 +80,7 @@ impl Draw {
         for node in self.hosts(stream, self.hosts / 2) {
             let lasts = stream.between(SECOND, 30 * SECOND);
             // Somebody who knows of the cluster is left, and may speak for it.
-            if self.hosts >= 4 && draw_growth(self.seed) <= SECOND && self.workers.is_empty() {
+            if self.may_lose() && self.workers.is_empty() {
                 self.add(at + stream.below(20 * SECOND), Fault::EmptyDisk { node, lasts, recover: true });
             }
         }

@@ -15,11 +15,12 @@ impl World {
     }
 
     /// The disk of a host that is off is as it was so long ago, but not before things began to go wrong. What
-    /// its voter promised may be kept all the same.
+    /// its voter promised may be kept all the same, and is where a worker was promoted: it may have been one.
     pub fn put_back(&mut self, host: usize, age: Time, votes_kept: bool) {
         let to = self.now.saturating_sub(age).max(self.faults_from);
         self.trace.add(self.now, host, b"an old disk");
         let now = self.now;
+        let votes_kept = votes_kept || self.promoted.contains(&self.hosts[host].id);
         let disk = &mut self.hosts[host].disk;
         let vote = disk.cell_bytes(Cell::Lease).filter(|_| votes_kept);
         disk.go_back(to);

@@ -48,7 +48,7 @@ impl World {
             crypto: liar.key(&self.mint),
             others,
             service: node.standing().next(),
-            worker: liar.plan.worker,
+            worker: liar.plan.worker && !self.promoted.contains(&liar.id),
         })
     }
 
