@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sleep_core::Now;
 use sleep_core::io::{Command, Event as Told, Input, Refusal, Reply, Ticket};
 use sleep_core::node::Tuning;
-use sleep_wire::NodeId;
 use sleep_wire::engine::EngineReport;
 use sleep_wire::node::Address;
 use sleep_wire::trust::Role;
+use sleep_wire::{Family, NodeId};
 
 use crate::crypto::Mint;
 use crate::engine::Engine;
@@ -338,6 +338,10 @@ impl World {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.trace.add(self.now, host, format!("{command:?}").as_bytes());
+        let family = match command {
+            Command::NodeRole { .. } => Family::Membership,
+            _ => Family::Desired,
+        };
         match command {
             Command::Recover { .. } => drop(self.told_to_recover.insert(self.hosts[host].id)),
             Command::NodeRole { node, role, .. } => {
@@ -348,7 +352,7 @@ impl World {
             }
             _ => {}
         }
-        self.saw(host, || Seen::Command { ticket });
+        self.saw(host, || Seen::Command { ticket, family });
         self.input(host, Input::Command { ticket, command: Box::new(command) });
         self.saw(host, || Seen::CommandTaken { ticket });
         self.check(host);

@@ -98,7 +98,17 @@ pub fn draw_for(seed: u64, hosts: usize, time: Time) -> Scenario {
         scenario.engines = draw_engines(seed);
     }
     let (hosts, is_last) = (hosts as u64, lasts >= time);
-    let mut draw = Draw { seed, begins: 0, lasts, is_last, growth_wait, hosts, workers, faults: Vec::new() };
+    let mut draw = Draw {
+        seed,
+        begins: 0,
+        lasts,
+        is_last,
+        growth_wait,
+        hosts,
+        workers,
+        stays: None,
+        faults: Vec::new(),
+    };
     draw.chapter(&mut swarm, engines);
     for number in 1.. {
         if draw.is_last {
@@ -191,6 +201,8 @@ struct Draw {
     growth_wait: Time,
     hosts: u64,
     workers: BTreeSet<usize>,
+    /// The host that never moves.
+    stays: Option<usize>,
     /// Those of all chapters so far.
     faults: Vec<(Time, Fault)>,
 }
@@ -475,6 +487,8 @@ impl Draw {
         let workers: Vec<usize> = self.workers.iter().copied().collect();
         let pick = usize::try_from(stream.below(workers.len() as u64)).unwrap_or(0);
         let node = workers.get(pick).copied().unwrap_or(any);
+        // What two members agree on is believed: one lies in all chapters.
+        let node = self.faults.iter().find_map(|(_, fault)| fault.lying()).unwrap_or(node);
         let promoted =
             |(_, fault): &(Time, Fault)| matches!(fault, Fault::Role { node: of, .. } if *of == node);
         let worker = self.workers.contains(&node) && !self.faults.iter().any(promoted);

@@ -4,11 +4,12 @@ use super::Draw;
 use crate::scenario::Fault;
 
 impl Draw {
-    /// Hosts move, two swap their places, or all but one move at once. One stays where it is throughout: if
+    /// Hosts move, two swap their places, or all but one move at once. One stays where it is in all chapters: if
     /// nobody is where anybody takes it to be, nobody can be found.
     pub(super) fn moves(&mut self) {
         let mut stream = self.stream("moves");
-        let stays = self.host(&mut stream);
+        let drawn = self.host(&mut stream);
+        let stays = *self.stays.get_or_insert(drawn);
         for _ in 0..stream.between(1, 6) {
             let (at, node, with) = (stream.below(self.lasts), self.host(&mut stream), self.host(&mut stream));
             match stream.below(10) {

@@ -26,8 +26,8 @@ type Written = Vec<(Vec<u8>, Stamp)>;
 /// What was promised to whom.
 #[derive(Default)]
 pub struct Acked {
-    /// The command that a host is handling.
-    handling: BTreeMap<usize, Ticket>,
+    /// The command that a host is handling, and where it writes what it is to bring about.
+    handling: BTreeMap<usize, (Ticket, Family)>,
     written: BTreeMap<Ticket, (usize, Written)>,
     /// By node: what must stay on its disk.
     kept: BTreeMap<NodeId, BTreeMap<Vec<u8>, Stamp>>,
@@ -85,18 +85,18 @@ impl Law for Acked {
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
         match &seen.what {
-            Seen::Command { ticket } => {
-                self.handling.insert(seen.host, *ticket);
+            Seen::Command { ticket, family } => {
+                self.handling.insert(seen.host, (*ticket, *family));
                 self.written.insert(*ticket, (seen.host, Vec::new()));
             }
             Seen::CommandTaken { .. } => drop(self.handling.remove(&seen.host)),
             Seen::Persist(writes) => {
                 self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes));
                 let me = world.hosts[seen.host].id;
-                if let Some((_, written)) =
-                    self.handling.get(&seen.host).and_then(|ticket| self.written.get_mut(ticket))
+                if let Some((ticket, family)) = self.handling.get(&seen.host)
+                    && let Some((_, written)) = self.written.get_mut(ticket)
                 {
-                    written.extend(writes.iter().filter_map(|write| asked_for(write, me)));
+                    written.extend(writes.iter().filter_map(|write| asked_for(write, me, *family)));
                 }
             }
             Seen::Reply { ticket, reply } => return self.answered(world, *ticket, reply),
@@ -184,9 +184,10 @@ impl Acked {
             return Ok(());
         }
         let has = |number: usize| {
-            written
-                .iter()
-                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
+            written.iter().all(|(key, least)| {
+                stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
+                    || is_void(world, number, least)
+            })
         };
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
@@ -198,7 +199,9 @@ impl Acked {
         // Whoever lies may have made others confirm what it had withheld from them.
         let deceived = others.is_empty() && world.lies_at(host);
         if durability == Durability::Shared && others.is_empty() && !confirmed && !deceived {
-            return Err(format!("node{} promised a copy elsewhere, and there is none", host + 1));
+            let what = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp));
+            let what: Vec<_> = what.collect();
+            return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));
         }
         if durability == Durability::Shared && !deceived {
             self.shared.push((written.clone(), self.gone));
@@ -214,10 +217,11 @@ impl Acked {
     }
 }
 
-/// A record of what people want, by this node.
-fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
+/// A record of what people want, by this node, if it is where a command writes: who demotes a node also says
+/// again what that one said too late.
+fn asked_for(write: &Write, me: NodeId, family: Family) -> Option<(Vec<u8>, Stamp)> {
     let Write::PutRecord { key, record } = write else { return None };
-    let asked = Family::of(key).is_some_and(|family| family == Family::Desired);
+    let asked = Family::of(key) == Some(family);
     let record: Record = decode(record).ok().filter(|_| asked)?;
     (record.author == me).then(|| (key.clone(), record.stamp))
 }

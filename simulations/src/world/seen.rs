@@ -1,9 +1,9 @@
 //! What the laws are told of: what agents did, as far as it can be seen from outside.
 
 use sleep_core::io::Ticket;
-use sleep_wire::Stamp;
 use sleep_wire::durable::Write;
 use sleep_wire::task::{TaskId, TaskLabel};
+use sleep_wire::{Family, Stamp};
 
 use super::{Answer, Time};
 
@@ -25,6 +25,8 @@ pub enum Seen {
     Command {
         /// Whom to answer.
         ticket: Ticket,
+        /// Where it writes what it is to bring about.
+        family: Family,
     },
     /// The command was handled.
     CommandTaken {
