@@ -85,6 +85,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-stale-door",
     "found-terms-of-another-generation",
     "found-three-silent-turns",
+    "found-told-twice",
     "found-unsafe-removal",
     "found-voice-of-an-earlier-life",
     "found-void-after-removal",

@@ -7,10 +7,11 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use sleep_wire::key::{ObservedKey, SlotKey};
 use sleep_wire::slot::Slot;
-use sleep_wire::task::TaskState;
+use sleep_wire::task::{TaskId, TaskState};
 use sleep_wire::{Key, NodeId, ServiceId, Stamp};
 
 use super::entry::{Entry, Fact};
@@ -21,7 +22,7 @@ pub(crate) struct Tasks {
     /// Those of one slot by node and place.
     slots: BTreeMap<SlotKey, Vec<Told>>,
     /// How many tasks of a service are told of and not over.
-    live: BTreeMap<ServiceId, u32>,
+    live: BTreeMap<ServiceId, usize>,
 }
 
 /// One task as its node tells of it.
@@ -29,8 +30,11 @@ pub(crate) struct Tasks {
 pub(crate) struct Told {
     node: NodeId,
     place: u8,
-    assignment: Stamp,
+    task: TaskId,
     end: End,
+    /// Whether its node has said something of the same task since, under another place: whoever has an older
+    /// disk does not know where it said the first.
+    repeated: bool,
     entry: Arc<Entry>,
 }
 
@@ -54,8 +58,8 @@ impl Told {
                     over if over.is_over() => End::Past,
                     _open => End::Open,
                 };
-                let (assignment, entry) = (status.task.assignment, Arc::clone(entry));
-                Some((*slot, Self { node: *node, place: *place, assignment, end, entry }))
+                let (task, entry) = (status.task, Arc::clone(entry));
+                Some((*slot, Self { node: *node, place: *place, task, end, repeated: false, entry }))
             }
             _another_or_sealed => None,
         }
@@ -65,38 +69,56 @@ impl Told {
     pub(crate) fn entry(&self) -> &Entry {
         &self.entry
     }
+
+    fn is_open(&self) -> bool {
+        self.end == End::Open && !self.repeated
+    }
+
+    fn is_repeated_by(&self, other: &Self) -> bool {
+        let said = |told: &Self| (told.entry.stamp(), told.place);
+        self.task == other.task && said(self) < said(other)
+    }
 }
 
 impl Tasks {
     /// Takes note of a record that stands now, if it is one of a task.
     pub(crate) fn insert(&mut self, entry: &Arc<Entry>) {
         let Some((slot, told)) = Told::of(entry) else { return };
-        if told.end == End::Open {
-            *self.live.entry(slot.service).or_insert(0) += 1;
-        }
-        let of_slot = self.slots.entry(slot).or_default();
-        match find(of_slot, told.node, told.place) {
+        self.change(slot, told.node, |of_slot| match find(of_slot, told.node, told.place) {
             Ok(at) => of_slot[at] = told,
             Err(at) => of_slot.insert(at, told),
-        }
+        });
     }
 
     /// Forgets a record that stood, if it is one of a task.
     pub(crate) fn remove(&mut self, entry: &Entry) {
         let Some(Key::Observed(ObservedKey::Task { node, slot, place })) = entry.key() else { return };
-        let Some(of_slot) = self.slots.get_mut(slot) else { return };
-        let Ok(at) = find(of_slot, *node, *place) else { return };
-        let told = of_slot.remove(at);
-        if of_slot.is_empty() {
-            self.slots.remove(slot);
-        }
-        if told.end == End::Open
-            && let Some(live) = self.live.get_mut(&slot.service)
-        {
-            *live -= 1;
-            if *live == 0 {
-                self.live.remove(&slot.service);
+        self.change(*slot, *node, |of_slot| {
+            if let Ok(at) = find(of_slot, *node, *place) {
+                of_slot.remove(at);
             }
+        });
+    }
+
+    /// Changes what a node tells of a slot's tasks.
+    fn change(&mut self, slot: SlotKey, node: NodeId, change: impl FnOnce(&mut Vec<Told>)) {
+        let open = |of_slot: &[Told]| of_slot.iter().filter(|told| told.is_open()).count();
+        let of_slot = self.slots.entry(slot).or_default();
+        let before = open(of_slot);
+        change(of_slot);
+        let of_node = range(of_slot, node);
+        for at in of_node.clone() {
+            of_slot[at].repeated =
+                of_slot[of_node.clone()].iter().any(|other| of_slot[at].is_repeated_by(other));
+        }
+        let after = open(of_slot);
+        if of_slot.is_empty() {
+            self.slots.remove(&slot);
+        }
+        let live = self.live.entry(slot.service).or_insert(0);
+        *live = *live + after - before;
+        if *live == 0 {
+            self.live.remove(&slot.service);
         }
     }
 
@@ -106,36 +128,46 @@ impl Tasks {
         self.slots.range(slots).map(|(slot, _)| *slot)
     }
 
-    /// All that is told of a slot's tasks, by node and place.
-    pub(crate) fn of_slot(&self, slot: SlotKey) -> &[Told] {
-        self.slots.get(&slot).map_or(&[], Vec::as_slice)
+    /// What is told of a slot's tasks, by node and place: of each what its node said last.
+    pub(crate) fn of_slot(&self, slot: SlotKey) -> impl Iterator<Item = &Told> {
+        latest(self.told(slot))
     }
 
-    /// What a node tells of a slot's tasks, by place.
-    pub(crate) fn at(&self, node: NodeId, slot: SlotKey) -> &[Told] {
-        let of_slot = self.of_slot(slot);
-        let first = of_slot.partition_point(|told| told.node < node);
-        let len = of_slot[first..].partition_point(|told| told.node == node);
-        &of_slot[first..first + len]
+    /// What a node tells of a slot's tasks, by place: of each what it said last.
+    pub(crate) fn at(&self, node: NodeId, slot: SlotKey) -> impl Iterator<Item = &Told> {
+        let of_slot = self.told(slot);
+        latest(&of_slot[range(of_slot, node)])
+    }
+
+    fn told(&self, slot: SlotKey) -> &[Told] {
+        self.slots.get(&slot).map_or(&[], Vec::as_slice)
     }
 
     /// Of these what a plan may rest on: tasks that are not over or failed, and every attempt at an
     /// assignment of which one is not over, or which the slot's record names.
-    pub(crate) fn that_count<'a>(
-        of_slot: &'a [Told],
-        record: Option<&Slot>,
-    ) -> impl Iterator<Item = &'a Told> {
+    pub(crate) fn that_count(&self, slot: SlotKey, record: Option<&Slot>) -> impl Iterator<Item = &Told> {
+        let of_slot = self.told(slot);
         let current = record.into_iter().flat_map(|slot| slot.current.iter().map(|named| named.assignment));
         let retired = record.into_iter().flat_map(|slot| slot.retire.iter().map(|named| named.assignment));
-        let open = of_slot.iter().filter(|told| told.end == End::Open).map(|told| told.assignment);
+        let open = of_slot.iter().filter(|told| told.is_open()).map(|told| told.task.assignment);
         let named: Vec<Stamp> = current.chain(retired).chain(open).collect();
-        of_slot.iter().filter(move |told| told.end != End::Past || named.contains(&told.assignment))
+        latest(of_slot).filter(move |told| told.end != End::Past || named.contains(&told.task.assignment))
     }
 
     /// The services of which a task is told that is not over.
     pub(crate) fn running(&self) -> impl Iterator<Item = ServiceId> {
         self.live.keys().copied()
     }
+}
+
+fn latest(of_slot: &[Told]) -> impl Iterator<Item = &Told> {
+    of_slot.iter().filter(|told| !told.repeated)
+}
+
+/// Where a slot has what a node tells.
+fn range(of_slot: &[Told], node: NodeId) -> Range<usize> {
+    let first = of_slot.partition_point(|told| told.node < node);
+    first..of_slot.partition_point(|told| told.node <= node)
 }
 
 /// Where a slot has what a node tells under a place, or would have it.

@@ -16,7 +16,7 @@ use sleep_wire::{Key, NodeId, ServiceId, SlotName, Stamp, TokenId};
 
 use super::State;
 use super::entry::{Entry, Fact};
-use super::tasks::{Tasks, Told};
+use super::tasks::Told;
 
 /// What a slot's record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl State {
 
     /// The tasks of a slot that a node reports.
     pub fn tasks_at(&self, node: NodeId, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
-        self.store.tasks().at(node, slot).iter().filter_map(told_view)
+        self.store.tasks().at(node, slot).filter_map(told_view)
     }
 
     /// Every slot of a service that has a record, or of which any node reports a task.
@@ -191,7 +191,7 @@ impl State {
 
     /// Every task of a slot that any node reports, by node.
     pub fn tasks_of(&self, slot: SlotKey) -> impl Iterator<Item = TaskView<'_>> {
-        self.store.tasks().of_slot(slot).iter().filter_map(told_view)
+        self.store.tasks().of_slot(slot).filter_map(told_view)
     }
 
     /// Those of them that a plan may rest on, if this is the slot's record: all that are not over or failed,
@@ -201,7 +201,7 @@ impl State {
         slot: SlotKey,
         record: Option<&Slot>,
     ) -> impl Iterator<Item = TaskView<'_>> {
-        Tasks::that_count(self.store.tasks().of_slot(slot), record).filter_map(told_view)
+        self.store.tasks().that_count(slot, record).filter_map(told_view)
     }
 
     /// The services of which some node reports a task that is not over, removed ones included.

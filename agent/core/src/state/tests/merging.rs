@@ -10,6 +10,7 @@ use sleep_wire::key::{DesiredKey, SlotKey};
 use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::stamp::{ClusterTime, Epoch};
 use sleep_wire::sync::TriePath;
+use sleep_wire::task::TaskState;
 use sleep_wire::{Key, NodeId, Record, Signature, Stamp, decode, encode};
 
 use super::kit::*;
@@ -396,6 +397,30 @@ fn the_greatest_of_each_clock_is_known() {
     assert_eq!(state.greatest_epoch(), epoch);
     assert_eq!(state.highest_boot(node(2)), Some(1));
     assert_eq!(state.highest_boot(node(3)), None);
+}
+
+/// Whoever has an older disk does not know under which place it told of a task, and tells of it under another:
+/// what it said last counts, in whatever order it comes, and nothing else.
+#[test]
+fn of_a_task_that_is_told_of_twice_the_last_word_counts() {
+    let (earlier, later) = (task(2, 0, 1, TaskState::Running), task(2, 1, 2, TaskState::Stopped));
+    let told = |state: &State| -> Vec<TaskState> {
+        state.tasks_of(slot(1, 1)).map(|task| task.status.state).collect()
+    };
+    for records in [[&earlier, &later], [&later, &earlier]] {
+        let mut state = empty(1);
+        let records = records.map(|record| signed(2, record));
+        assert_eq!(take(&mut state, &records), [Receipt::Merged, Receipt::Merged]);
+        assert_eq!(told(&state), [TaskState::Stopped]);
+        assert_eq!(state.tasks_at(node(2), slot(1, 1)).count(), 1);
+        assert_eq!((state.tasks_that_count(slot(1, 1), None).count(), state.running().count()), (0, 0));
+        // The place is another task's by now, and the first word is the only one again.
+        let mut other = task(2, 1, 3, TaskState::Failed);
+        other.body = encode(&status(2, TaskState::Failed));
+        take(&mut state, &[signed(2, &other)]);
+        assert_eq!(told(&state), [TaskState::Running, TaskState::Failed]);
+        assert_eq!(state.running().count(), 1);
+    }
 }
 
 /// One command is one command, wherever and however often it is sent; its id is good for nothing else.
