@@ -49,6 +49,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-forgotten-stop",
     "found-hearsay",
     "found-heir-that-is-off",
+    "found-ill-for-ever",
     "found-last-that-answers",
     "found-last-voters",
     "found-last-word",

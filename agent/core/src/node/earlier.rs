@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::durable::{Boots, Cell, Write};
 use sleep_wire::key::{ObservedKey, SlotKey};
-use sleep_wire::{Key, NodeId, Stamp, encode};
+use sleep_wire::{Digest, Key, NodeId, Stamp, encode};
 
 use super::context::{Context, Purpose};
 use super::member::Member;
@@ -29,17 +29,17 @@ pub(super) struct Earlier {
     /// Of which slots (or, under none, of itself) a record of its own came that it had not, and the greatest
     /// boot that wrote one.
     told: BTreeMap<Option<SlotKey>, u32>,
-    /// The number of what this life said last under each key. If anything else comes under this boot's
-    /// number, an earlier life had that, too.
-    said: BTreeMap<ObservedKey, u64>,
+    /// What this life said last under each key. If anything else comes under this boot's number, an earlier
+    /// life had that, too.
+    said: BTreeMap<ObservedKey, Digest>,
     /// The boot from which the next start counts on, if it is on its way.
     counted_on: Option<u32>,
 }
 
 impl Earlier {
     /// This life says something under a key.
-    pub(super) fn says(&mut self, key: ObservedKey, sequence: u64) {
-        self.said.insert(key, sequence);
+    pub(super) fn says(&mut self, key: ObservedKey, record: &Entry) {
+        self.said.insert(key, record.hash());
     }
 }
 
@@ -54,16 +54,15 @@ impl Member {
             if observed.node() != cx.me {
                 continue;
             }
-            let Some(Stamp::Boot { boot, sequence }) = self.state.record(key).map(Entry::stamp) else {
-                continue;
-            };
-            let now = (u64::from(cx.boot), self.sequence);
+            let Some(record) = self.state.record(key) else { continue };
+            let Stamp::Boot { boot, .. } = record.stamp() else { continue };
+            let said = self.earlier.said.get(observed) == Some(&record.hash());
             let (slot, matters) = match observed {
-                ObservedKey::Task { slot, .. } => {
-                    let said = self.earlier.said.get(observed) == Some(&sequence);
-                    (Some(*slot), boot != now.0 || !said)
+                ObservedKey::Task { slot, .. } => (Some(*slot), !said),
+                // What it is it says anew in every boot.
+                ObservedKey::Facts { .. } | ObservedKey::Images { .. } => {
+                    (None, !said && boot >= u64::from(cx.boot))
                 }
-                ObservedKey::Facts { .. } | ObservedKey::Images { .. } => (None, (boot, sequence) > now),
             };
             let known = u32::try_from(boot).ok().filter(|_| matters && self.earlier.told.len() < MOST);
             if let Some(boot) = known {

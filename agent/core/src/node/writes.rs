@@ -142,10 +142,12 @@ impl Member {
     /// Writes what this node says of itself.
     pub(super) fn observe<C: Crypto>(&mut self, cx: &mut Context<'_, C>, key: ObservedKey, body: &impl Wire) {
         self.sequence += 1;
-        self.earlier.says(key, self.sequence);
         let stamp = Stamp::Boot { boot: u64::from(cx.boot), sequence: self.sequence };
         let draft = Draft { key: Key::Observed(key), stamp, version: BODY_VERSION, body: encode(body) };
         self.write(cx, Vec::from([draft]), None);
+        if let Some(record) = self.state.record(&Key::Observed(key)) {
+            self.earlier.says(key, record);
+        }
     }
 
     /// A draft of desired state, stamped now.
