@@ -26,8 +26,8 @@ type Written = Vec<(Vec<u8>, Stamp)>;
 /// What was promised to whom.
 #[derive(Default)]
 pub struct Acked {
-    /// The command that a host is handling, and where it writes what it is to bring about.
-    handling: BTreeMap<usize, (Ticket, Family)>,
+    /// The command that a host is handling.
+    handling: BTreeMap<usize, Ticket>,
     written: BTreeMap<Ticket, (usize, Written)>,
     /// By node: what must stay on its disk.
     kept: BTreeMap<NodeId, BTreeMap<Vec<u8>, Stamp>>,
@@ -85,18 +85,18 @@ impl Law for Acked {
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
         match &seen.what {
-            Seen::Command { ticket, family } => {
-                self.handling.insert(seen.host, (*ticket, *family));
+            Seen::Command { ticket } => {
+                self.handling.insert(seen.host, *ticket);
                 self.written.insert(*ticket, (seen.host, Vec::new()));
             }
             Seen::CommandTaken { .. } => drop(self.handling.remove(&seen.host)),
             Seen::Persist(writes) => {
                 self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes));
                 let me = world.hosts[seen.host].id;
-                if let Some((ticket, family)) = self.handling.get(&seen.host)
+                if let Some(ticket) = self.handling.get(&seen.host)
                     && let Some((_, written)) = self.written.get_mut(ticket)
                 {
-                    written.extend(writes.iter().filter_map(|write| asked_for(write, me, *family)));
+                    written.extend(writes.iter().filter_map(|write| asked_for(write, me)));
                 }
             }
             Seen::Reply { ticket, reply } => return self.answered(world, *ticket, reply),
@@ -183,11 +183,11 @@ impl Acked {
         if written.is_empty() {
             return Ok(());
         }
+        let stands = |number: usize, (key, least): &(Vec<u8>, Stamp)| {
+            stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
+        };
         let has = |number: usize| {
-            written.iter().all(|(key, least)| {
-                stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
-                    || is_void(world, number, least)
-            })
+            written.iter().all(|word| stands(number, word) || is_void(world, number, &word.1))
         };
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
@@ -208,7 +208,7 @@ impl Acked {
         }
         for number in others.into_iter().chain([host]) {
             let kept = self.kept.entry(world.hosts[number].id).or_default();
-            for (key, least) in &written {
+            for (key, least) in written.iter().filter(|word| stands(number, word)) {
                 let known = kept.entry(key.clone()).or_insert(*least);
                 *known = (*known).max(*least);
             }
@@ -217,11 +217,10 @@ impl Acked {
     }
 }
 
-/// A record of what people want, by this node, if it is where a command writes: who demotes a node also says
-/// again what that one said too late.
-fn asked_for(write: &Write, me: NodeId, family: Family) -> Option<(Vec<u8>, Stamp)> {
+/// A record of what people want, by this node.
+fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     let Write::PutRecord { key, record } = write else { return None };
-    let asked = Family::of(key) == Some(family);
+    let asked = Family::of(key) == Some(Family::Desired);
     let record: Record = decode(record).ok().filter(|_| asked)?;
     (record.author == me).then(|| (key.clone(), record.stamp))
 }

@@ -1,9 +1,9 @@
 //! What the laws are told of: what agents did, as far as it can be seen from outside.
 
 use sleep_core::io::Ticket;
+use sleep_wire::Stamp;
 use sleep_wire::durable::Write;
 use sleep_wire::task::{TaskId, TaskLabel};
-use sleep_wire::{Family, Stamp};
 
 use super::{Answer, Time};
 
@@ -21,12 +21,10 @@ pub struct Observation {
 /// What was done.
 #[derive(Clone, Debug)]
 pub enum Seen {
-    /// A client's command was handed in; what follows until it was taken is its doing.
+    /// A client's command about what people want was handed in; what follows until it was taken is its doing.
     Command {
         /// Whom to answer.
         ticket: Ticket,
-        /// Where it writes what it is to bring about.
-        family: Family,
     },
     /// The command was handled.
     CommandTaken {
