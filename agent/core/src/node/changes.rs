@@ -171,8 +171,8 @@ impl Member {
                 }
                 // Islands are of a later release.
                 Key::Island(_) => {}
-                Key::Observed(ObservedKey::Task { node, slot, place }) => {
-                    self.sightings.task(cx.now.instant, *node, *slot, *place, &self.state);
+                Key::Observed(ObservedKey::Task { node, slot, .. }) => {
+                    self.sightings.tasks(cx.now.instant, *node, *slot, &self.state);
                     slots.insert(*slot);
                 }
                 Key::Observed(ObservedKey::Facts { node } | ObservedKey::Images { node }) => {

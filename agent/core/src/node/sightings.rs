@@ -12,7 +12,7 @@ use sleep_wire::task::{Health, TaskId, TaskState};
 use sleep_wire::{NodeId, Stamp};
 
 use super::earlier;
-use crate::state::State;
+use crate::state::{State, TaskView};
 use crate::time::Instant;
 
 /// How long a task must have run before it counts as settled.
@@ -62,23 +62,26 @@ struct NodeSight {
 }
 
 impl Sightings {
-    /// Looks at one task's report.
-    pub(super) fn task(&mut self, now: Instant, node: NodeId, slot: SlotKey, place: u8, state: &State) {
-        let key = (node, slot, place);
-        let Some(view) = state.tasks_at(node, slot).find(|view| view.place == place) else {
+    /// Looks at what a node tells of a slot's tasks. A report under one place may take the word of another.
+    pub(super) fn tasks(&mut self, now: Instant, node: NodeId, slot: SlotKey, state: &State) {
+        let told = || state.tasks_at(node, slot);
+        let seen = self.tasks.range((node, slot, 0)..=(node, slot, u8::MAX)).map(|(key, _)| *key);
+        let gone: Vec<_> = seen.filter(|(.., place)| told().all(|view| view.place != *place)).collect();
+        for key in gone {
             self.tasks.remove(&key);
-            return;
-        };
-        let status = view.status;
-        let known = self.tasks.get(&key).filter(|known| {
-            (known.task, known.state, known.health) == (status.task, status.state, status.health)
-        });
-        if known.is_none() {
-            let sight =
-                TaskSight { task: status.task, state: status.state, health: status.health, since: now };
-            self.tasks.insert(key, sight);
-            if status.state == TaskState::Running {
-                self.settling.insert(now + SETTLED_AFTER);
+        }
+        for TaskView { status, place, .. } in told() {
+            let key = (node, slot, place);
+            let known = self.tasks.get(&key).filter(|known| {
+                (known.task, known.state, known.health) == (status.task, status.state, status.health)
+            });
+            if known.is_none() {
+                let sight =
+                    TaskSight { task: status.task, state: status.state, health: status.health, since: now };
+                self.tasks.insert(key, sight);
+                if status.state == TaskState::Running {
+                    self.settling.insert(now + SETTLED_AFTER);
+                }
             }
         }
     }
