@@ -5,14 +5,14 @@
 //! a later attempt took its place, or it had said so for one of these reasons: what has begun is not taken
 //! back. A node whose disk went back counts attempts anew; once it has learnt of a later one that it had
 //! begun before, that one takes the place of what it runs, and so does the end of this one, if it had told
-//! that.
+//! that, or that any attempt at the same assignment was stopped.
 
 use std::collections::BTreeSet;
 
 use sleep_wire::key::{DesiredKey, SlotKey};
 use sleep_wire::slot::Slot;
 use sleep_wire::task::{TaskId, TaskState};
-use sleep_wire::{Key, NodeId, Record, decode};
+use sleep_wire::{Key, NodeId, Record, Stamp, decode};
 
 use super::fenced::own_status;
 use super::{Law, Verdict};
@@ -28,6 +28,8 @@ pub struct RetiredByName {
     told: BTreeSet<(NodeId, TaskId)>,
     /// The same, of what they told the end of.
     ended: BTreeSet<(NodeId, TaskId)>,
+    /// Assignments of which they told that a task was stopped.
+    stopped: BTreeSet<(NodeId, Stamp)>,
     aged: BTreeSet<NodeId>,
 }
 
@@ -46,6 +48,8 @@ impl Law for RetiredByName {
                 self.told.extend(own.clone().map(|(_, status)| (host.id, status.task)));
                 let over = own.clone().filter(|(_, status)| status.state.is_over());
                 self.ended.extend(over.map(|(_, status)| (host.id, status.task)));
+                let stopped = own.clone().filter(|(_, status)| status.state == TaskState::Stopped);
+                self.stopped.extend(stopped.map(|(_, status)| (host.id, status.task.assignment)));
                 for (slot, status) in own.filter(|(_, status)| stopping(status.state)) {
                     self.begin(host, host.id, slot, status.task)?;
                 }
@@ -77,7 +81,8 @@ impl RetiredByName {
         let is_later = |known: &BTreeSet<(NodeId, TaskId)>| {
             known.range((host.id, later)..=(host.id, last)).next().is_some()
         };
-        let was_over = self.ended.contains(&(host.id, task));
+        let was_over =
+            self.ended.contains(&(host.id, task)) || self.stopped.contains(&(host.id, task.assignment));
         let forgotten = self.aged.contains(&host.id) && (was_over || is_later(&self.told));
         let superseded = is_later(&self.launched) || forgotten;
         let has_begun = self.begun.contains(&(host.id, task));
