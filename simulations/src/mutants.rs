@@ -70,6 +70,11 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::OwnProtocolToAll => &["liveness"],
         Mutant::RefusesUnread | Mutant::UnreadElsewhere => &["keeps_the_unread"],
         Mutant::RemovedComesBack => &["no_resurrection"],
+        // Nobody can write, or the lease goes to nobody, over and over.
+        Mutant::NobodyKeeps => &["liveness", "bounded"],
+        Mutant::VoidWordsAreLost => &["acked_is_durable", "no_resurrection", "liveness"],
+        Mutant::SeatsUnasked | Mutant::EarlierFactsStand => &["liveness"],
+        Mutant::OlderWordsCount => &["bounded", "liveness"],
     }
 }
 

@@ -110,12 +110,22 @@ pub enum Mutant {
     RefusesUnread,
     /// A record under a later release's key is put where this release puts keys that it knows nothing of.
     UnreadElsewhere,
+    /// Everybody can be demoted, and nobody keeps the role.
+    NobodyKeeps,
+    /// What a demoted node said before it knew is lost.
+    VoidWordsAreLost,
+    /// Seats are given to those who do not answer.
+    SeatsUnasked,
+    /// Of a task that is told of twice both words count.
+    OlderWordsCount,
+    /// What an earlier life said of itself under this boot's number stands.
+    EarlierFactsStand,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 54] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -165,6 +175,11 @@ impl Mutant {
         Self::OwnProtocolToAll,
         Self::RefusesUnread,
         Self::UnreadElsewhere,
+        Self::NobodyKeeps,
+        Self::VoidWordsAreLost,
+        Self::SeatsUnasked,
+        Self::OlderWordsCount,
+        Self::EarlierFactsStand,
     ];
 }
 

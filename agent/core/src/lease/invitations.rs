@@ -12,6 +12,7 @@ use sleep_wire::NodeId;
 use sleep_wire::lease::{ConfigId, VoterConfig};
 
 use super::config::lease;
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 /// How long one that did not answer is not asked again: as long as it takes SWIM to find that it is dead.
@@ -58,6 +59,9 @@ impl Invitations {
         config: &VoterConfig,
         newcomers: impl Iterator<Item = NodeId>,
     ) -> (usize, Vec<NodeId>) {
+        if is_sown(Mutant::SeatsUnasked) {
+            return (0, Vec::new());
+        }
         let fresh = lease(config.times) / 2;
         let spoke = &self.spoke;
         let answers = |node: &NodeId| {

@@ -18,6 +18,7 @@ use super::context::{Context, Purpose};
 use super::member::Member;
 use crate::crypto::Crypto;
 use crate::io::{Alarm, Event};
+use crate::mutant::{Mutant, is_sown};
 use crate::state::Entry;
 
 /// Of so many slots it is noted what an earlier life said.
@@ -61,7 +62,8 @@ impl Member {
                 ObservedKey::Task { slot, .. } => (Some(*slot), !said),
                 // What it is it says anew in every boot.
                 ObservedKey::Facts { .. } | ObservedKey::Images { .. } => {
-                    (None, !said && boot >= u64::from(cx.boot))
+                    let stands = is_sown(Mutant::EarlierFactsStand) && boot == u64::from(cx.boot);
+                    (None, !said && boot >= u64::from(cx.boot) && !stands)
                 }
             };
             let known = u32::try_from(boot).ok().filter(|_| matters && self.earlier.told.len() < MOST);

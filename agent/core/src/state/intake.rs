@@ -15,6 +15,7 @@ use super::store::{Merge, Receipt};
 use super::unsaid::{Unsaid, is_word};
 use super::{Crypto, State, StateOutput};
 use crate::Instant;
+use crate::mutant::{Mutant, is_sown};
 
 /// How many records of a peer may be refused a second, for long: each costs a check of a signature. Above
 /// that the peer's records are not looked at.
@@ -207,6 +208,9 @@ impl State {
 
     /// Others are to say it again, if it is not before the horizon.
     fn note_void(&mut self, entry: Arc<Entry>) {
+        if is_sown(Mutant::VoidWordsAreLost) {
+            return;
+        }
         if is_word(&entry) && entry.time().is_some_and(|time| time.ms() >= self.progress.gc_before_ms()) {
             self.void.push(entry);
         }
@@ -254,7 +258,7 @@ impl State {
             let why = match judge.judge(&entry.record()) {
                 Verdict::Valid => continue,
                 Verdict::Void => {
-                    if entry.author() == self.me {
+                    if entry.author() == self.me && !is_sown(Mutant::VoidWordsAreLost) {
                         intake.writes.extend(self.unsaid.add(&entry));
                     }
                     self.note_void(Arc::clone(&entry));

@@ -15,6 +15,7 @@ use sleep_wire::task::{TaskId, TaskState};
 use sleep_wire::{Key, NodeId, ServiceId, Stamp};
 
 use super::entry::{Entry, Fact};
+use crate::mutant::{Mutant, is_sown};
 
 /// The records of tasks, by slot.
 #[derive(Debug, Default)]
@@ -76,7 +77,7 @@ impl Told {
 
     fn is_repeated_by(&self, other: &Self) -> bool {
         let said = |told: &Self| (told.entry.stamp(), told.place);
-        self.task == other.task && said(self) < said(other)
+        self.task == other.task && said(self) < said(other) && !is_sown(Mutant::OlderWordsCount)
     }
 }
 

@@ -16,6 +16,8 @@ use sleep_wire::stamp::ClusterTime;
 use sleep_wire::trust::Role;
 use sleep_wire::{NodeId, TokenId};
 
+use crate::mutant::{Mutant, is_sown};
+
 /// When a record was stamped, as its author's clock had it.
 pub(super) type Moment = (ClusterTime, NodeId);
 
@@ -298,6 +300,9 @@ impl Ledger {
 
     /// Who keeps the role `control` at a moment because nobody else would have it.
     fn keeper(&self, moment: Moment) -> Option<NodeId> {
+        if is_sown(Mutant::NobodyKeeps) {
+            return None;
+        }
         let mut keeper = None;
         for node in &self.controls {
             if self.removals(*node, moment).next().is_some() {
