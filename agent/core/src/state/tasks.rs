@@ -140,6 +140,12 @@ impl Tasks {
         latest(&of_slot[range(of_slot, node)])
     }
 
+    /// Whether what a node tells under a place is what it said last of that task.
+    pub(crate) fn is_last_word(&self, node: NodeId, slot: SlotKey, place: u8) -> bool {
+        let of_slot = self.told(slot);
+        find(of_slot, node, place).is_ok_and(|at| !of_slot[at].repeated)
+    }
+
     fn told(&self, slot: SlotKey) -> &[Told] {
         self.slots.get(&slot).map_or(&[], Vec::as_slice)
     }

@@ -175,7 +175,7 @@ impl State {
     /// Every task that a node reports, by slot.
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = TaskView<'_>> {
         let (first, last) = task_keys(node);
-        self.entries(first..=last).filter_map(|(key, entry)| task_view(key, entry))
+        self.last_words(first..=last)
     }
 
     /// The tasks of a slot that a node reports.
@@ -212,7 +212,13 @@ impl State {
     /// Every task that any node reports, by node.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView<'_>> {
         let ((first, _), (_, last)) = (task_keys(NodeId([0; 16])), task_keys(NodeId([255; 16])));
-        self.entries(first..=last).filter_map(|(key, entry)| task_view(key, entry))
+        self.last_words(first..=last)
+    }
+
+    /// The tasks under some keys, each as its node told of it last.
+    fn last_words(&self, keys: RangeInclusive<Key>) -> impl Iterator<Item = TaskView<'_>> {
+        let told = self.entries(keys).filter_map(|(key, entry)| task_view(key, entry));
+        told.filter(|task| self.store.tasks().is_last_word(task.node, task.slot, task.place))
     }
 
     /// Every join token, revoked and expired ones included.

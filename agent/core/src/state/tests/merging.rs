@@ -413,6 +413,7 @@ fn of_a_task_that_is_told_of_twice_the_last_word_counts() {
         assert_eq!(take(&mut state, &records), [Receipt::Merged, Receipt::Merged]);
         assert_eq!(told(&state), [TaskState::Stopped]);
         assert_eq!(state.tasks_at(node(2), slot(1, 1)).count(), 1);
+        assert_eq!(state.tasks_on(node(2)).map(|task| task.place).collect::<Vec<_>>(), [1]);
         assert_eq!((state.tasks_that_count(slot(1, 1), None).count(), state.running().count()), (0, 0));
         // The place is another task's by now, and the first word is the only one again.
         let mut other = task(2, 1, 3, TaskState::Failed);
