@@ -8,14 +8,14 @@
 //! What a fault does: `scenario::fault`. What must hold meanwhile: `invariants`. What users do: [`users`].
 
 mod cards;
+mod hosts;
 mod moves;
 mod people;
 pub mod users;
 
 use std::collections::BTreeSet;
 
-use crate::engine::{Faults, Survivors};
-use crate::liar::Lie;
+use crate::engine::Faults;
 use crate::random::Stream;
 use crate::scenario::{Fault, Scenario};
 use crate::world::{Network, SECOND, Time};
@@ -477,48 +477,6 @@ impl Draw {
             let (fails, written) = (stream.permille(400), stream.permille(500));
             let fails = fails.then_some(Fault::DiskFails { node, lasts, written });
             self.add(at, fails.unwrap_or(Fault::DiskStalls { node, lasts }));
-        }
-    }
-
-    /// Somebody lies: a worker in every way, a control node in those that the laws bear.
-    fn lies(&mut self) {
-        let mut stream = self.stream("lies");
-        let any = self.host(&mut stream);
-        let workers: Vec<usize> = self.workers.iter().copied().collect();
-        let pick = usize::try_from(stream.below(workers.len() as u64)).unwrap_or(0);
-        let node = workers.get(pick).copied().unwrap_or(any);
-        // What two members agree on is believed: one lies in all chapters.
-        let node = self.faults.iter().find_map(|(_, fault)| fault.lying()).unwrap_or(node);
-        let promoted =
-            |(_, fault): &(Time, Fault)| matches!(fault, Fault::Role { node: of, .. } if *of == node);
-        let worker = self.workers.contains(&node) && !self.faults.iter().any(promoted);
-        // Hours on top of another's hours are told to people, as they should be.
-        let ahead = |(_, fault): &(Time, Fault)| matches!(fault, Fault::Lies { lies, .. } if lies.contains(&Lie::ClockAhead));
-        let once = !self.faults.iter().any(ahead);
-        let borne = |lie: &Lie| (worker || lie.is_borne_of_control()) && (once || *lie != Lie::ClockAhead);
-        let lies: Vec<Lie> = Lie::ALL.into_iter().filter(borne).filter(|_| stream.permille(400)).collect();
-        let (at, lasts) = (stream.below(self.lasts), Some(stream.between(SECOND, 90 * SECOND)));
-        if !lies.is_empty() {
-            self.add(at, Fault::Lies { node, lies, lasts });
-        }
-    }
-
-    fn engines(&mut self) {
-        let mut stream = self.stream("engines");
-        for _ in 0..stream.between(0, 4) {
-            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
-            let lasts = stream.between(SECOND / 10, 40 * SECOND);
-            let fault = match stream.below(4) {
-                0 => Fault::EngineHangs { node, lasts },
-                1 => Fault::EngineRestarts { node, lasts, survivors: Survivors::Running },
-                2 => Fault::EngineRestarts { node, lasts, survivors: Survivors::Ended },
-                _ => Fault::EngineRestarts { node, lasts, survivors: Survivors::None },
-            };
-            self.add(at, fault);
-        }
-        for _ in 0..stream.between(0, 6) {
-            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
-            self.add(at, Fault::ByHand { node, removed: stream.permille(500) });
         }
     }
 }

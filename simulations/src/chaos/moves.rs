@@ -4,8 +4,8 @@ use super::Draw;
 use crate::scenario::Fault;
 
 impl Draw {
-    /// Hosts move, two swap their places, or all but one move at once. One stays where it is in all chapters: if
-    /// nobody is where anybody takes it to be, nobody can be found.
+    /// Hosts move, two swap their places, or all but one move at once. One stays where it is in all chapters:
+    /// if nobody is where anybody takes it to be, nobody can be found.
     pub(super) fn moves(&mut self) {
         let mut stream = self.stream("moves");
         let drawn = self.host(&mut stream);

@@ -399,8 +399,8 @@ fn the_greatest_of_each_clock_is_known() {
     assert_eq!(state.highest_boot(node(3)), None);
 }
 
-/// Whoever has an older disk does not know under which place it told of a task, and tells of it under another:
-/// what it said last counts, in whatever order it comes, and nothing else.
+/// Whoever has an older disk does not know under which place it told of a task, and tells of it under
+/// another: what it said last counts, in whatever order it comes, and nothing else.
 #[test]
 fn of_a_task_that_is_told_of_twice_the_last_word_counts() {
     let (earlier, later) = (task(2, 0, 1, TaskState::Running), task(2, 1, 2, TaskState::Stopped));
