@@ -378,7 +378,7 @@ fn because(status: &TaskStatus) -> String {
 mod tests {
     use sleep_wire::RevisionId;
     use sleep_wire::stamp::Epoch;
-    use sleep_wire::task::{Exit, Health, TaskId};
+    use sleep_wire::task::{Exit, TaskId};
 
     use super::*;
 
@@ -391,19 +391,11 @@ mod tests {
         let (slot, revision) = (SlotName::Number(1), RevisionId([4; 16]));
         let state = if over.is_some() { TaskState::Stopped } else { TaskState::Running };
         let id = TaskId { assignment: Stamp::Lease { epoch: Epoch::ZERO, counter: 1 }, attempt: 1 };
+        let since = WallTime(over.or(began).unwrap_or(0));
         let status = TaskStatus {
-            task: id,
-            revision,
-            state,
-            health: Health::None,
-            since: WallTime(over.or(began).unwrap_or(0)),
             started_at: began.map(WallTime),
-            running_for_ms: 0,
             exit: over.map(|_| Exit { code: 0, out_of_memory: false }),
-            message: String::new(),
-            container: String::new(),
-            image_digest: String::new(),
-            last_lines: Vec::new(),
+            ..TaskStatus::new(id, revision, state, since)
         };
         TaskRow {
             service,

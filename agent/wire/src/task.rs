@@ -127,6 +127,26 @@ pub struct TaskStatus {
     pub last_lines: Vec<String>,
 }
 
+impl TaskStatus {
+    /// Of which no more is known than how far it is, and since when.
+    pub const fn new(task: TaskId, revision: RevisionId, state: TaskState, since: WallTime) -> Self {
+        Self {
+            task,
+            revision,
+            state,
+            health: Health::None,
+            since,
+            started_at: None,
+            running_for_ms: 0,
+            exit: None,
+            message: String::new(),
+            container: String::new(),
+            image_digest: String::new(),
+            last_lines: Vec::new(),
+        }
+    }
+}
+
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Exit {

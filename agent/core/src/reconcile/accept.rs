@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use sleep_wire::key::SlotKey;
 use sleep_wire::slot::Assigned;
 use sleep_wire::spec::{Revision, Runtime};
-use sleep_wire::task::{Health, TaskId, TaskState, TaskStatus};
+use sleep_wire::task::{TaskId, TaskState, TaskStatus};
 use sleep_wire::{RevisionId, Stamp};
 
 use super::desired::{Local, SlotRecord, StopCause};
@@ -164,19 +164,10 @@ impl Reconcile {
     fn never_held(&mut self, now: Now, slot: SlotKey, assignment: Stamp) {
         let Some(state) = self.slots.get_mut(&slot) else { return };
         let Some(place) = state.history.take() else { return };
+        let id = TaskId { assignment, attempt: 0 };
         let status = TaskStatus {
-            task: TaskId { assignment, attempt: 0 },
-            revision: RevisionId([0; 16]),
-            state: TaskState::Stopped,
-            health: Health::None,
-            since: now.wall,
-            started_at: None,
-            running_for_ms: 0,
-            exit: None,
             message: String::from("retired before it was started here"),
-            container: String::new(),
-            image_digest: String::new(),
-            last_lines: Vec::new(),
+            ..TaskStatus::new(id, RevisionId([0; 16]), TaskState::Stopped, now.wall)
         };
         state.history.put(place, status.clone());
         self.outputs.push_back(ReconcileOutput::Publish { slot, place, status: Box::new(status) });

@@ -82,29 +82,13 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
-
-    use sleep_wire::task::Health;
     use sleep_wire::{RevisionId, WallTime};
 
     use super::*;
 
     fn status(counter: u64, attempt: u32, state: TaskState) -> TaskStatus {
         let assignment = Stamp::Lease { epoch: sleep_wire::Epoch::ZERO, counter };
-        TaskStatus {
-            task: TaskId { assignment, attempt },
-            revision: RevisionId([0; 16]),
-            state,
-            health: Health::None,
-            since: WallTime(0),
-            started_at: None,
-            running_for_ms: 0,
-            exit: None,
-            message: String::new(),
-            container: String::new(),
-            image_digest: String::new(),
-            last_lines: Vec::new(),
-        }
+        TaskStatus::new(TaskId { assignment, attempt }, RevisionId([0; 16]), state, WallTime(0))
     }
 
     #[test]

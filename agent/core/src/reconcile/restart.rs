@@ -279,22 +279,13 @@ mod tests {
     /// Attempts that each ran for ten seconds, with nothing in between, up to the present.
     fn published(numbers: core::ops::RangeInclusive<u32>, ended_ms: impl Fn(u32) -> i64) -> Vec<TaskStatus> {
         let newest = *numbers.end();
-        let status = |attempt| TaskStatus {
-            task: sleep_wire::task::TaskId {
-                assignment: sleep_wire::Stamp::Lease { epoch: sleep_wire::Epoch::ZERO, counter: 1 },
-                attempt,
-            },
-            revision: sleep_wire::RevisionId([0; 16]),
-            state: if attempt == newest { TaskState::Running } else { TaskState::Failed },
-            health: sleep_wire::task::Health::None,
-            since: sleep_wire::WallTime(ended_ms(attempt)),
-            started_at: None,
-            running_for_ms: 10_000,
-            exit: None,
-            message: alloc::string::String::new(),
-            container: alloc::string::String::new(),
-            image_digest: alloc::string::String::new(),
-            last_lines: Vec::new(),
+        let assignment = sleep_wire::Stamp::Lease { epoch: sleep_wire::Epoch::ZERO, counter: 1 };
+        let status = |attempt| {
+            let state = if attempt == newest { TaskState::Running } else { TaskState::Failed };
+            let (task, ended) = (sleep_wire::task::TaskId { assignment, attempt }, ended_ms(attempt));
+            let revision = sleep_wire::RevisionId([0; 16]);
+            let status = TaskStatus::new(task, revision, state, sleep_wire::WallTime(ended));
+            TaskStatus { running_for_ms: 10_000, ..status }
         };
         numbers.map(status).collect()
     }

@@ -142,20 +142,7 @@ fn found_created(label: TaskLabel) -> Found {
 }
 
 fn status(task: TaskId, state: TaskState) -> TaskStatus {
-    TaskStatus {
-        task,
-        revision: REVISION,
-        state,
-        health: Health::None,
-        since: WallTime(0),
-        started_at: None,
-        running_for_ms: 0,
-        exit: None,
-        message: String::new(),
-        container: String::new(),
-        image_digest: String::new(),
-        last_lines: Vec::new(),
-    }
+    TaskStatus::new(task, REVISION, state, WallTime(0))
 }
 
 fn exited(task: TaskId, code: i32) -> EngineReport {

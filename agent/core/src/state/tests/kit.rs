@@ -1,7 +1,7 @@
 //! Keys, a judge and a small world.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,7 +15,7 @@ use sleep_wire::spec::{
     TaskTemplate, UpdatePolicy,
 };
 use sleep_wire::stamp::ClusterTime;
-use sleep_wire::task::{Health, TaskId, TaskState, TaskStatus};
+use sleep_wire::task::{TaskId, TaskState, TaskStatus};
 use sleep_wire::trust::{Removal, Role, RoleChange};
 use sleep_wire::{
     ClusterId, CommandId, Digest, Key, NodeId, PublicKey, Record, RevisionId, ServiceId, Signature, Stamp,
@@ -135,20 +135,8 @@ pub(super) fn task(author: u8, place: u8, boot: u64, state: TaskState) -> Draft 
 }
 
 pub(super) fn status(assignment: u64, state: TaskState) -> TaskStatus {
-    TaskStatus {
-        task: TaskId { assignment: at(assignment, 1), attempt: 1 },
-        revision: revision(1),
-        state,
-        health: Health::None,
-        since: WallTime(0),
-        started_at: None,
-        running_for_ms: 0,
-        exit: None,
-        message: String::new(),
-        container: String::new(),
-        image_digest: String::new(),
-        last_lines: Vec::new(),
-    }
+    let task = TaskId { assignment: at(assignment, 1), attempt: 1 };
+    TaskStatus::new(task, revision(1), state, WallTime(0))
 }
 
 pub(super) fn spec(parents: &[u8], image: &str) -> Revision {
