@@ -60,7 +60,7 @@ impl Member {
         }
         match self.act(cx, command) {
             Ok(Some(Act { drafts, reply })) if drafts.is_empty() => self.confirm(cx, &[], ticket, reply),
-            Ok(Some(Act { drafts, reply })) => self.write(cx, drafts, Some((ticket, reply))),
+            Ok(Some(Act { drafts, reply })) => drop(self.write(cx, drafts, Some((ticket, reply)))),
             Ok(None) => {
                 if let Some(waiter) = self.wait_for(Some((ticket, DONE))) {
                     self.state.confirm_written(cx.now.instant, waiter);

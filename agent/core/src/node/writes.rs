@@ -14,7 +14,7 @@ use crate::crypto::Crypto;
 use crate::io::{Durability, Event, Output, Refusal, Reply, Ticket};
 use crate::lease::LeaseInput;
 use crate::reconcile::{ReconcileInput, RuntimeHealth};
-use crate::state::{BODY_VERSION, Draft, StateInput, StateOutput};
+use crate::state::{BODY_VERSION, Draft, Receipt, StateInput, StateOutput};
 
 impl Member {
     pub(super) fn on_durable<C: Crypto>(&mut self, cx: &mut Context<'_, C>, purposes: Vec<Purpose>) -> bool {
@@ -144,8 +144,10 @@ impl Member {
         self.sequence += 1;
         let stamp = Stamp::Boot { boot: u64::from(cx.boot), sequence: self.sequence };
         let draft = Draft { key: Key::Observed(key), stamp, version: BODY_VERSION, body: encode(body) };
-        self.write(cx, Vec::from([draft]), None);
-        if let Some(record) = self.state.record(&Key::Observed(key)) {
+        // If it does not stand, what stands there is an earlier life's.
+        if self.write(cx, Vec::from([draft]), None) == [Receipt::Merged]
+            && let Some(record) = self.state.record(&Key::Observed(key))
+        {
             self.earlier.says(key, record);
         }
     }
@@ -166,17 +168,19 @@ impl Member {
         Draft { key, stamp, version: BODY_VERSION, body }
     }
 
-    /// Writes drafts; a reply, if there is one, leaves when they are safe.
+    /// Writes drafts; a reply, if there is one, leaves when they are safe. Returns what became of each, and
+    /// nothing if one was refused.
     pub(super) fn write<C: Crypto>(
         &mut self,
         cx: &mut Context<'_, C>,
         drafts: Vec<Draft>,
         reply: Option<(Ticket, Reply)>,
-    ) {
+    ) -> Vec<Receipt> {
         let waiter = self.wait_for(reply);
         let court = Court { trust: &self.trust, crypto: cx.crypto };
         let written = self.state.write(cx.now.instant, drafts, &court, cx.crypto, waiter);
-        self.refused_own(cx, written.err(), waiter);
+        self.refused_own(cx, written.as_ref().err().copied(), waiter);
+        written.unwrap_or_default()
     }
 
     /// The same for records that are signed already.
