@@ -103,16 +103,16 @@ impl Tasks {
 
     /// Changes what a node tells of a slot's tasks.
     fn change(&mut self, slot: SlotKey, node: NodeId, change: impl FnOnce(&mut Vec<Told>)) {
-        let open = |of_slot: &[Told]| of_slot.iter().filter(|told| told.is_open()).count();
+        let open = |told: &[Told]| told.iter().filter(|told| told.is_open()).count();
         let of_slot = self.slots.entry(slot).or_default();
-        let before = open(of_slot);
+        let before = open(&of_slot[range(of_slot, node)]);
         change(of_slot);
         let of_node = range(of_slot, node);
         for at in of_node.clone() {
             of_slot[at].repeated =
                 of_slot[of_node.clone()].iter().any(|other| of_slot[at].is_repeated_by(other));
         }
-        let after = open(of_slot);
+        let after = open(&of_slot[of_node]);
         if of_slot.is_empty() {
             self.slots.remove(&slot);
         }
