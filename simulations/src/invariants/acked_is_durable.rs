@@ -93,8 +93,8 @@ impl Law for Acked {
             Seen::Persist(writes) => {
                 self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes));
                 let me = world.hosts[seen.host].id;
-                if let Some(ticket) = self.handling.get(&seen.host)
-                    && let Some((_, written)) = self.written.get_mut(ticket)
+                if let Some((_, written)) =
+                    self.handling.get(&seen.host).and_then(|ticket| self.written.get_mut(ticket))
                 {
                     written.extend(writes.iter().filter_map(|write| asked_for(write, me)));
                 }
@@ -183,11 +183,10 @@ impl Acked {
         if written.is_empty() {
             return Ok(());
         }
-        let stands = |number: usize, (key, least): &(Vec<u8>, Stamp)| {
-            stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
-        };
         let has = |number: usize| {
-            written.iter().all(|word| stands(number, word) || is_void(world, number, &word.1))
+            written
+                .iter()
+                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
         };
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
@@ -199,8 +198,7 @@ impl Acked {
         // Whoever lies may have made others confirm what it had withheld from them.
         let deceived = others.is_empty() && world.lies_at(host);
         if durability == Durability::Shared && others.is_empty() && !confirmed && !deceived {
-            let what = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp));
-            let what: Vec<_> = what.collect();
+            let what: Vec<_> = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp)).collect();
             return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));
         }
         if durability == Durability::Shared && !deceived {
@@ -208,7 +206,7 @@ impl Acked {
         }
         for number in others.into_iter().chain([host]) {
             let kept = self.kept.entry(world.hosts[number].id).or_default();
-            for (key, least) in written.iter().filter(|word| stands(number, word)) {
+            for (key, least) in &written {
                 let known = kept.entry(key.clone()).or_insert(*least);
                 *known = (*known).max(*least);
             }
@@ -220,7 +218,7 @@ impl Acked {
 /// A record of what people want, by this node.
 fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     let Write::PutRecord { key, record } = write else { return None };
-    let asked = Family::of(key) == Some(Family::Desired);
+    let asked = Family::of(key).is_some_and(|family| family == Family::Desired);
     let record: Record = decode(record).ok().filter(|_| asked)?;
     (record.author == me).then(|| (key.clone(), record.stamp))
 }

@@ -5,7 +5,7 @@
 //! a later attempt took its place, or it had said so for one of these reasons: what has begun is not taken
 //! back. A node whose disk went back counts attempts anew; once it has learnt of a later one that it had
 //! begun before, that one takes the place of what it runs, and so does the end of this one, if it had told
-//! that, or that any attempt at the same assignment was stopped.
+//! that. So does what once named its assignment, though the disk has it no more.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,8 @@ pub struct RetiredByName {
     told: BTreeSet<(NodeId, TaskId)>,
     /// The same, of what they told the end of.
     ended: BTreeSet<(NodeId, TaskId)>,
-    /// Assignments of which they told that a task was stopped.
-    stopped: BTreeSet<(NodeId, Stamp)>,
+    /// Assignments of which a task was stopped by name, or with its service.
+    named: BTreeSet<(NodeId, Stamp)>,
     aged: BTreeSet<NodeId>,
 }
 
@@ -48,8 +48,6 @@ impl Law for RetiredByName {
                 self.told.extend(own.clone().map(|(_, status)| (host.id, status.task)));
                 let over = own.clone().filter(|(_, status)| status.state.is_over());
                 self.ended.extend(over.map(|(_, status)| (host.id, status.task)));
-                let stopped = own.clone().filter(|(_, status)| status.state == TaskState::Stopped);
-                self.stopped.extend(stopped.map(|(_, status)| (host.id, status.task.assignment)));
                 for (slot, status) in own.filter(|(_, status)| stopping(status.state)) {
                     self.begin(host, host.id, slot, status.task)?;
                 }
@@ -81,12 +79,13 @@ impl RetiredByName {
         let is_later = |known: &BTreeSet<(NodeId, TaskId)>| {
             known.range((host.id, later)..=(host.id, last)).next().is_some()
         };
-        let was_over =
-            self.ended.contains(&(host.id, task)) || self.stopped.contains(&(host.id, task.assignment));
-        let forgotten = self.aged.contains(&host.id) && (was_over || is_later(&self.told));
+        let was_over = self.ended.contains(&(host.id, task));
+        let was_named = self.named.contains(&(host.id, task.assignment));
+        let forgotten = self.aged.contains(&host.id) && (was_over || was_named || is_later(&self.told));
         let superseded = is_later(&self.launched) || forgotten;
-        let has_begun = self.begun.contains(&(host.id, task));
-        if !has_begun && !superseded && !is_named(host, node, slot, task) && !is_removed(host, node, slot) {
+        if is_named(host, node, slot, task) || is_removed(host, node, slot) {
+            self.named.insert((host.id, task.assignment));
+        } else if !superseded && !self.begun.contains(&(host.id, task)) {
             return Err(format!("{task:?} of {slot:?} is stopped, and nothing says so"));
         }
         self.begun.insert((host.id, task));
