@@ -17,7 +17,7 @@ use sleep_sim::run::{Failure, Outcome, run, run_recorded};
 use sleep_sim::scenario::{Scenario, file, stories};
 use sleep_sim::shrink::shrink;
 use sleep_sim::sweep::{Plan, judged, sweep};
-use sleep_sim::world::{Network, SECOND, World};
+use sleep_sim::world::{Network, SECOND, Time, World};
 use sleep_sim::{report, span, story};
 
 #[global_allocator]
@@ -167,7 +167,7 @@ fn again(which: &Which, scenario: &Scenario) -> String {
     let seed = scenario.seed;
     match &which.scenario {
         None => {
-            let time = which.time.map_or_else(String::new, |time| format!(" --time {:?}", span::show(time)));
+            let time = at_least(which.time.unwrap_or(0));
             format!("sleep-sim run --nodes {} --seed {seed}{time} -v", scenario.hosts.len())
         }
         Some(named) => {
@@ -218,9 +218,14 @@ fn written(path: &Path, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The option that asks for so long a run, if one does.
+fn at_least(time: Time) -> String {
+    if time == 0 { String::new() } else { format!(" --time {:?}", span::show(time)) }
+}
+
 fn many(plan: &Plan) -> ExitCode {
     let began = Instant::now();
-    let time = if plan.time == 0 { String::new() } else { format!(" --time {:?}", span::show(plan.time)) };
+    let time = at_least(plan.time);
     let summary = sweep(plan, |seed, nodes, failure: &Failure| {
         println!("seed {seed}: {failure}\n  sleep-sim minimize --nodes {nodes} --seed {seed}{time}");
     });

@@ -97,24 +97,14 @@ pub fn draw_for(seed: u64, hosts: usize, time: Time) -> Scenario {
     if engines {
         scenario.engines = draw_engines(seed);
     }
-    let (hosts, is_last) = (hosts as u64, lasts >= time);
-    let mut draw = Draw {
-        seed,
-        begins: 0,
-        lasts,
-        is_last,
-        growth_wait,
-        hosts,
-        workers,
-        stays: None,
-        faults: Vec::new(),
-    };
+    let (begins, hosts) = (0, hosts as u64);
+    let (stays, faults) = (None, Vec::new());
+    let mut draw = Draw { seed, time, begins, lasts, growth_wait, hosts, workers, stays, faults };
     draw.chapter(&mut swarm, engines);
-    for number in 1.. {
-        if draw.is_last {
-            break;
-        }
-        swarm = draw.turn_over(Stream::new(seed, "chapters", number).any(), time);
+    let mut number = 0;
+    while !draw.is_last() {
+        number += 1;
+        swarm = draw.turn_over(Stream::new(seed, "chapters", number).any());
         draw.chapter(&mut swarm, engines);
     }
     scenario.lasts = draw.begins + draw.lasts;
@@ -193,11 +183,12 @@ fn draw_engines(seed: u64) -> Faults {
 struct Draw {
     /// The chapter's.
     seed: u64,
+    /// How long all chapters are to last at least.
+    time: Time,
     /// When the chapter begins.
     begins: Time,
     /// How long it lasts.
     lasts: Time,
-    is_last: bool,
     growth_wait: Time,
     hosts: u64,
     workers: BTreeSet<usize>,
@@ -224,13 +215,16 @@ impl Draw {
         }
     }
 
-    /// Begins the next one, which is the last if all would be long enough with it.
-    fn turn_over(&mut self, seed: u64, time: Time) -> Stream {
+    fn is_last(&self) -> bool {
+        self.begins + self.lasts >= self.time
+    }
+
+    /// Begins the next one.
+    fn turn_over(&mut self, seed: u64) -> Stream {
         let mut swarm = Stream::new(seed, "swarm", 0);
         self.begins += self.lasts;
         self.seed = seed;
         self.lasts = draw_length(&mut swarm);
-        self.is_last = self.begins + self.lasts >= time;
         swarm
     }
 
@@ -242,7 +236,7 @@ impl Draw {
     /// Whether a host, and its disk, can be lost for ever, and three of the others vote.
     fn may_lose(&self) -> bool {
         // Before three vote, one may have the only vote.
-        self.is_last && self.hosts >= 4 && self.growth_wait <= SECOND
+        self.is_last() && self.hosts >= 4 && self.growth_wait <= SECOND
     }
 
     fn host(&self, stream: &mut Stream) -> usize {

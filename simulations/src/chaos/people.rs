@@ -12,7 +12,7 @@ impl Draw {
     /// Somebody recovers the cluster. In most runs nobody does: what cannot be without it must not be.
     pub(super) fn recoveries(&mut self) {
         let mut stream = self.stream("recoveries");
-        if !stream.permille(300) || !self.is_last {
+        if !stream.permille(300) || !self.is_last() {
             return;
         }
         match stream.below(4) {
