@@ -21,6 +21,7 @@ const STORIES: &[(&str, &str)] = stories![
     "demoted-leader",
     "disk-full",
     "empty-disk",
+    "everybody-demoted",
     "everyone-restarts",
     "flip-flop",
     "found-0001",
