@@ -75,6 +75,8 @@ pub enum Mutant {
     RemovedServiceGoesOn,
     /// One list that lacks a container is enough for it to be dead.
     MissedOnceIsDead,
+    /// After a restart the first list that comes is taken for all that there is.
+    FirstListIsAll,
     /// A start that was not answered has failed.
     UnknownIsFailed,
     /// A drained node keeps what it has.
@@ -125,7 +127,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -158,6 +160,7 @@ impl Mutant {
         Self::NoRestarts,
         Self::RemovedServiceGoesOn,
         Self::MissedOnceIsDead,
+        Self::FirstListIsAll,
         Self::UnknownIsFailed,
         Self::DrainIgnored,
         Self::SurplusStays,

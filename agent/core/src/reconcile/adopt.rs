@@ -31,14 +31,17 @@ impl Reconcile {
     pub(crate) fn listed(&mut self, now: Now, runtime: Runtime, found: Vec<Found>, images: Vec<String>) {
         let every = self.limits.list_every;
         let engine = self.engines.entry(runtime).or_insert_with(|| Engine::new(now.instant));
-        let before = (engine.health.clone(), engine.listed);
+        let before = (engine.health.clone(), engine.is_listed());
         let Some(asked) = engine.list_came(now.instant, every, &mut self.dice) else { return };
-        if before != (engine.health.clone(), engine.listed) {
+        if before != (engine.health.clone(), engine.is_listed()) {
             self.outputs.push_back(ReconcileOutput::RuntimesChanged);
         }
         if engine.images != images {
             engine.images = images;
             self.outputs.push_back(ReconcileOutput::ImagesChanged);
+        }
+        if found.iter().filter_map(|f| f.label.as_ref()).any(|label| label.node == self.me) {
+            engine.finds_own();
         }
         let unreadable = found.iter().filter(|f| f.label.is_none()).map(|f| f.container.clone());
         engine.unreadable = unreadable.collect();
@@ -70,7 +73,8 @@ impl Reconcile {
         if is_sown(Mutant::StopsWhatItFinds) && reading.asked <= 1 {
             return self.found_left(now, reading, id, found, StopCause::Superseded);
         }
-        let over = self.slots.get(&label.slot).and_then(|slot| slot.history.state_of(&id.assignment));
+        let told = self.slots.get(&label.slot).and_then(|slot| slot.history.newest_of(&id.assignment));
+        let is_over = told.is_some_and(|(_, told)| told.task.attempt >= id.attempt && told.state.is_over());
         match self.tasks.get(&id.assignment) {
             // Of a slot that it does not belong to: nothing of ours bears such a label.
             Some(task) if task.slot != label.slot => return,
@@ -79,7 +83,7 @@ impl Reconcile {
             }
             Some(task) if id.attempt > task.attempt.number => self.skip_to(now, label),
             Some(_) => {}
-            None if over.is_some_and(TaskState::is_over) => {
+            None if is_over => {
                 return self.found_left(now, reading, id, found, StopCause::Superseded);
             }
             None => {
@@ -180,12 +184,15 @@ impl Reconcile {
 
     /// What a list does not mention.
     fn missing(&mut self, now: Now, reading: &Reading, seen: &BTreeSet<TaskId>) {
+        let mut doubts = self.engines.get(&reading.runtime).is_some_and(Engine::may_hide);
         self.leftovers.retain(|id, left| {
-            seen.contains(id) || left.runtime != reading.runtime || left.changed > reading.asked
+            let told = seen.contains(id) || left.runtime != reading.runtime || left.changed > reading.asked;
+            let kept = told || left.missed();
+            doubts |= kept && !told;
+            kept
         });
-        let all_listed = self.engines.values().all(|engine| engine.listed);
+        let all_listed = self.engines.values().all(Engine::is_listed);
         let assignments: Vec<Stamp> = self.tasks.keys().copied().collect();
-        let mut doubts = false;
         for assignment in assignments {
             let Some(task) = self.tasks.get(&assignment) else { continue };
             let runtime = task.runtime.or_else(|| {

@@ -98,6 +98,7 @@ impl Reconcile {
     /// Being told to stop is not untold: what has begun is carried through.
     fn note_stop(&mut self, now: Now, assignment: &Stamp, orders: &Orders) {
         let turn = self.turn;
+        let hidden = self.may_hide();
         let Some(task) = self.tasks.get_mut(assignment) else { return };
         if task.is_over() {
             return;
@@ -108,7 +109,7 @@ impl Reconcile {
         let (runtime, id) = (task.runtime, task.id());
         let mut doubts = false;
         match task.attempt.step {
-            Step::Waiting { tries, .. } if task.attempt.unsure => {
+            Step::Waiting { tries, .. } if task.attempt.unsure || hidden => {
                 task.attempt.doubt(tries, None);
                 doubts = true;
             }
@@ -143,10 +144,11 @@ impl Reconcile {
         busy: &mut Busy,
     ) {
         let turn = self.turn;
+        let hidden = self.may_hide();
         let Some(task) = self.tasks.get_mut(assignment) else { return };
         if orders.unlisted {
             // Nothing of it runs, and its slot is another's: there is nothing that a holder could want of it.
-            if task.attempt.unsure {
+            if task.attempt.unsure || hidden {
                 task.attempt.doubt(tries, None);
                 let runtime = task.runtime;
                 self.want_list(runtime, now.instant);

@@ -2,7 +2,8 @@
 //!
 //! A list speaks for the moment at which it was asked for, at the latest: whatever this node learned or did
 //! after that is not its subject. What a list does not mention is not gone before [`MISSES`] lists in a row
-//! lack it.
+//! lack it. That holds from the first list on: where an agent has a past, its engine may have what its disk
+//! does not tell of (the disk may be older), and the first list may lack just that.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +12,7 @@ use core::time::Duration;
 use sleep_wire::engine::EngineError;
 
 use super::restart::{Dice, again_after};
+use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
 
 /// How many lists in a row must lack a container that ran before it is gone: one may be incomplete.
@@ -41,8 +43,10 @@ pub(crate) struct Engine {
     pub(crate) version: String,
     pub(crate) images: Vec<String>,
     pub(crate) unreadable: Vec<String>,
-    /// Whether it was listed since the agent started: nothing is started before.
-    pub(crate) listed: bool,
+    /// How many lists came since the agent started, up to [`MISSES`].
+    lists: u8,
+    /// Whether earlier lives of this agent may have left something on it.
+    has_past: bool,
     /// When the list under way is overdue.
     asked: Option<Instant>,
     /// The turn for which the next answer speaks.
@@ -62,7 +66,8 @@ impl Engine {
             version: String::new(),
             images: Vec::new(),
             unreadable: Vec::new(),
-            listed: false,
+            lists: 0,
+            has_past: false,
             asked: None,
             asked_turn: 0,
             answered: true,
@@ -72,9 +77,34 @@ impl Engine {
         }
     }
 
-    /// Whether new work may be given to it.
+    /// Earlier lives of this agent may have left something on it, which they need not have told of.
+    pub(crate) const fn note_past(&mut self) {
+        self.has_past = true;
+    }
+
+    /// A list shows what is this node's: if it is the first, then earlier lives left it.
+    pub(crate) const fn finds_own(&mut self) {
+        self.has_past |= self.lists == 1;
+    }
+
+    /// Whether it was listed since the agent started.
+    pub(crate) const fn is_listed(&self) -> bool {
+        self.lists > 0
+    }
+
+    /// Whether it may have what no list has shown.
+    pub(crate) fn may_hide(&self) -> bool {
+        self.has_past && self.lists < MISSES && !is_sown(Mutant::FirstListIsAll)
+    }
+
+    /// Whether it cannot be looked at.
+    pub(crate) const fn is_ill(&self) -> bool {
+        matches!(self.health, RuntimeHealth::Ill(_))
+    }
+
+    /// Whether new work may be given to it: what it has must be known before.
     pub(crate) fn takes_work(&self) -> bool {
-        self.listed && !matches!(self.health, RuntimeHealth::Ill(_))
+        self.is_listed() && !self.may_hide() && !self.is_ill()
     }
 
     /// Whether it is to be listed now; it then counts as asked.
@@ -110,7 +140,7 @@ impl Engine {
         self.answered = true;
         self.failures = self.failures.saturating_add(1);
         self.next = now + dice.lengthen(again_after(SOON, self.failures, Duration::from_secs(10)));
-        if self.failures >= FAILURES && !matches!(self.health, RuntimeHealth::Ill(_)) {
+        if self.failures >= FAILURES && !self.is_ill() {
             self.health = RuntimeHealth::Ill(error);
         }
     }
@@ -120,7 +150,7 @@ impl Engine {
         self.asked.take()?;
         self.answered = true;
         self.failures = 0;
-        self.listed = true;
+        self.lists = self.lists.saturating_add(1).min(MISSES);
         self.next = now + dice.lengthen(every);
         // What it says of itself after it was asked is newer than its answer.
         if self.ill_turn < self.asked_turn || self.health == RuntimeHealth::Unknown {
@@ -130,7 +160,7 @@ impl Engine {
     }
 
     pub(crate) fn well(&mut self, now: Instant, id: String, version: String) {
-        if matches!(self.health, RuntimeHealth::Ill(_)) {
+        if self.is_ill() {
             self.want(now);
         }
         self.health = RuntimeHealth::Well;

@@ -12,6 +12,7 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::TaskId;
 
 use super::desired::StopCause;
+use super::engine::MISSES;
 use super::restart::again_after;
 use super::task::Call;
 use crate::time::Instant;
@@ -30,6 +31,8 @@ pub(crate) struct Leftover {
     pub(crate) running: Option<StopCause>,
     /// Whether it ever ran: then its output may be worth a look.
     pub(crate) ran: bool,
+    /// How many lists in a row did not have it.
+    misses: u8,
     pub(crate) tries: u32,
     pub(crate) call: Call,
     /// As for attempts: a list asked for earlier says nothing about it.
@@ -42,7 +45,8 @@ pub(crate) type Leftovers = BTreeMap<TaskId, Leftover>;
 impl Leftover {
     /// One that was made, or seen, in this turn.
     pub(crate) const fn new(container: String, runtime: Runtime, ran: bool, now: Instant, turn: u64) -> Self {
-        Self { container, runtime, running: None, ran, tries: 0, call: Call::Due(now), changed: turn }
+        let call = Call::Due(now);
+        Self { container, runtime, running: None, ran, misses: 0, tries: 0, call, changed: turn }
     }
 
     pub(crate) const fn is_being_stopped(&self) -> bool {
@@ -71,6 +75,14 @@ impl Leftover {
     /// A list has it.
     pub(crate) fn seen(&mut self, running: bool, cause: StopCause) {
         self.running = running.then_some(cause);
+        self.misses = 0;
+    }
+
+    /// A list does not have it. Whether it may be there all the same: nothing starts beside what runs. What
+    /// ended is in nobody's way, and is found again.
+    pub(crate) fn missed(&mut self) -> bool {
+        self.misses = self.misses.saturating_add(1);
+        self.running.is_some() && self.misses < MISSES
     }
 }
 

@@ -19,8 +19,8 @@
 //! - `one_attempt`: an attempt whose start was not answered is looked for before the next is made.
 //! - `hands_off`: only what bears this cluster's and this node's label is touched, or that of a node that is
 //!   removed.
-//! - `control_plane_is_harmless`: nothing is started before its runtime was listed; what runs is adopted as
-//!   it is.
+//! - `control_plane_is_harmless`: nothing is started before its runtime was listed, and as often as it takes
+//!   for absence to say something where there is a past; what runs is adopted as it is.
 //! - `forward_only`: a task's state never moves backwards.
 //! - `one_attempt`: an attempt follows another only when the engine is known to have ended that.
 //! - `unknown_is_not_dead`: an error or a missing answer ends nothing; lists decide, and not the first.
@@ -241,7 +241,7 @@ impl Reconcile {
 
     /// Whether each runtime has said what it has since the agent's start, or that it cannot.
     pub fn has_looked(&self) -> bool {
-        self.engines.values().all(|engine| engine.listed || matches!(engine.health, RuntimeHealth::Ill(_)))
+        self.engines.values().all(|engine| engine.is_listed() || engine.is_ill())
     }
 
     /// The newest attempt of every assignment that this node has anything of.
@@ -256,7 +256,13 @@ impl Reconcile {
 
     /// Whether nothing of this cluster is left on this node's engines, as far as it knows.
     pub fn is_idle(&self) -> bool {
-        !self.unsettled && self.leftovers.is_empty() && self.tasks.values().all(Task::is_over)
+        let hidden = self.engines.values().any(|engine| engine.may_hide() && !engine.is_ill());
+        !self.unsettled && !hidden && self.leftovers.is_empty() && self.tasks.values().all(Task::is_over)
+    }
+
+    /// Whether an attempt that this life has not begun may be there already.
+    fn may_hide(&self) -> bool {
+        self.engines.values().any(Engine::may_hide)
     }
 
     fn desired(&self, slot: &SlotKey) -> Option<&Desired> {
@@ -271,12 +277,15 @@ impl Reconcile {
         }
         match self.slots.get(slot).and_then(|state| state.history.state_of(assignment)) {
             Some(state) => Local::Over { complete: state == TaskState::Complete },
-            None if self.engines.values().all(|engine| engine.listed) => Local::Nothing,
+            None if self.engines.values().all(Engine::is_listed) && !self.may_hide() => Local::Nothing,
             None => Local::Unknown,
         }
     }
 
     fn recover(&mut self, now: Now, statuses: Vec<Recovered>) {
+        if !statuses.is_empty() {
+            self.engines.values_mut().for_each(Engine::note_past);
+        }
         let mut slots = BTreeSet::new();
         for Recovered { slot, place, status } in statuses {
             slots.insert(slot);

@@ -13,7 +13,7 @@ fn a_restarted_agent_adopts_what_runs_without_touching_it() {
     // Told once more: what an earlier boot said is nobody's present.
     let said = bench.list(Vec::from([found(label(slot(1), task(1, 7, 4)))]));
     assert_eq!(said, ["runtimes", "=7.4 running @3"]);
-    assert!(bench.list(Vec::from([found(label(slot(1), task(1, 7, 4)))])).is_empty());
+    assert!(bench.look_again(&[found(label(slot(1), task(1, 7, 4)))]).is_empty());
     let said = bench.engine(exited(task(1, 7, 4), 1));
     assert_eq!(said, ["7.4 failed @3 exited with code 1", "start 7.5", "7.5 preparing @4"]);
 }
@@ -152,8 +152,9 @@ fn a_restarted_host_waits_for_its_peers_and_then_trusts_its_own_word() {
     let said = bench.list(exited.clone());
     assert_eq!(said[..2], ["runtimes", "7.1 failed @0 exited with code 137"]);
     assert_eq!(said[2], "7.2 assigned @1 waits: this host was restarted and looks for its peers");
+    assert!(bench.look_again(&exited).is_empty());
     let (ms, said) = bench.wake();
-    assert_eq!((ms, said), (10_000, Vec::from(["start 7.2".into(), "7.2 preparing @1".into()])));
+    assert_eq!((ms, said), (8_000, Vec::from(["start 7.2".into(), "7.2 preparing @1".into()])));
 }
 
 #[test]
@@ -162,7 +163,9 @@ fn a_restarted_host_that_found_peers_obeys_what_it_syncs() {
     let status = status(task(1, 7, 1), TaskState::Running);
     bench.input(ReconcileInput::Recovered(Vec::from([Recovered { slot: slot(1), place: 0, status }])));
     bench.assign(1, mine(stamp(1, 7)));
-    bench.list(Vec::from([found_exited(label(slot(1), task(1, 7, 1)), 137)]));
+    let exited = found_exited(label(slot(1), task(1, 7, 1)), 137);
+    bench.list(Vec::from([exited.clone()]));
+    assert!(bench.look_again(&[exited]).is_empty());
     assert!(bench.input(ReconcileInput::Peers(Peers::Found)).is_empty());
     let silent = bench.after(Duration::from_secs(60));
     assert_eq!(silent, ["list"]);
@@ -180,6 +183,67 @@ fn a_stop_that_had_begun_before_the_agent_restarted_is_carried_through() {
     bench.input(ReconcileInput::Recovered(Vec::from([Recovered { slot: slot(1), place: 0, status }])));
     let said = bench.list(Vec::from([found(label(slot(1), task(1, 7, 1)))]));
     assert_eq!(said, ["runtimes", "stop c7.1 10000", "=7.1 stopping @0"]);
+}
+
+/// An agent whose last word of slot 1 was that attempt 2 failed. Its engine has attempts of which its disk
+/// says nothing, and its first list lacks them.
+fn with_an_older_disk() -> Bench {
+    let mut bench = Bench::new(1);
+    let history = [earlier(&bench, 1, TaskState::Failed, 60), earlier(&bench, 2, TaskState::Failed, 60)];
+    bench.input(ReconcileInput::Recovered(history.into()));
+    bench
+}
+
+#[test]
+fn what_a_first_list_lacks_is_not_gone() {
+    let mut bench = with_an_older_disk();
+    assert!(bench.assign(1, mine(stamp(1, 7)))[0].starts_with("7.3 assigned @2"));
+    assert_eq!(bench.list(Vec::new()), ["runtimes"]);
+    // Nothing starts beside it.
+    let fifth = [found(label(slot(1), task(1, 7, 5)))];
+    let said = bench.look_again(&fifth);
+    assert_eq!(said, ["7.3 failed @2 its end was not recorded", "7.5 running @3"]);
+}
+
+#[test]
+fn an_attempt_that_lists_may_have_hidden_is_not_called_stopped() {
+    let mut bench = with_an_older_disk();
+    bench.assign(1, mine(stamp(1, 7)));
+    bench.list(Vec::new());
+    let moved = desired(1, Some(assigned(stamp(1, 8), PEER)), Order::StopFirst, Vec::new());
+    assert!(bench.assign(1, moved).iter().all(|line| line == "list"));
+    let third = found(label(slot(1), task(1, 7, 3)));
+    assert_eq!(bench.list(Vec::from([third])), ["7.3 running @2"]);
+}
+
+#[test]
+fn whoever_waits_for_what_a_first_list_lacks_hears_nothing() {
+    let mut bench = with_an_older_disk();
+    let retire = Vec::from([retired(stamp(1, 6), ME)]);
+    bench.assign(1, desired(1, Some(assigned(stamp(1, 8), PEER)), Order::StopFirst, retire));
+    assert_eq!(bench.list(Vec::new()), ["runtimes"]);
+    let said = bench.look_again(&[]);
+    assert_eq!(said, ["=6.0 stopped @2 retired before it was started here"]);
+}
+
+#[test]
+fn an_attempt_later_than_the_last_that_was_told_is_nobodys_leftover() {
+    let mut bench = with_an_older_disk();
+    let said = bench.list(Vec::from([found(label(slot(1), task(1, 7, 3)))]));
+    assert_eq!(said, ["runtimes", "7.3 running @2"]);
+}
+
+#[test]
+fn a_leftover_that_one_list_lacks_is_not_gone() {
+    let mut bench = Bench::new(1);
+    let history = [earlier(&bench, 1, TaskState::Failed, 60), earlier(&bench, 2, TaskState::Assigned, 60)];
+    bench.input(ReconcileInput::Recovered(history.into()));
+    bench.assign(1, mine(stamp(1, 7)));
+    let first = found(label(slot(1), task(1, 7, 1)));
+    let said = bench.list(Vec::from([first.clone()]));
+    assert_eq!(said, ["runtimes", "stop c7.1 10000", "=7.2 assigned @1"]);
+    assert!(bench.look_again(&[]).is_empty(), "nothing starts beside it");
+    assert_eq!(bench.engine(exited(task(1, 7, 1), 0)), ["start 7.2", "7.2 preparing @1"]);
 }
 
 /// What an earlier process of this agent published of attempt `number`, so many seconds ago.
@@ -204,7 +268,9 @@ fn third_end(seconds_ago: [i64; 2]) -> Vec<String> {
         template.restart.window_ms = 60_000;
     };
     bench.assign(1, with_template(mine(stamp(1, 7)), twice_a_minute));
-    bench.list(Vec::from([found(label(slot(1), task(1, 7, 3)))]));
+    let third = found(label(slot(1), task(1, 7, 3)));
+    bench.list(Vec::from([third.clone()]));
+    bench.look_again(&[third]);
     bench.engine(exited(task(1, 7, 3), 1))
 }
 

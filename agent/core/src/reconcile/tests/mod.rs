@@ -224,6 +224,16 @@ impl Bench {
         self.engine(EngineReport::Listed { runtime: Runtime::Docker, found, images })
     }
 
+    /// The lists that follow the first where there is a past: what they show, and what comes of it.
+    fn look_again(&mut self, found: &[Found]) -> Vec<String> {
+        let mut said = Vec::new();
+        for _ in 1..engine::MISSES {
+            assert_eq!(self.wake(), (1_000, Vec::from(["list".to_string()])));
+            said.extend(self.list(found.into()));
+        }
+        said
+    }
+
     fn assign(&mut self, number: u32, desired: Desired) -> Vec<String> {
         self.node.set_assignment(slot(number), Some(desired));
         self.node.settle(self.now);
