@@ -3,7 +3,9 @@
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
 //! went back comes again from others, and is no write; nor is what was written a moment before it, which is
-//! only said again, as its author had no word then: by another, or by its author, which has a word again.
+//! only said again, as its author had no word then: by another, or by its author, which has a word again. What
+//! an agent of the next release wrote while it had no word is written when it was, and comes to its own disk
+//! when it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +23,8 @@ use crate::world::{Observation, Seen, World};
 pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
-    /// What was ever said, when, and by whom first.
-    said: FxHashMap<(u128, ClusterTime), NodeId>,
+    /// What was ever said, when, and by whom.
+    said: FxHashMap<(u128, ClusterTime), Vec<NodeId>>,
 }
 
 impl Law for CausalWins {
@@ -37,7 +39,10 @@ impl Law for CausalWins {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
                 for (author, time, word) in writes.iter().filter_map(stamped) {
-                    self.said.entry((word, time)).or_insert(author);
+                    let authors = self.said.entry((word, time)).or_default();
+                    if !authors.contains(&author) {
+                        authors.push(author);
+                    }
                     let is_new = author == host.id
                         && self.written.insert((author, time))
                         && !self.is_said_again(world, author, time, word);
@@ -48,11 +53,18 @@ impl Law for CausalWins {
                 }
                 self.greatest.insert(host.id, greatest);
             }
-            // What was on its way to the disk was seen by nobody who lives.
+            // What was on its way to the disk was seen by nobody who lives. A void word has a mark before it.
             Seen::Killed | Seen::OtherDisk => {
-                let durable =
-                    host.disk.records().filter_map(|(_, bytes)| time_of(bytes)).map(|(_, time, _)| time);
+                let records =
+                    host.disk.records().map(|(_, bytes)| bytes.strip_prefix(&[0xfe]).unwrap_or(bytes));
+                let durable = records.filter_map(time_of).map(|(_, time, _)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
+            }
+            // It was handed to the agent before this.
+            Seen::Foretold { stamp, .. } => {
+                if let Stamp::Time { time, .. } = stamp {
+                    self.written.insert((host.id, *time));
+                }
             }
             Seen::Command { .. }
             | Seen::CommandTaken { .. }
@@ -60,7 +72,6 @@ impl Law for CausalWins {
             | Seen::Synced
             | Seen::Launch(_)
             | Seen::Stop { .. }
-            | Seen::Foretold { .. }
             | Seen::Started => {}
         }
         Ok(())
@@ -71,8 +82,8 @@ impl CausalWins {
     /// Whether the same was said a moment before, by another, or by one whose role has changed since.
     fn is_said_again(&self, world: &World, author: NodeId, time: ClusterTime, word: u128) -> bool {
         let before = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
-        let first = self.said.get(&(word, before));
-        first.is_some_and(|first| *first != author || world.given_roles.contains(&author))
+        let mut authors = self.said.get(&(word, before)).into_iter().flatten();
+        authors.any(|first| *first != author || world.given_roles.contains(&author))
     }
 }
 

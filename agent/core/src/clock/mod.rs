@@ -93,20 +93,26 @@ impl Clock {
             return Observed::Invalid;
         }
         let by_ms = seen.ms().saturating_sub(self.present(now).ms());
-        let known = ClusterTime { generation: self.generation, hlc: self.last };
-        if seen > known && !is_sown(Mutant::ClockFollowsNobody) {
-            if seen.generation > self.generation {
-                self.begin(now, seen);
-            } else {
-                self.last = seen.hlc;
-                self.follow(now);
-            }
-        }
+        self.rise(now, seen);
         let settled = core::mem::replace(&mut self.settled, true);
         if settled && by_ms > AHEAD_MS {
             return Observed::Ahead(Alarm::StampAhead { author, by_ms });
         }
         Observed::Taken
+    }
+
+    /// A record of this time stands here: own stamps are greater from here on, whatever its frame said.
+    pub fn rise(&mut self, now: Instant, stands: ClusterTime) {
+        let known = ClusterTime { generation: self.generation, hlc: self.last };
+        if !valid(stands) || stands <= known || is_sown(Mutant::ClockFollowsNobody) {
+            return;
+        }
+        if stands.generation > self.generation {
+            self.begin(now, stands);
+        } else {
+            self.last = stands.hlc;
+            self.follow(now);
+        }
     }
 
     /// Begins a generation, when a survivor recovers its cluster. Milliseconds run on, unless they were
@@ -204,6 +210,17 @@ mod tests {
             Observed::Ahead(Alarm::StampAhead { author: ME, by_ms: AHEAD_MS + 1 })
         );
         assert!(clock.tick(at(0)) > far);
+    }
+
+    /// What stands is followed too, and is no word of another node's time: nothing is "ahead" for it.
+    #[test]
+    fn a_record_that_stands_lifts_the_clock() {
+        let mut clock = Clock::new(at(0));
+        clock.rise(at(0), time(AHEAD_MS, 7));
+        clock.rise(at(0), time(5, 0));
+        clock.rise(at(0), time(ClusterTime::LIMIT_MS, 0));
+        assert_eq!(clock.tick(at(0)), time(AHEAD_MS, 8));
+        assert_eq!(clock.observe(at(0), ME, time(9 * AHEAD_MS, 0)), Observed::Taken);
     }
 
     /// A stamp that no clock may follow leaves the clock as it was.

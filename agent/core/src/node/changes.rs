@@ -8,7 +8,7 @@ use core::time::Duration;
 use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
 use sleep_wire::record::Batch;
 use sleep_wire::trust::Role;
-use sleep_wire::{Key, NodeId, Record, ServiceId, Stamp, decode, encode};
+use sleep_wire::{Key, NodeId, ServiceId, Stamp, decode, encode};
 
 use super::context::Context;
 use super::member::{Court, Member};
@@ -143,13 +143,14 @@ impl Member {
         let mut touched = BTreeSet::new();
         let mut membership = false;
         let (mut services, mut slots) = (BTreeSet::<ServiceId>::new(), BTreeSet::<SlotKey>::new());
+        self.clock.rise(cx.now.instant, self.state.greatest_time());
         for key in &changes {
             match key {
                 Key::Membership(entry) => {
                     membership = true;
                     if let Some(record) = self.state.record(key).map(crate::state::Entry::record) {
                         touched.extend(self.trust.apply(&record, cx.crypto));
-                        self.on_membership_record(cx, entry, &record);
+                        self.on_membership_record(cx, entry);
                     }
                 }
                 Key::Desired(key) => match key {
@@ -217,15 +218,7 @@ impl Member {
         }
     }
 
-    pub(super) fn on_membership_record<C: Crypto>(
-        &mut self,
-        cx: &mut Context<'_, C>,
-        key: &MembershipKey,
-        record: &Record,
-    ) {
-        if let Stamp::Time { time, .. } = record.stamp {
-            self.clock.observe(cx.now.instant, record.author, time);
-        }
+    pub(super) fn on_membership_record<C: Crypto>(&mut self, cx: &mut Context<'_, C>, key: &MembershipKey) {
         let (MembershipKey::Operator { operator, .. } | MembershipKey::OperatorRemoval { operator, .. }) =
             key
         else {

@@ -81,7 +81,11 @@ impl Member {
     /// The next moment, if this node could speak then.
     fn after<C: Crypto>(&mut self, cx: &Context<'_, C>, time: ClusterTime) -> ClusterTime {
         let next = ClusterTime { hlc: time.hlc.saturating_add(1), ..time };
-        if self.trust.is_control_at(cx.me, next) { next } else { self.clock.tick(cx.now.instant) }
+        if !self.trust.is_control_at(cx.me, next) {
+            return self.clock.tick(cx.now.instant);
+        }
+        self.clock.rise(cx.now.instant, next);
+        next
     }
 
     /// This node was demoted before it wrote what people wait for: they are to ask another, which knows what

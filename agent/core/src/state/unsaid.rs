@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use sleep_wire::durable::Write;
 use sleep_wire::key::MembershipKey;
 use sleep_wire::record::Batch;
+use sleep_wire::stamp::ClusterTime;
 use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId};
 
@@ -58,6 +59,11 @@ impl Unsaid {
             !over
         });
         writes
+    }
+
+    /// When the last of them was written.
+    pub(crate) fn time(&self) -> ClusterTime {
+        self.0.values().filter_map(|entry| entry.time()).max().unwrap_or(ClusterTime::ZERO)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {

@@ -322,6 +322,7 @@ fn what_is_void_is_kept_until_it_is_said_again() {
     let mut again = empty(1);
     again.load(kept.iter().map(Vec::as_slice), None, &Key9(1));
     assert_eq!((again.len(), again.unsaid().count(), again.aside().len()), (0, 1, 0));
+    assert!(again.greatest_time() > ClusterTime::ZERO, "its clock stays above its own word");
     let judge = Demoted(node(1));
     again.handle(Instant(0), StateInput::Peers { live: Vec::from([node(2)]) }, &judge, &Key9(1));
     let given: Vec<Vec<u8>> = drain(&mut again).into_iter().flat_map(pushed).collect();
