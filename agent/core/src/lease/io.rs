@@ -1,6 +1,7 @@
 //! What goes into the lease and what comes out.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::durable::LeaseCell;
@@ -76,6 +77,11 @@ pub enum LeaseInput {
     },
     /// A durable write, of any room, has been outstanding for longer than T.
     StorageStalled,
+    /// These may know of a greater config than this node's: who does answers with it.
+    Consult {
+        /// Whom to ask.
+        with: Vec<NodeId>,
+    },
     /// A person said that this node is the one survivor: it founds the next generation, alone.
     Recover {
         /// The greatest generation that is known otherwise: it is left behind too.

@@ -170,6 +170,9 @@ impl Lease {
             }
             LeaseInput::StorageStalled => self.protocol.release(now, Ending::StorageStalled),
             LeaseInput::Planned { epoch } => self.planned(now, epoch),
+            LeaseInput::Consult { with } => {
+                with.into_iter().for_each(|node| self.protocol.tell_config(now, node));
+            }
             LeaseInput::Recover { known } => self.recover(now, known),
         }
         self.absorb(now);

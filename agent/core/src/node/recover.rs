@@ -6,6 +6,9 @@
 //!     ▼
 //!  refused
 //! ```
+//! Which voters count is what the greatest config says that anybody here knows. Whoever changed a config had a
+//! majority of its voters for it, so those of them that answer are asked, and again as long as there is news.
+//!
 //! What is lost is only what the lost ones alone knew. Nobody is removed by it, and nothing is stopped: the
 //! next generation's holder calls the roll like any other.
 //!
@@ -16,7 +19,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::NodeId;
-use sleep_wire::lease::VoterConfig;
+use sleep_wire::lease::{ConfigId, VoterConfig};
 
 use super::context::Context;
 use super::member::Member;
@@ -26,7 +29,7 @@ use crate::lease::{Evidence, LeaseInput};
 use crate::time::Instant;
 
 /// How much longer than a lease one that was just started looks for others, before it believes that it is
-/// alone.
+/// alone; and for how long voters that answer may take to tell a later config.
 const LOOKING: Duration = Duration::from_secs(1);
 
 /// Where a node stands that is to found the next generation.
@@ -36,8 +39,8 @@ pub(crate) struct Recovering {
 }
 
 enum Step {
-    /// It was just started, and may only not have heard the others yet.
-    Looking { until: Instant },
+    /// It was just started, and may only not have heard the others yet, or a later config than its own.
+    Looking { until: Instant, consulted: Option<ConfigId> },
     /// The config is on its way to the disk.
     Founding { generation: u16, token: Option<u64> },
 }
@@ -45,7 +48,7 @@ enum Step {
 impl Recovering {
     pub(super) const fn next_wake(&self) -> Option<Instant> {
         match self.step {
-            Step::Looking { until } => Some(until),
+            Step::Looking { until, .. } => Some(until),
             Step::Founding { .. } => None,
         }
     }
@@ -66,7 +69,7 @@ impl Member {
             let generation = self.lease.generation();
             return cx.out.reply(ticket, Reply::Recovered { changed: false, generation });
         }
-        let step = Step::Looking { until: self.looks_until(now) };
+        let step = Step::Looking { until: self.looks_until(now), consulted: None };
         self.recovering = Some(Recovering { ticket, step });
         if force {
             return self.found_next(cx);
@@ -76,14 +79,36 @@ impl Member {
 
     /// Looks again: somebody may have been heard meanwhile.
     pub(super) fn recover_tick<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let Some(Recovering { ticket, step: Step::Looking { until } }) = self.recovering else { return };
-        if let Some(refusal) = self.needs_no_recovery(cx) {
-            self.recovering = None;
-            return cx.out.refuse(ticket, refusal);
+        self.consult(cx);
+        let Some(Recovering { ticket, step: Step::Looking { until, .. } }) = self.recovering else { return };
+        let looks_on = cx.now.instant < until;
+        match self.needs_no_recovery(cx) {
+            // Another config may be the one that counts.
+            Some(Refusal::VotersAnswer { .. }) | None if looks_on => {}
+            Some(refusal) => {
+                self.recovering = None;
+                cx.out.refuse(ticket, refusal);
+            }
+            None => self.found_next(cx),
         }
-        if cx.now.instant >= until {
-            self.found_next(cx);
+    }
+
+    /// Asks the voters that answer for a later config, and gives them the time to tell it.
+    fn consult<C: Crypto>(&mut self, cx: &Context<'_, C>) {
+        let Some(Recovering { ticket, step: Step::Looking { until, consulted } }) = self.recovering else {
+            return;
+        };
+        let known = self.lease.config().map(|config| config.id);
+        if known.is_none() || consulted == known {
+            return;
         }
+        let with: Vec<NodeId> = self.voters_heard(cx.me).into_iter().filter(|node| *node != cx.me).collect();
+        if with.is_empty() {
+            return;
+        }
+        let until = until.max(cx.now.instant + LOOKING);
+        self.recovering = Some(Recovering { ticket, step: Step::Looking { until, consulted: known } });
+        self.lease.handle(cx.now.instant, LeaseInput::Consult { with });
     }
 
     /// Whether another generation would be no better than this one: this node votes alone, and leads. Not so

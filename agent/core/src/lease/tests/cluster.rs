@@ -272,6 +272,26 @@ fn a_survivor_leaves_every_generation_behind_that_it_heard_of() {
     assert_eq!(greatest, Some(7));
 }
 
+/// Whoever lost its seat while it was away counts the old voters, until it asks one of them.
+#[test]
+fn a_later_config_is_learned_by_asking() {
+    let mut world = founded(4);
+    world.run(10 * SECOND);
+    let old = world.voters(0);
+    let seated: Vec<usize> = old.iter().map(|(node, _)| *node).collect();
+    let (holder, away, stays) = (world.holders()[0].0, seated[2], seated[1]);
+    assert_eq!(holder, 0);
+    world.separate(&[away]);
+    world.run(60 * SECOND);
+    assert_ne!(world.voters(stays), old);
+    world.crash(holder);
+    world.cut.clear();
+    assert_eq!(world.voters(away), old);
+    world.input(away, LeaseInput::Consult { with: Vec::from([id(stays)]) });
+    world.run(SECOND / 10);
+    assert_eq!(world.voters(away), world.voters(stays));
+}
+
 /// By mistake. After the heal the greater config wins, and the other half's holder learns it.
 #[test]
 fn recovery_on_both_halves_ends_with_one_holder() {
