@@ -28,6 +28,9 @@ pub const EQUAL_WITHIN: Time = 10 * SECOND;
 pub const RUNNING_WITHIN: Time = 120 * SECOND;
 /// For how long nothing changes then.
 pub const QUIET_FOR: Time = 60 * SECOND;
+/// By when that has ended which another has taken over from: work returns to a node some time after its rejoin,
+/// begins there first, and a task that does not heed its signal has ten seconds' grace.
+const STOPPED_WITHIN: Time = 12 * SECOND;
 /// How often is looked.
 const EVERY: Time = SECOND / 4;
 
@@ -101,7 +104,9 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
         }
     }
     await_none(world, EQUAL_WITHIN, unequal)?;
-    await_none(world, EVERY, unfinished)?;
+    let lacking = |world: &World| unfinished(world).filter(|missing| missing.what != "no_more_run");
+    await_none(world, EVERY, lacking)?;
+    await_none(world, STOPPED_WITHIN, unfinished)?;
     Ok(times)
 }
 
