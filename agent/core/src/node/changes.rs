@@ -59,6 +59,9 @@ impl Member {
         gone.extend(self.sightings.no_members(strangers));
         let added = self.sightings.newly_admitted(members);
         debug_assert!(self.trust.members().eq(self.sightings.members()), "every member was noticed");
+        if added.contains(&cx.me) {
+            self.tell_anew(cx);
+        }
         self.membership.handle(cx.now.instant, MembershipInput::Members { added, removed: gone });
         self.lives_changed();
         if self.trust.standing(cx.me).is_some_and(|standing| standing.removed.is_some()) {
@@ -68,6 +71,14 @@ impl Member {
                 self.was_removed(cx);
             }
         }
+    }
+
+    /// This node is a member, or is one again: what it said of itself meanwhile, and before, may have been void.
+    fn tell_anew<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let (me, state) = (cx.me, &self.state);
+        let key = |slot, place| Key::Observed(ObservedKey::Task { node: me, slot, place });
+        self.reconcile.tell_anew(cx.now, |slot, place| state.record(&key(slot, place)).is_some());
+        self.publish_facts(cx);
     }
 
     /// Who lives, or who may vote, is another: that is told once all is known of it.

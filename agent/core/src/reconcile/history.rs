@@ -36,6 +36,11 @@ impl History {
         u8::try_from(place).ok()
     }
 
+    /// All that was published and is remembered.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u8, &TaskStatus)> {
+        (0_u8..).zip(&self.places).filter_map(|(place, status)| Some((place, status.as_ref()?)))
+    }
+
     /// What was published at a place.
     pub(crate) fn at(&self, place: u8) -> Option<&TaskStatus> {
         self.places.get(usize::from(place))?.as_ref()
@@ -68,15 +73,12 @@ impl History {
 
     /// The newest attempt at every assignment that is remembered, with its place.
     pub(crate) fn newest(&self) -> impl Iterator<Item = (u8, &TaskStatus)> {
-        (0_u8..).zip(&self.places).filter_map(|(place, status)| Some((place, status.as_ref()?))).filter(
-            |(_, status)| {
-                let TaskId { assignment, attempt } = status.task;
-                self.places
-                    .iter()
-                    .flatten()
-                    .all(|other| other.task.assignment != assignment || other.task.attempt <= attempt)
-            },
-        )
+        self.all().filter(|(_, status)| {
+            let TaskId { assignment, attempt } = status.task;
+            let no_later =
+                |other: &TaskStatus| other.task.assignment != assignment || other.task.attempt <= attempt;
+            self.places.iter().flatten().all(no_later)
+        })
     }
 }
 

@@ -212,6 +212,18 @@ impl Reconcile {
         self.sweep(now);
     }
 
+    /// What this node published may stand no more, as for a time it was no member: what is not there by now it
+    /// tells anew.
+    pub fn tell_anew(&mut self, now: Now, stands: impl Fn(SlotKey, u8) -> bool) {
+        self.publish(now, Novelty::Uptime);
+        for (slot, state) in &self.slots {
+            for (place, status) in state.history.all().filter(|(place, _)| !stands(*slot, *place)) {
+                let status = Box::new(status.clone());
+                self.outputs.push_back(ReconcileOutput::Publish { slot: *slot, place, status });
+            }
+        }
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<ReconcileOutput> {
         self.outputs.pop_front()

@@ -254,18 +254,26 @@ impl State {
     /// Judges these again, which stand, and then what waits for an author.
     pub(crate) fn judge_again(&mut self, theirs: Vec<Arc<Entry>>, judge: &impl Judge) -> Intake {
         let mut intake = Intake::default();
+        let mut orphans = Vec::new();
         for entry in theirs {
-            let why = match judge.judge(&entry.record()) {
+            let verdict = judge.judge(&entry.record());
+            let may_stand_again = matches!(verdict, Verdict::Void | Verdict::UnknownAuthor);
+            if may_stand_again && entry.author() == self.me && !is_sown(Mutant::VoidWordsAreLost) {
+                intake.writes.extend(self.unsaid.add(&entry));
+            }
+            let why = match verdict {
                 Verdict::Valid => continue,
                 Verdict::Void => {
-                    if entry.author() == self.me && !is_sown(Mutant::VoidWordsAreLost) {
-                        intake.writes.extend(self.unsaid.add(&entry));
-                    }
                     self.note_void(Arc::clone(&entry));
                     VOID
                 }
                 Verdict::Invalid(why) => why,
-                Verdict::UnknownAuthor => "its author is not a member",
+                // Who let it in had no word any more. Somebody else will, and then what people were told stands
+                // as it did; what it saw it tells anew.
+                Verdict::UnknownAuthor => {
+                    orphans.extend(is_word(&entry).then(|| Arc::clone(&entry)));
+                    "its author is not a member"
+                }
             };
             self.take_away(&mut intake, &entry);
             self.outputs.push_back(StateOutput::Refused { from: self.me, author: entry.author(), why });
@@ -283,6 +291,7 @@ impl State {
                 Receipt::Merged | Receipt::Older | Receipt::Same => {}
             }
         }
+        orphans.into_iter().for_each(|entry| self.waiting.add(entry));
         intake
     }
 

@@ -2,6 +2,21 @@
 
 use super::*;
 
+/// For a time its node was no member, and what it published is gone: of an attempt that ended too.
+#[test]
+fn what_stands_no_more_is_told_anew() {
+    let mut bench = Bench::running(stamp(1, 7));
+    bench.engine(exited(task(1, 7, 1), 1));
+    bench.wake();
+    bench.engine(running(task(1, 7, 2), Health::None));
+    bench.node.tell_anew(bench.now, |_, place| place == 0);
+    assert_eq!(bench.said(), ["=7.2 running @1"]);
+    bench.node.tell_anew(bench.now, |_, _| false);
+    assert_eq!(bench.said(), ["=7.1 failed @0 exited with code 1", "=7.2 running @1"]);
+    bench.node.tell_anew(bench.now, |_, _| true);
+    assert!(bench.said().is_empty());
+}
+
 #[test]
 fn an_assignment_is_started_once_its_runtime_was_listed() {
     let mut bench = Bench::new(1);

@@ -293,6 +293,24 @@ fn void_records_are_taken_away() {
     assert_eq!(state.take_changes(), [label("b", "", at(0, 0)).key]);
 }
 
+/// Who let its author in had no word any more: once another has, what people were told stands again, here and
+/// on the author's disk; what it saw it tells itself.
+#[test]
+fn what_a_member_wrote_stands_again_when_it_is_let_in_again() {
+    let wish = signed(3, &label("a", "1", at(1, 3)));
+    let judges = [Members::up_to(2), Members::up_to(3)];
+    for me in [1, 3] {
+        let mut state = empty(me);
+        take(&mut state, &[wish.clone(), signed(3, &facts(3, 1))]);
+        drain(&mut state);
+        state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[0]);
+        assert_eq!((state.len(), state.unsaid().count()), (0, usize::from(me == 3)));
+        state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[1]);
+        assert_eq!((state.len(), state.unsaid().count()), (1, 0));
+        assert_eq!(contents(&state), core::slice::from_ref(&wish));
+    }
+}
+
 /// Says that what one member wrote is void, as it had been demoted.
 struct Demoted(NodeId);
 
