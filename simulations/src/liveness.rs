@@ -28,8 +28,8 @@ pub const EQUAL_WITHIN: Time = 10 * SECOND;
 pub const RUNNING_WITHIN: Time = 120 * SECOND;
 /// For how long nothing changes then.
 pub const QUIET_FOR: Time = 60 * SECOND;
-/// By when that has ended which another has taken over from: work returns to a node some time after its rejoin,
-/// begins there first, and a task that does not heed its signal has ten seconds' grace.
+/// By when that has ended which another has taken over from: work returns to a node some time after its
+/// rejoin, begins there first, and a task that does not heed its signal has ten seconds' grace.
 const STOPPED_WITHIN: Time = 12 * SECOND;
 /// How often is looked.
 const EVERY: Time = SECOND / 4;

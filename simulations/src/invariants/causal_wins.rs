@@ -3,9 +3,9 @@
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
 //! went back comes again from others, and is no write; nor is what was written a moment before it, which is
-//! only said again, as its author had no word then: by another, or by its author, which has a word again. What
-//! an agent of the next release wrote while it had no word is written when it was, and comes to its own disk
-//! when it has one.
+//! only said again, as its author had no word then: by another, or by its author, which has a word again.
+//! What an agent of the next release wrote while it had no word is written when it was, and comes to its own
+//! disk when it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

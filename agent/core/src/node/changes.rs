@@ -73,7 +73,8 @@ impl Member {
         }
     }
 
-    /// This node is a member, or is one again: what it said of itself meanwhile, and before, may have been void.
+    /// This node is a member, or is one again: what it said of itself meanwhile, and before, may have been
+    /// void.
     fn tell_anew<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let (me, state) = (cx.me, &self.state);
         let key = |slot, place| Key::Observed(ObservedKey::Task { node: me, slot, place });

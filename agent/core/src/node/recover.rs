@@ -6,8 +6,9 @@
 //!     ▼
 //!  refused
 //! ```
-//! Which voters count is what the greatest config says that anybody here knows. Whoever changed a config had a
-//! majority of its voters for it, so those of them that answer are asked, and again as long as there is news.
+//! Which voters count is what the greatest config says that anybody here knows. Whoever changed a config had
+//! a majority of its voters for it, so those of them that answer are asked, and again as long as there is
+//! news.
 //!
 //! What is lost is only what the lost ones alone knew. Nobody is removed by it, and nothing is stopped: the
 //! next generation's holder calls the roll like any other.

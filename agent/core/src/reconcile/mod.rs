@@ -212,8 +212,8 @@ impl Reconcile {
         self.sweep(now);
     }
 
-    /// What this node published may stand no more, as for a time it was no member: what is not there by now it
-    /// tells anew.
+    /// What this node published may stand no more, as for a time it was no member: what is not there by now
+    /// it tells anew.
     pub fn tell_anew(&mut self, now: Now, stands: impl Fn(SlotKey, u8) -> bool) {
         self.publish(now, Novelty::Uptime);
         for (slot, state) in &self.slots {

@@ -268,8 +268,8 @@ impl State {
                     VOID
                 }
                 Verdict::Invalid(why) => why,
-                // Who let it in had no word any more. Somebody else will, and then what people were told stands
-                // as it did; what it saw it tells anew.
+                // Who let it in had no word any more. Somebody else will, and then what people were told
+                // stands as it did; what it saw it tells anew.
                 Verdict::UnknownAuthor => {
                     orphans.extend(is_word(&entry).then(|| Arc::clone(&entry)));
                     "its author is not a member"

@@ -455,8 +455,8 @@ impl State {
         due.then_some(Horizon { gc_before_ms })
     }
 
-    /// The greatest cluster time that was ever seen here in a record that stood, or was this node's own word, or
-    /// synced at: the clock stays above it.
+    /// The greatest cluster time that was ever seen here in a record that stood, or was this node's own word,
+    /// or synced at: the clock stays above it.
     pub fn greatest_time(&self) -> ClusterTime {
         self.store.time().max(self.unsaid.time()).max(self.progress.full_sync())
     }
