@@ -42,6 +42,8 @@ const STEPS: usize = 20_000;
 
 /// How a record begins that was set aside: no record does.
 const ASIDE: u8 = 0xff;
+/// The first byte of one that this node wrote and that is void for now.
+const UNSAID: u8 = 0xfe;
 
 /// A history: a world, what is known of it, and the bytes that say how it goes on.
 struct History<'a> {
@@ -220,8 +222,9 @@ fn kept(stored: &Stored) {
         if known::is_damaged(bytes) {
             continue;
         }
-        // What was set aside stands behind a mark.
-        let bytes = bytes.strip_prefix(&[ASIDE]).unwrap_or(bytes);
+        // What was set aside stands behind a mark, and a void word of its own behind another.
+        let marked = [ASIDE, UNSAID].iter().find_map(|mark| bytes.strip_prefix(&[*mark]));
+        let bytes = marked.unwrap_or(bytes);
         let record: Record = decode(bytes)
             .unwrap_or_else(|why| panic!("a record that is kept can be read again: {why}: {bytes:02x?}"));
         assert!(Key::from_bytes(&record.key).is_ok(), "its key can be read again");

@@ -41,15 +41,22 @@ pub(crate) struct Recovering {
 
 enum Step {
     /// It was just started, and may only not have heard the others yet, or a later config than its own.
-    Looking { until: Instant, consulted: Option<ConfigId> },
+    Looking {
+        /// It founds nothing before then.
+        until: Instant,
+        /// Under which config how many voters were asked for a later one.
+        consulted: Option<(ConfigId, usize)>,
+        /// By when they have answered, while that is to come.
+        answers_by: Option<Instant>,
+    },
     /// The config is on its way to the disk.
     Founding { generation: u16, token: Option<u64> },
 }
 
 impl Recovering {
-    pub(super) const fn next_wake(&self) -> Option<Instant> {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
         match self.step {
-            Step::Looking { until, .. } => Some(until),
+            Step::Looking { until, answers_by, .. } => Some(answers_by.unwrap_or(until)),
             Step::Founding { .. } => None,
         }
     }
@@ -70,7 +77,8 @@ impl Member {
             let generation = self.lease.generation();
             return cx.out.reply(ticket, Reply::Recovered { changed: false, generation });
         }
-        let step = Step::Looking { until: self.looks_until(now), consulted: None };
+        let until = self.looks_until(now);
+        let step = Step::Looking { until, consulted: None, answers_by: None };
         self.recovering = Some(Recovering { ticket, step });
         if force {
             return self.found_next(cx);
@@ -81,35 +89,41 @@ impl Member {
     /// Looks again: somebody may have been heard meanwhile.
     pub(super) fn recover_tick<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         self.consult(cx);
-        let Some(Recovering { ticket, step: Step::Looking { until, .. } }) = self.recovering else { return };
-        let looks_on = cx.now.instant < until;
+        let Some(Recovering { ticket, step: Step::Looking { until, answers_by, .. } }) = self.recovering
+        else {
+            return;
+        };
+        let looks_on = answers_by.is_some() || cx.now.instant < until;
         match self.needs_no_recovery(cx) {
             // Another config may be the one that counts.
-            Some(Refusal::VotersAnswer { .. }) | None if looks_on => {}
+            Some(Refusal::VotersAnswer { .. }) if answers_by.is_some() => {}
             Some(refusal) => {
                 self.recovering = None;
                 cx.out.refuse(ticket, refusal);
             }
+            None if looks_on => {}
             None => self.found_next(cx),
         }
     }
 
     /// Asks the voters that answer for a later config, and gives them the time to tell it.
     fn consult<C: Crypto>(&mut self, cx: &Context<'_, C>) {
-        let Some(Recovering { ticket, step: Step::Looking { until, consulted } }) = self.recovering else {
+        let now = cx.now.instant;
+        let Some(Recovering { ticket, step: Step::Looking { until, consulted, answers_by } }) =
+            self.recovering
+        else {
             return;
         };
-        let known = self.lease.config().map(|config| config.id);
-        if known.is_none() || consulted == known {
-            return;
+        let others = self.voters_heard(cx.me).into_iter().filter(|node| *node != cx.me);
+        let with: Vec<NodeId> = others.collect();
+        let asks = self.lease.config().map(|config| (config.id, with.len())).filter(|_| !with.is_empty());
+        let is_news = asks.is_some() && asks != consulted;
+        let answers_by = if is_news { Some(now + LOOKING) } else { answers_by.filter(|by| now < *by) };
+        let consulted = if is_news { asks } else { consulted };
+        self.recovering = Some(Recovering { ticket, step: Step::Looking { until, consulted, answers_by } });
+        if is_news {
+            self.lease.handle(now, LeaseInput::Consult { with });
         }
-        let with: Vec<NodeId> = self.voters_heard(cx.me).into_iter().filter(|node| *node != cx.me).collect();
-        if with.is_empty() {
-            return;
-        }
-        let until = until.max(cx.now.instant + LOOKING);
-        self.recovering = Some(Recovering { ticket, step: Step::Looking { until, consulted: known } });
-        self.lease.handle(cx.now.instant, LeaseInput::Consult { with });
     }
 
     /// Whether another generation would be no better than this one: this node votes alone, and leads. Not so
