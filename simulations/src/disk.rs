@@ -29,6 +29,9 @@ pub struct Disk {
 /// How soon a service manager starts an agent again that ended: `agent/sleepd.service` says so.
 const RESTARTS_AFTER: u64 = 1_000_000;
 
+/// How a void word begins that waits to be said again: no record does.
+const UNSAID: u8 = 0xfe;
+
 /// How a write fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Failing {
@@ -134,7 +137,12 @@ impl Disk {
 
     /// The void word under a key that is kept until others have said it again.
     pub fn unsaid(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records.get([&[0, 0xfe], key].concat().as_slice())?.strip_prefix(&[0xfe])
+        self.records.get([&[0, UNSAID], key].concat().as_slice())?.strip_prefix(&[UNSAID])
+    }
+
+    /// Every durable record, and every void word, without its mark.
+    pub fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.records.values().map(|bytes| bytes.strip_prefix(&[UNSAID]).unwrap_or(bytes))
     }
 
     /// The durable records that say that a node was removed.

@@ -11,7 +11,8 @@ use sleep_core::view::Life;
 use sleep_wire::node::Availability;
 use sleep_wire::{Epoch, NodeId, Record, ServiceId, Stamp, decode};
 
-use crate::host::SimNode;
+use crate::engine::Container;
+use crate::host::{Host, SimNode};
 use crate::world::{SECOND, Time, World};
 
 /// For how long a leader is not asked for: a voter that has just restarted says nothing for a lease, and if
@@ -104,8 +105,7 @@ pub fn judge(world: &mut World) -> Result<Times, Missing> {
         }
     }
     await_none(world, EQUAL_WITHIN, unequal)?;
-    let lacking = |world: &World| unfinished(world).filter(|missing| missing.what != "no_more_run");
-    await_none(world, EVERY, lacking)?;
+    await_none(world, EVERY, |world| unfinished_but_for(world, is_being_stopped))?;
     await_none(world, STOPPED_WITHIN, unfinished)?;
     Ok(times)
 }
@@ -141,7 +141,7 @@ fn await_none(
 }
 
 fn holders(world: &World) -> Vec<Epoch> {
-    let holding = |host: &crate::host::Host| host.node.as_ref()?.holding(host.now(world.now));
+    let holding = |host: &Host| host.node.as_ref()?.holding(host.now(world.now));
     world.hosts.iter().filter_map(holding).collect()
 }
 
@@ -220,6 +220,11 @@ fn unequal(world: &World) -> Option<Missing> {
 
 /// What is not as users asked for: told by each agent, and counted on the engines.
 fn unfinished(world: &World) -> Option<Missing> {
+    unfinished_but_for(world, |_, _| false)
+}
+
+/// The same where some of a service's tasks do not count.
+fn unfinished_but_for(world: &World, left_out: impl Fn(&Host, &Container) -> bool) -> Option<Missing> {
     let host = world.hosts.iter().find(|host| host.node.is_some())?;
     let (node, now) = (host.node.as_ref()?, host.now(world.now));
     let nodes = node.nodes(now);
@@ -228,7 +233,7 @@ fn unfinished(world: &World) -> Option<Missing> {
     };
     let services = node.services(now);
     for service in &services {
-        let count = running_of(world, Some(service.id), |_| true);
+        let count = running_of(world, Some(service.id), |_| true, &left_out);
         let none_takes = !nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
         if count != service.desired as usize && !none_takes {
             let what = if count < service.desired as usize { "all_run" } else { "no_more_run" };
@@ -239,7 +244,7 @@ fn unfinished(world: &World) -> Option<Missing> {
         }
     }
     let known: BTreeSet<ServiceId> = services.iter().map(|service| service.id).collect();
-    let strays = |host: &crate::host::Host| {
+    let strays = |host: &Host| {
         let labels = host.engine.running().filter_map(|container| container.label().cloned());
         labels.filter(|label| !known.contains(&label.slot.service)).count()
     };
@@ -248,12 +253,12 @@ fn unfinished(world: &World) -> Option<Missing> {
         return Missing::new("removed_is_gone", format!("{strays} tasks of removed services run"));
     }
     let active = nodes.iter().any(|row| takes(row.id, &[Availability::Active]));
-    let left = running_of(world, None, |id| takes(id, &[Availability::Drained]));
+    let left = running_of(world, None, |id| takes(id, &[Availability::Drained]), |_, _| false);
     if active && left > 0 {
         return Missing::new("drained_is_empty", format!("{left} tasks run on drained nodes"));
     }
     for service in &services {
-        let count = running_of(world, Some(service.id), |_| true);
+        let count = running_of(world, Some(service.id), |_| true, &left_out);
         for host in &world.hosts {
             let Some(node) = &host.node else { continue };
             let row = node.services(host.now(world.now)).into_iter().find(|row| row.id == service.id);
@@ -268,8 +273,20 @@ fn unfinished(world: &World) -> Option<Missing> {
 }
 
 /// How many tasks run, where an agent answers for them.
-fn running_of(world: &World, service: Option<ServiceId>, on: impl Fn(NodeId) -> bool) -> usize {
+fn running_of(
+    world: &World,
+    service: Option<ServiceId>,
+    on: impl Fn(NodeId) -> bool,
+    left_out: impl Fn(&Host, &Container) -> bool,
+) -> usize {
     let hosts = world.hosts.iter().filter(|host| host.node.is_some() && on(host.id));
-    let labels = hosts.flat_map(|host| host.engine.running()).filter_map(|container| container.label());
+    let counted = hosts.flat_map(|host| host.engine.running().filter(|container| !left_out(host, container)));
+    let labels = counted.filter_map(|container| container.label());
     labels.filter(|label| service.is_none_or(|service| label.slot.service == service)).count()
+}
+
+/// Whether a task's node has asked for it to stop: it is in its grace.
+fn is_being_stopped(host: &Host, container: &Container) -> bool {
+    let tally = container.task().and_then(|task| host.engine.tally().get(&task));
+    tally.is_some_and(|tally| tally.stops > 0)
 }

@@ -53,11 +53,9 @@ impl Law for CausalWins {
                 }
                 self.greatest.insert(host.id, greatest);
             }
-            // What was on its way to the disk was seen by nobody who lives. A void word has a mark before it.
+            // What was on its way to the disk was seen by nobody who lives.
             Seen::Killed | Seen::OtherDisk => {
-                let records =
-                    host.disk.records().map(|(_, bytes)| bytes.strip_prefix(&[0xfe]).unwrap_or(bytes));
-                let durable = records.filter_map(time_of).map(|(_, time, _)| time);
+                let durable = host.disk.words().filter_map(time_of).map(|(_, time, _)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
             }
             // It was handed to the agent before this.
