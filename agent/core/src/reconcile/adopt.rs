@@ -195,10 +195,7 @@ impl Reconcile {
         let assignments: Vec<Stamp> = self.tasks.keys().copied().collect();
         for assignment in assignments {
             let Some(task) = self.tasks.get(&assignment) else { continue };
-            let runtime = task.runtime.or_else(|| {
-                self.desired(&task.slot)?.template(&task.revision).map(|template| template.runtime)
-            });
-            let concerned = runtime.map_or(all_listed, |runtime| runtime == reading.runtime);
+            let concerned = self.runtime_of(task).map_or(all_listed, |runtime| runtime == reading.runtime);
             let told = seen.contains(&task.id()) || task.attempt.changed > reading.asked;
             if concerned && !told {
                 doubts |= self.missed(now, &assignment);

@@ -98,7 +98,7 @@ impl Reconcile {
     /// Being told to stop is not untold: what has begun is carried through.
     fn note_stop(&mut self, now: Now, assignment: &Stamp, orders: &Orders) {
         let turn = self.turn;
-        let hidden = self.may_hide();
+        let hidden = self.may_be_there(assignment);
         let Some(task) = self.tasks.get_mut(assignment) else { return };
         if task.is_over() {
             return;
@@ -144,7 +144,7 @@ impl Reconcile {
         busy: &mut Busy,
     ) {
         let turn = self.turn;
-        let hidden = self.may_hide();
+        let hidden = self.may_be_there(assignment);
         let Some(task) = self.tasks.get_mut(assignment) else { return };
         if orders.unlisted {
             // Nothing of it runs, and its slot is another's: there is nothing that a holder could want of it.

@@ -97,6 +97,11 @@ impl Engine {
         self.has_past && self.lists < MISSES && !is_sown(Mutant::FirstListIsAll)
     }
 
+    /// Whether what no list has shown is not there.
+    pub(crate) fn has_shown_all(&self) -> bool {
+        self.is_listed() && !self.may_hide()
+    }
+
     /// Whether it cannot be looked at.
     pub(crate) const fn is_ill(&self) -> bool {
         matches!(self.health, RuntimeHealth::Ill(_))
@@ -104,7 +109,7 @@ impl Engine {
 
     /// Whether new work may be given to it: what it has must be known before.
     pub(crate) fn takes_work(&self) -> bool {
-        self.is_listed() && !self.may_hide() && !self.is_ill()
+        self.has_shown_all() && !self.is_ill()
     }
 
     /// Whether it is to be listed now; it then counts as asked.

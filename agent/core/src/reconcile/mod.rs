@@ -213,11 +213,22 @@ impl Reconcile {
     }
 
     /// What this node published may stand no more, as for a time it was no member: what is not there by now
-    /// it tells anew.
+    /// it tells anew. What it only has by an earlier boot's word it tells once its engine has shown it.
     pub fn tell_anew(&mut self, now: Now, stands: impl Fn(SlotKey, u8) -> bool) {
-        self.publish(now, Novelty::Uptime);
+        let mut doubtful = BTreeSet::new();
+        for task in self.tasks.values() {
+            let place = task.attempt.place;
+            if task.attempt.inherited && task.attempt.is_doubtful() {
+                doubtful.insert((task.slot, place));
+            } else if let Some(state) = self.slots.get_mut(&task.slot)
+                && state.history.at(place).is_some_and(|known| known.task == task.id())
+            {
+                state.history.put(place, task.status(now));
+            }
+        }
         for (slot, state) in &self.slots {
-            for (place, status) in state.history.all().filter(|(place, _)| !stands(*slot, *place)) {
+            let lacking = |place| !stands(*slot, place) && !doubtful.contains(&(*slot, place));
+            for (place, status) in state.history.all().filter(|(place, _)| lacking(*place)) {
                 let status = Box::new(status.clone());
                 self.outputs.push_back(ReconcileOutput::Publish { slot: *slot, place, status });
             }
@@ -272,9 +283,19 @@ impl Reconcile {
         !self.unsettled && !hidden && self.leftovers.is_empty() && self.tasks.values().all(Task::is_over)
     }
 
-    /// Whether an attempt that this life has not begun may be there already.
-    fn may_hide(&self) -> bool {
-        self.engines.values().any(Engine::may_hide)
+    /// What runs a task, as far as that is known.
+    fn runtime_of(&self, task: &Task) -> Option<Runtime> {
+        let template = || self.desired(&task.slot)?.template(&task.revision);
+        task.runtime.or_else(|| template().map(|template| template.runtime))
+    }
+
+    /// Whether an attempt that this life has not begun may be there already. A runtime that this node lacks
+    /// hides nothing; one that is ill may, but whoever leaves does not wait for it.
+    fn may_be_there(&self, assignment: &Stamp) -> bool {
+        let hides = |engine: &Engine| engine.may_hide() && !(self.leaving && engine.is_ill());
+        let runtime = self.tasks.get(assignment).and_then(|task| self.runtime_of(task));
+        let mut engines = self.engines.iter().filter(|(known, _)| runtime.is_none_or(|it| it == **known));
+        engines.any(|(_, engine)| hides(engine))
     }
 
     fn desired(&self, slot: &SlotKey) -> Option<&Desired> {
@@ -289,7 +310,7 @@ impl Reconcile {
         }
         match self.slots.get(slot).and_then(|state| state.history.state_of(assignment)) {
             Some(state) => Local::Over { complete: state == TaskState::Complete },
-            None if self.engines.values().all(Engine::is_listed) && !self.may_hide() => Local::Nothing,
+            None if self.engines.values().all(Engine::has_shown_all) => Local::Nothing,
             None => Local::Unknown,
         }
     }

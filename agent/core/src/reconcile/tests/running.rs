@@ -9,6 +9,7 @@ fn what_stands_no_more_is_told_anew() {
     bench.engine(exited(task(1, 7, 1), 1));
     bench.wake();
     bench.engine(running(task(1, 7, 2), Health::None));
+    bench.now.instant += Duration::from_secs(3);
     bench.node.tell_anew(bench.now, |_, place| place == 0);
     assert_eq!(bench.said(), ["=7.2 running @1"]);
     bench.node.tell_anew(bench.now, |_, _| false);
