@@ -80,6 +80,10 @@ impl Member {
         let key = |slot, place| Key::Observed(ObservedKey::Task { node: me, slot, place });
         self.reconcile.tell_anew(cx.now, |slot, place| state.record(&key(slot, place)).is_some());
         self.publish_facts(cx);
+        let images = Key::Observed(ObservedKey::Images { node: cx.me });
+        if self.reconcile.has_looked() && self.state.record(&images).is_none() {
+            self.publish_images(cx);
+        }
     }
 
     /// Who lives, or who may vote, is another: that is told once all is known of it.

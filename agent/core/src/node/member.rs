@@ -201,15 +201,16 @@ impl Member {
                 self.state.receive_records(now.instant, cx.me, &doors, &court, cx.crypto);
             }
             Beginning::Again { .. } => {
-                let court = Court { trust: &self.trust, crypto: cx.crypto };
-                self.state.rejudge_all(now.instant, &court);
-                self.recall_earlier_words(cx);
+                // What it had is no less so if nobody vouches for it now.
                 let own = self.state.tasks_on(cx.me).map(|task| Recovered {
                     slot: task.slot,
                     place: task.place,
                     status: task.status.clone(),
                 });
                 let own = own.collect();
+                let court = Court { trust: &self.trust, crypto: cx.crypto };
+                self.state.rejudge_all(now.instant, &court);
+                self.recall_earlier_words(cx);
                 self.reconcile.handle(now, ReconcileInput::Recovered(own));
             }
         }

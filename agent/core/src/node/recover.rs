@@ -16,6 +16,7 @@
 //! # Not here
 //! Singletons, whose last node may still run: a later release is told which nodes are switched off.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -44,8 +45,8 @@ enum Step {
     Looking {
         /// It founds nothing before then.
         until: Instant,
-        /// Under which config how many voters were asked for a later one.
-        consulted: Option<(ConfigId, usize)>,
+        /// Which voters of which config were asked for a later one.
+        consulted: BTreeSet<(ConfigId, NodeId)>,
         /// By when they have answered, while that is to come.
         answers_by: Option<Instant>,
     },
@@ -78,7 +79,7 @@ impl Member {
             return cx.out.reply(ticket, Reply::Recovered { changed: false, generation });
         }
         let until = self.looks_until(now);
-        let step = Step::Looking { until, consulted: None, answers_by: None };
+        let step = Step::Looking { until, consulted: BTreeSet::new(), answers_by: None };
         self.recovering = Some(Recovering { ticket, step });
         if force {
             return self.found_next(cx);
@@ -106,22 +107,21 @@ impl Member {
         }
     }
 
-    /// Asks the voters that answer for a later config, and gives them the time to tell it.
+    /// Asks the voters that answer for a later config, each once under each config, and gives them the time
+    /// to tell it.
     fn consult<C: Crypto>(&mut self, cx: &Context<'_, C>) {
         let now = cx.now.instant;
-        let Some(Recovering { ticket, step: Step::Looking { until, consulted, answers_by } }) =
-            self.recovering
+        let heard = self.voters_heard(cx.me);
+        let Some(config) = self.lease.config().map(|config| config.id) else { return };
+        let Some(Recovering { step: Step::Looking { consulted, answers_by, .. }, .. }) = &mut self.recovering
         else {
             return;
         };
-        let others = self.voters_heard(cx.me).into_iter().filter(|node| *node != cx.me);
-        let with: Vec<NodeId> = others.collect();
-        let asks = self.lease.config().map(|config| (config.id, with.len())).filter(|_| !with.is_empty());
-        let is_news = asks.is_some() && asks != consulted;
-        let answers_by = if is_news { Some(now + LOOKING) } else { answers_by.filter(|by| now < *by) };
-        let consulted = if is_news { asks } else { consulted };
-        self.recovering = Some(Recovering { ticket, step: Step::Looking { until, consulted, answers_by } });
-        if is_news {
+        *answers_by = answers_by.filter(|by| now < *by);
+        let with: Vec<NodeId> =
+            heard.into_iter().filter(|node| *node != cx.me && consulted.insert((config, *node))).collect();
+        if !with.is_empty() {
+            *answers_by = Some(now + LOOKING);
             self.lease.handle(now, LeaseInput::Consult { with });
         }
     }

@@ -1,13 +1,11 @@
 //! Frames and outputs, each to the room that it concerns.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use sleep_wire::durable::{Cell, Fence, Write};
 use sleep_wire::engine::EngineReport;
 use sleep_wire::key::ObservedKey;
 use sleep_wire::message::{BadFrame, Carried, Frame, Message, RollCallMessage};
-use sleep_wire::node::NodeImages;
 use sleep_wire::trust::Role;
 use sleep_wire::{NodeId, encode};
 
@@ -206,13 +204,7 @@ impl Member {
                 // What an earlier boot wrote of a task may be over: what runs is said anew.
                 self.reconcile.handle(cx.now, ReconcileInput::RollCall);
             }
-            ReconcileOutput::ImagesChanged => {
-                let mut images: Vec<String> =
-                    self.reconcile.runtimes().flat_map(|runtime| runtime.images.to_vec()).collect();
-                images.sort_unstable();
-                images.dedup();
-                self.observe(cx, ObservedKey::Images { node: cx.me }, &NodeImages { images });
-            }
+            ReconcileOutput::ImagesChanged => self.publish_images(cx),
             ReconcileOutput::Event(event) => cx.out.event(event),
         }
     }

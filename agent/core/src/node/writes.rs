@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use sleep_wire::durable::Write;
 use sleep_wire::key::{DesiredKey, ObservedKey};
-use sleep_wire::node::{NodeFacts, RuntimeFacts};
+use sleep_wire::node::{NodeFacts, NodeImages, RuntimeFacts};
 use sleep_wire::{Key, Stamp, Wire, encode};
 
 use super::context::{Context, Purpose};
@@ -140,6 +140,14 @@ impl Member {
     }
 
     /// Writes what this node says of itself.
+    pub(super) fn publish_images<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
+        let mut images: Vec<String> =
+            self.reconcile.runtimes().flat_map(|runtime| runtime.images.to_vec()).collect();
+        images.sort_unstable();
+        images.dedup();
+        self.observe(cx, ObservedKey::Images { node: cx.me }, &NodeImages { images });
+    }
+
     pub(super) fn observe<C: Crypto>(&mut self, cx: &mut Context<'_, C>, key: ObservedKey, body: &impl Wire) {
         self.sequence += 1;
         let stamp = Stamp::Boot { boot: u64::from(cx.boot), sequence: self.sequence };
