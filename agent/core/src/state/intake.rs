@@ -23,8 +23,8 @@ pub const REFUSALS_PER_SECOND: u32 = 100;
 
 const REFUSALS: Rate = Rate { per_second: REFUSALS_PER_SECOND, bound: 10 * REFUSALS_PER_SECOND };
 
-/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed, and
-/// what does not fit comes again with the next comparison.
+/// How many bytes of records may wait for their authors' admission. They are neither stored nor hashed. What
+/// does not fit comes again with the next comparison, and what stood here before from its author.
 pub const WAITING_BYTES: usize = 256 * 1024;
 
 /// How many records are kept aside. Those before them are no longer shown, those after them not kept on disk.
@@ -61,6 +61,9 @@ pub(crate) struct WaitingRoom {
 
 impl WaitingRoom {
     fn add(&mut self, entry: Arc<Entry>) {
+        if self.entries.iter().any(|waits| waits.hash() == entry.hash()) {
+            return;
+        }
         self.bytes += entry.bytes().len();
         self.entries.push_back(entry);
         while self.bytes > WAITING_BYTES
