@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sleep_core::io::Event;
-use sleep_core::view::Life;
+use sleep_core::view::{Life, TaskFilter};
 use sleep_wire::node::Availability;
+use sleep_wire::trust::Role;
 use sleep_wire::{Epoch, NodeId, Record, ServiceId, Stamp, decode};
 
 use crate::engine::Container;
@@ -209,13 +210,22 @@ fn stamps(node: &SimNode) -> impl Iterator<Item = (Vec<u8>, Stamp)> {
     node.records().filter_map(read)
 }
 
+/// Whether all have the same records, and read the same roles in them.
 fn unequal(world: &World) -> Option<Missing> {
-    let sums: BTreeSet<_> = world.hosts.iter().filter_map(|host| host.node.as_ref()?.digest()).collect();
+    let nodes = || world.hosts.iter().filter_map(|host| Some((host, host.node.as_ref()?)));
+    let sums: BTreeSet<_> = nodes().filter_map(|(_, node)| node.digest()).collect();
     if sums.len() > 1 {
-        Missing::new("equal", format!("there are {} sets of records", sums.len()))
-    } else {
-        None
+        return Missing::new("equal", format!("there are {} sets of records", sums.len()));
     }
+    let roles = |host: &Host, node: &SimNode| {
+        let rows = node.nodes(host.now(world.now)).into_iter();
+        rows.map(|row| (row.id, row.role == Role::Control)).collect::<BTreeSet<_>>()
+    };
+    let views: BTreeSet<_> = nodes().map(|(host, node)| roles(host, node)).collect();
+    if views.len() > 1 {
+        return Missing::new("equal", format!("of one set of records there are {} readings", views.len()));
+    }
+    None
 }
 
 /// What is not as users asked for: told by each agent, and counted on the engines.
@@ -285,8 +295,14 @@ fn running_of(
     labels.filter(|label| service.is_none_or(|service| label.slot.service == service)).count()
 }
 
-/// Whether a task's node has asked for it to stop: it is in its grace.
+/// Whether a task's node has asked for it to stop: it is in its grace. Not so if it is wanted all the same: a
+/// node whose disk went back had started it once before.
 fn is_being_stopped(host: &Host, container: &Container) -> bool {
-    let tally = container.task().and_then(|task| host.engine.tally().get(&task));
-    tally.is_some_and(|tally| tally.stops > 0)
+    let Some(task) = container.task() else { return false };
+    let is_wanted = |node: &SimNode| {
+        let rows = node.tasks(&TaskFilter::default());
+        rows.iter().any(|row| (row.task, row.node) == (Some(task), Some(host.id)) && row.wanted)
+    };
+    let was_asked = host.engine.tally().get(&task).is_some_and(|tally| tally.stops > 0);
+    was_asked && !host.node.as_ref().is_some_and(is_wanted)
 }

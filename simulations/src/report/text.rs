@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sleep_core::view::TaskFilter;
 use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::slot::Slot;
+use sleep_wire::trust::RoleChange;
 use sleep_wire::{Key, Record, decode};
 
 use crate::world::World;
@@ -28,6 +29,12 @@ pub fn page(world: &World) -> String {
         if let Some(LeaseCell { promise, config }) = host.disk.cell(Cell::Lease) {
             let config = config.map(|config| (config.id, config.voters));
             line(format_args!("  promised {promise:?}, voters: {config:?}"));
+        }
+        for record in node.records().filter_map(|bytes| decode::<Record>(bytes).ok()) {
+            if let Ok(Some(Key::Membership(key))) = Key::from_bytes(&record.key) {
+                let said = decode::<RoleChange>(&record.body).map(|change| change.role).ok();
+                line(format_args!("  {key:?} {said:?} by {:?} at {:?}", record.author, record.stamp));
+            }
         }
         for row in node.services(now) {
             line(format_args!(

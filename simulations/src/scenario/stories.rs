@@ -97,6 +97,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-vote-on-its-way",
     "found-voters-of-before",
     "found-votes-of-the-dead",
+    "found-withdrawn-promotion",
     "found-words-from-before",
     "found-worker-that-leaves",
     "home-week",

@@ -164,10 +164,11 @@ impl Member {
             match key {
                 Key::Membership(entry) => {
                     membership = true;
-                    if let Some(record) = self.state.record(key).map(crate::state::Entry::record) {
-                        touched.extend(self.trust.apply(&record, cx.crypto));
-                        self.on_membership_record(cx, entry);
-                    }
+                    touched.extend(match self.state.record(key).map(crate::state::Entry::record) {
+                        Some(record) => self.trust.apply(&record, cx.crypto),
+                        None => self.trust.withdraw(entry),
+                    });
+                    self.on_membership_record(cx, entry);
                 }
                 Key::Desired(key) => match key {
                     DesiredKey::ServiceBirth { service }

@@ -184,6 +184,7 @@ impl Member {
 
     pub(super) fn begin<C: Crypto>(&mut self, cx: &mut Context<'_, C>, beginning: Beginning) {
         let now = cx.now;
+        let mut keys = BTreeSet::new();
         match beginning {
             Beginning::Founding { genesis, .. } => {
                 self.trust.apply(&genesis, cx.crypto);
@@ -195,6 +196,8 @@ impl Member {
                     self.trust.apply(&record, cx.crypto);
                     let Stamp::Time { time, node } = record.stamp else { continue };
                     self.clock.observe(now.instant, node, time);
+                    // What of it is refused is to count for nothing.
+                    keys.extend(Key::from_bytes(&record.key).ok().flatten());
                 }
                 let court = Court { trust: &self.trust, crypto: cx.crypto };
                 self.state.receive_records(now.instant, cx.me, &chain, &court, cx.crypto);
@@ -215,11 +218,11 @@ impl Member {
             }
         }
         // What stands on the disk is no news to take_changes' readers, but each of them starts empty.
-        let all: Vec<Key> = self.state.records().filter_map(super::feed::key_of).collect();
-        self.state.take_changes();
+        keys.extend(self.state.take_changes());
+        keys.extend(self.state.records().filter_map(super::feed::key_of));
         let everybody = self.trust.standings().map(|(node, _)| node).collect();
         self.membership_changed(cx, &everybody);
-        self.on_changes(cx, all);
+        self.on_changes(cx, keys.into_iter().collect());
         self.publish_facts(cx);
         if self.trust.members().all(|node| node == cx.me) {
             self.reconcile.handle(now, ReconcileInput::Peers(Peers::Synced));

@@ -1,7 +1,13 @@
-//! The append-only set of membership records, and which of them count.
+//! The set of membership records, and which of them count.
 //!
 //! A record counts or not by what was said earlier, by stamp, about its author. So the set is judged in the
-//! order of stamps, whatever the order of arrival, and one more record re-judges only what it can reach.
+//! order of stamps, whatever the order of arrival, and one more record, or one less, re-judges only what it
+//! can reach.
+//!
+//! # What was withdrawn
+//! Only what stands among this node's records counts, so that two who have the same records judge alike. One
+//! that did not count and was taken away is remembered as said, and counts for nothing until it is given
+//! again: who missed it could not know that what made it void has become void too (seed 6388).
 //!
 //! # The keeper
 //! The two halves of a cluster can demote each other's control nodes, and nobody would be left who may write
@@ -69,9 +75,11 @@ pub struct Removed {
     pub compromised: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Held {
     entry: Entry,
+    /// Whether it was not withdrawn.
+    stands: bool,
     counts: bool,
 }
 
@@ -147,12 +155,25 @@ impl Ledger {
 
     /// Adds an entry. Returns whose standing, and so whose records, may count otherwise now.
     pub(super) fn insert(&mut self, entry: Entry) -> BTreeSet<NodeId> {
-        let mut touched = BTreeSet::new();
-        if self.places.contains_key(&entry.place()) {
-            return touched;
-        }
+        let index = self.places.get(&entry.place()).copied().unwrap_or_else(|| self.note(entry));
+        let known = core::mem::replace(&mut self.entries[index as usize].stands, true);
+        if known { BTreeSet::new() } else { self.resettle(index) }
+    }
+
+    /// Takes an entry away again: it was said, and stands no more. Returns the same.
+    pub(super) fn withdraw(&mut self, key: &MembershipKey) -> BTreeSet<NodeId> {
+        let about = self.about.get(&subject(key)).into_iter().flatten();
+        let index = about.copied().find(|index| self.entries[*index as usize].entry.key == *key);
+        index.map_or_else(BTreeSet::new, |index| {
+            self.entries[index as usize].stands = false;
+            self.resettle(index)
+        })
+    }
+
+    /// Takes note of an entry that does not stand yet.
+    fn note(&mut self, entry: Entry) -> u32 {
         let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 records fit into memory");
-        self.entries.push(Held { entry, counts: false });
+        self.entries.push(Held { entry, stands: false, counts: false });
         self.places.insert(entry.place(), index);
         if matches!(entry.fact.grants(), Some((_, Role::Control))) {
             self.controls.insert(entry.subject());
@@ -163,6 +184,12 @@ impl Ledger {
             let at = list.partition_point(|other| entries[*other as usize].entry.place() < entry.place());
             list.insert(at, index);
         }
+        index
+    }
+
+    /// Judges what stands or no longer does, and all that rests on it.
+    fn resettle(&mut self, index: u32) -> BTreeSet<NodeId> {
+        let mut touched = BTreeSet::new();
         self.settle(index, &mut touched);
         let keeper = self.keeper(LAST);
         if keeper != self.keeper {
@@ -183,8 +210,8 @@ impl Ledger {
     fn settle(&mut self, first: u32, touched: &mut BTreeSet<NodeId>) {
         let mut open = BTreeSet::from([(self.entries[first as usize].entry.place(), first)]);
         while let Some((place, index)) = open.pop_first() {
-            let entry = self.entries[index as usize].entry;
-            let counts = self.counts(&entry);
+            let Held { entry, stands, .. } = self.entries[index as usize];
+            let counts = stands && self.counts(&entry);
             if counts == self.entries[index as usize].counts {
                 continue;
             }

@@ -8,9 +8,9 @@
 //!                                                              │ ▲
 //!                                                     role: control ⇄ worker
 //! ```
-//! Admissions, role changes and removals form an append-only set. Whether a record is valid is a pure
-//! function of the record and that set: its author's role *at the record's stamp* must allow its key. By
-//! present roles a newcomer would refuse what a departed first node wrote.
+//! Admissions, role changes and removals are never written over. Whether a record is valid is a pure
+//! function of the record and of those of them that stand here: its author's role *at the record's stamp*
+//! must allow its key. By present roles a newcomer would refuse what a departed first node wrote.
 //!
 //! # Invariants
 //! - `authorship`: a valid record carries the signature of a key whose role at its stamp allows its key.
@@ -99,6 +99,14 @@ impl Trust {
             touched.extend(self.ledger.insert(claim.entry));
         }
         touched
+    }
+
+    /// A membership record that was added stands among this node's records no more, and counts for nothing
+    /// until it is added again. Returns the same as [`Trust::apply`].
+    pub fn withdraw(&mut self, key: &MembershipKey) -> BTreeSet<NodeId> {
+        let bytes = Key::Membership(*key).to_bytes();
+        self.waiting.values_mut().for_each(|records| records.retain(|record| record.key != bytes));
+        self.ledger.withdraw(key)
     }
 
     /// How a node stands; `None` if it was never admitted.
