@@ -24,7 +24,6 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         | Mutant::DeadlineFromAnswer
         | Mutant::LiveGrantOverwritten
         | Mutant::ChangeOnPromises
-        | Mutant::AddedNotSilent
         | Mutant::LeaseNeverExpires
         | Mutant::LeaseTwiceAsLong => &["one_holder"],
         // Two holders, or a leader that changes without end.

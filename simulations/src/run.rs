@@ -189,6 +189,7 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
     }
     let mut faults = scenario.faults.iter().peekable();
     let mut later: BTreeMap<(Time, usize), Then> = BTreeMap::new();
+    let mut waiting: Vec<Fault> = Vec::new();
     let mut number = 0;
     let mut pauses = Stream::new(world.seed, "when users act", 0);
     let mut wait = |every: Time| pauses.between(every / 2, every + every / 2);
@@ -196,8 +197,10 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
     while world.now < end && world.broken.is_none() {
         let fault_at = faults.peek().map(|(at, _)| began + at);
         let then_at = later.first_key_value().map(|((at, _), _)| *at);
-        let next = [fault_at, then_at, acts_at].into_iter().flatten().min().unwrap_or(end).min(end);
-        world.until(next, |_| false);
+        let mut next = [fault_at, then_at, acts_at].into_iter().flatten().min().unwrap_or(end).min(end);
+        if world.until(next, |world| waiting.iter().any(|fault| fault.is_due(world))) {
+            next = world.now;
+        }
         if acts_at == Some(next) {
             users.act(world);
             acts_at = scenario.users_every.map(|every| next + wait(every));
@@ -208,7 +211,9 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
                 later.insert((world.now + after, number), then);
             }
         }
-        while let Some((_, fault)) = faults.next_if(|(at, _)| began + at <= next) {
+        let begun = std::iter::from_fn(|| faults.next_if(|(at, _)| began + at <= next));
+        waiting.extend(begun.map(|(_, fault)| fault.clone()));
+        for fault in waiting.extract_if(.., |fault| fault.is_due(world)).collect::<Vec<_>>() {
             world.suffered.push((world.now, fault.clone()));
             for (after, then) in fault.happen(world) {
                 number += 1;
@@ -240,9 +245,11 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
             world.start(host);
         }
     }
-    // Without a majority of its voters a cluster waits for people, who bring back what they have lost.
+    // Without a majority of its voters, or anybody who may say a thing, a cluster waits for people, who bring
+    // back what they have lost.
     for grave in graves {
-        if !story::majority_lives(world) {
+        let is_led = world.hosts.iter().any(|host| host.is_control(world.now));
+        if !is_led || !story::majority_lives(world) {
             world.start(grave);
         }
     }

@@ -44,6 +44,26 @@ impl Draw {
         }
     }
 
+    /// All but two are demoted, and one alone votes, until they are promoted again: then whoever leads is cut
+    /// off just when three come to vote.
+    pub(super) fn usurpers(&mut self) {
+        let mut stream = self.stream("usurpers");
+        for _ in 0..stream.between(1, 2) {
+            let (mut at, by, heir) =
+                (stream.below(self.lasts), self.control(&mut stream), self.host(&mut stream));
+            let is_liar = |node| self.faults.iter().any(|(_, fault)| fault.lying() == Some(node));
+            let stay = |node: &usize| *node == by || *node == heir || self.workers.contains(node);
+            let others = (0..self.len()).filter(|node| !stay(node) && !is_liar(*node)).collect::<Vec<_>>();
+            let mut ask = |at, worker| {
+                others.iter().for_each(|node| self.add(at, Fault::Role { node: *node, by, worker }));
+            };
+            ask(at, true);
+            at += stream.between(8 * SECOND, 20 * SECOND);
+            ask(at, false);
+            self.add(at, Fault::Usurp { lasts: stream.between(4 * SECOND, 12 * SECOND) });
+        }
+    }
+
     /// Most hosts are never seen again, and somebody says so at one of the others.
     fn survivors(&mut self, stream: &mut Stream) {
         let (at, one) = (stream.below(self.lasts), self.control(stream));

@@ -155,8 +155,11 @@ impl Engine {
         match outcome {
             Err(error) => self.tell(at, life, EngineReport::StartFailed { task, error }),
             Ok(()) if lies => {
-                let at = at + self.paces.deadline;
-                self.tell(at, life, EngineReport::StartFailed { task, error: other("internal error") });
+                // One engine says what is not so, another says nothing in time.
+                let silent = name.bytes().fold(0, u8::wrapping_add).is_multiple_of(2);
+                let error =
+                    if silent { EngineError::TimedOut { call: "start" } } else { other("internal error") };
+                self.tell(at + self.paces.deadline, life, EngineReport::StartFailed { task, error });
             }
             Ok(()) => {
                 let running =

@@ -87,6 +87,13 @@ fn of_holder(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Sai
             lasts: Some(*lasts),
             silences: true,
         },
+        Fault::Usurp { lasts } => Said {
+            hosts: holder.into_iter().collect(),
+            kind: "leader cut off",
+            words: format!("the leader is cut off for {} as the voters change: {led}", length(*lasts)),
+            lasts: Some(*lasts),
+            silences: true,
+        },
         Fault::Coup { lasts, after, down } => Said {
             hosts: holder.into_iter().collect(),
             kind: "coup",
@@ -300,6 +307,7 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         | Fault::Role { .. }
         | Fault::Recover { .. }
         | Fault::IsolateLeader { .. }
+        | Fault::Usurp { .. }
         | Fault::Coup { .. }
         | Fault::Ambush { .. }
         | Fault::Weather { .. }

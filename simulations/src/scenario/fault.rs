@@ -50,6 +50,13 @@ pub enum Fault<H = usize> {
         #[serde(with = "span")]
         down: Time,
     },
+    /// Nobody hears the holder, nor does it hear anybody: not yet, but as soon as the last step of a change of
+    /// voters has reached one of them.
+    Usurp {
+        /// For how long.
+        #[serde(with = "span")]
+        lasts: Time,
+    },
     /// What comes to the holder takes long for a while; then it is cut off.
     Ambush {
         /// How long a frame takes.
@@ -307,6 +314,7 @@ impl<H> Fault<H> {
                 Fault::Cut { nodes: all(nodes)?, one_way, bridge: all(bridge)?, lasts }
             }
             Self::IsolateLeader { lasts } => Fault::IsolateLeader { lasts },
+            Self::Usurp { lasts } => Fault::Usurp { lasts },
             Self::Coup { lasts, after, down } => Fault::Coup { lasts, after, down },
             Self::Ambush { slow, after, lasts, witness } => Fault::Ambush { slow, after, lasts, witness },
             Self::Weather { nodes, towards, network, lasts } => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sleep_core::io::Command;
 use sleep_wire::CommandId;
+use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::trust::Role;
 
 use super::Fault;
@@ -23,6 +24,11 @@ impl Fault {
         let later = self.between_hosts(world);
         let later = later.or_else(|| self.to_cards(world)).or_else(|| self.by_people(world));
         later.unwrap_or_else(|| self.at_hosts(world))
+    }
+
+    /// Whether what it waits for is there: most wait for nothing but their time.
+    pub(crate) fn is_due(&self, world: &World) -> bool {
+        !matches!(self, Self::Usurp { .. }) || is_changing(world)
     }
 
     /// The host that it ends for ever.
@@ -88,7 +94,7 @@ impl Fault {
                 pairs.iter().for_each(|(from, to)| world.cut(*from, *to));
                 lasts.iter().map(|after| (*after, Then::Mend(pairs.clone()))).collect()
             }
-            Self::IsolateLeader { lasts } => {
+            Self::IsolateLeader { lasts } | Self::Usurp { lasts } => {
                 let Some(holder) = holder(world) else { return Some(Vec::new()) };
                 let cut = Self::Cut {
                     nodes: vec![holder],
@@ -253,6 +259,7 @@ impl Fault {
             }),
             Self::Cut { .. }
             | Self::IsolateLeader { .. }
+            | Self::Usurp { .. }
             | Self::Coup { .. }
             | Self::Ambush { .. }
             | Self::Weather { .. }
@@ -275,6 +282,17 @@ fn holder(world: &World) -> Option<usize> {
     let holds =
         |host: &Host| host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some());
     world.hosts.iter().position(holds)
+}
+
+/// Whether the holder's last step of a change has reached one of the other voters, and not yet all.
+fn is_changing(world: &World) -> bool {
+    let installed = |host: &Host| host.disk.cell::<LeaseCell>(Cell::Lease)?.config;
+    let Some(config) = holder(world).and_then(|holder| installed(&world.hosts[holder])) else { return false };
+    let is_last = config.id.version > 2 && config.voters.iter().all(|voter| voter.weight == 1);
+    let has_it = |host: &Host| installed(host).is_some_and(|other| other.id == config.id);
+    let votes = |host: &&Host| config.weight(host.id) > 0;
+    let have_it = world.hosts.iter().filter(votes).filter(|host| has_it(host)).count();
+    is_last && (2..config.voters.len()).contains(&have_it)
 }
 
 /// The directions that are cut when hosts are parted from all others but a bridge.

@@ -138,13 +138,13 @@ fn model_shrinking() {
     exhaust("shrinking", Run { led: true, stands: [0, 1, 0], renewals: 2, changes, ..Run::fixed() });
 }
 
-/// The rule of changes suffices without the silence of added voters: it is what the mutants break on top of
-/// it.
+/// The rule of changes suffices without the silence of added voters, and the silence without the rule: the
+/// mutants break both.
 #[test]
-fn model_growth_without_the_silence_of_added_voters() {
-    let rules = Rules::without(&[Rule::AddedSilence]);
-    exhaust(
-        "growth, added voters speak",
-        Run { rules, led: true, stands: [0, 1, 0], renewals: 2, ..Run::growth() },
-    );
+fn model_growth_under_one_of_two_rules() {
+    for rule in [Rule::AddedSilence, Rule::ChangeOnGrants] {
+        let rules = Rules::without(&[rule]);
+        let run = Run { rules, led: true, stands: [0, 1, 0], renewals: 2, ..Run::growth() };
+        exhaust(&std::format!("growth without {rule:?}"), run);
+    }
 }
