@@ -53,4 +53,14 @@ impl Draw {
             self.add(at, Fault::ByHand { node, removed: stream.permille(500) });
         }
     }
+
+    /// Engines restart as they start a task: whether it runs only a list can tell.
+    pub(super) fn interruptions(&mut self) {
+        let mut stream = self.stream("interruptions");
+        for _ in 0..stream.between(1, 6) {
+            let (at, node) = (stream.below(self.lasts), self.host(&mut stream));
+            let lasts = stream.between(SECOND / 100, 10 * SECOND);
+            self.add(at, Fault::StartInterrupted { node, lasts });
+        }
+    }
 }

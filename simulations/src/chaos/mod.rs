@@ -28,7 +28,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 29] = [
+const CLASSES: [Class; 30] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -58,6 +58,7 @@ const CLASSES: [Class; 29] = [
     Draw::recoveries,
     Draw::roles,
     Draw::usurpers,
+    Draw::interruptions,
 ];
 
 /// What the seed says, for so many hosts: one chapter of it.

@@ -9,6 +9,7 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::{Exit, Health, TaskId};
 
 use super::container::{Container, Ears, Ended, Owner, Touch};
+use super::fault::is_odd;
 use super::{Engine, Halt, Moment};
 
 /// How many lists in a row may leave out one container.
@@ -156,9 +157,11 @@ impl Engine {
             Err(error) => self.tell(at, life, EngineReport::StartFailed { task, error }),
             Ok(()) if lies => {
                 // One engine says what is not so, another says nothing in time.
-                let silent = name.bytes().fold(0, u8::wrapping_add).is_multiple_of(2);
-                let error =
-                    if silent { EngineError::TimedOut { call: "start" } } else { other("internal error") };
+                let error = if is_odd(name) {
+                    other("internal error")
+                } else {
+                    EngineError::TimedOut { call: "start" }
+                };
                 self.tell(at + self.paces.deadline, life, EngineReport::StartFailed { task, error });
             }
             Ok(()) => {
@@ -170,7 +173,7 @@ impl Engine {
         self.fate(at, name);
     }
 
-    fn run_now(&mut self, at: Instant, wall: WallTime, name: &str) -> Result<(), EngineError> {
+    pub(super) fn run_now(&mut self, at: Instant, wall: WallTime, name: &str) -> Result<(), EngineError> {
         let wanted = self.containers.get(name).map_or_else(Vec::new, |container| container.ports.clone());
         let taken = self.running().filter(|other| other.name != name).flat_map(|other| &other.ports);
         if let Some(port) = taken

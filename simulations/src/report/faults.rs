@@ -294,6 +294,11 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let words = format!("the engine of {} restarts for {}: {left}", names[*node], length(*lasts));
             (Some(*node), "engine restarts", words, Some(*lasts))
         }
+        Fault::StartInterrupted { node, lasts } => {
+            let words =
+                format!("the engine of {} restarts for {} as it starts a task", names[*node], length(*lasts));
+            (Some(*node), "engine restarts", words, Some(*lasts))
+        }
         Fault::Lies { node, lies, lasts } => {
             let how: Vec<&str> = lies.iter().map(|lie| lie.words()).collect();
             let words = format!("{} lies{}: {}", names[*node], during(*lasts), list(&how));

@@ -233,6 +233,14 @@ pub enum Fault<H = usize> {
         /// What is left of its containers.
         survivors: Survivors,
     },
+    /// The same, and all its containers run on: not yet, but as soon as it is starting one.
+    StartInterrupted {
+        /// Whose.
+        node: H,
+        /// How long it is gone.
+        #[serde(with = "span")]
+        lasts: Time,
+    },
     /// A member lies, besides doing what it should.
     Lies {
         /// Which.
@@ -344,6 +352,7 @@ impl<H> Fault<H> {
             Self::EngineRestarts { node, lasts, survivors } => {
                 Fault::EngineRestarts { node: call(node)?, lasts, survivors }
             }
+            Self::StartInterrupted { node, lasts } => Fault::StartInterrupted { node: call(node)?, lasts },
             Self::Lies { node, lies, lasts } => Fault::Lies { node: call(node)?, lies, lasts },
             Self::OldDisk { node, age, lasts, votes_kept } => {
                 Fault::OldDisk { node: call(node)?, age, lasts, votes_kept }

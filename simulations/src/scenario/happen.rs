@@ -13,7 +13,7 @@ use sleep_wire::trust::Role;
 use super::Fault;
 use super::later::{Then, door};
 use crate::disk::Failing;
-use crate::engine::Container;
+use crate::engine::{Container, Survivors};
 use crate::host::Host;
 use crate::story;
 use crate::world::{Network, SECOND, Time, World};
@@ -28,7 +28,11 @@ impl Fault {
 
     /// Whether what it waits for is there: most wait for nothing but their time.
     pub(crate) fn is_due(&self, world: &World) -> bool {
-        !matches!(self, Self::Usurp { .. }) || is_changing(world)
+        match self {
+            Self::Usurp { .. } => is_changing(world),
+            Self::StartInterrupted { node, .. } => world.hosts[*node].engine.is_starting(),
+            _ => true,
+        }
     }
 
     /// The host that it ends for ever.
@@ -252,6 +256,10 @@ impl Fault {
             Self::EngineRestarts { node, lasts, survivors } => {
                 let (time, survivors) = (Duration::from_micros(*lasts), *survivors);
                 world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
+            }
+            Self::StartInterrupted { node, lasts } => {
+                let time = Duration::from_micros(*lasts);
+                world.with_engine(*node, |engine, now| engine.restart(now, time, Survivors::Running));
             }
             Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
                 let Some(task) = engine.running().find_map(Container::task) else { return };
