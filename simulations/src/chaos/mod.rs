@@ -28,7 +28,7 @@ type Class = fn(&mut Draw);
 
 /// Classes of faults that happen at moments. A new one is added at the end: each has a stream of its own, and
 /// one draw decides whether it is there at all.
-const CLASSES: [Class; 30] = [
+const CLASSES: [Class; 31] = [
     Draw::cuts,
     Draw::isolation,
     Draw::crashes,
@@ -59,6 +59,7 @@ const CLASSES: [Class; 30] = [
     Draw::roles,
     Draw::usurpers,
     Draw::interruptions,
+    Draw::late_answers,
 ];
 
 /// What the seed says, for so many hosts: one chapter of it.

@@ -64,6 +64,29 @@ impl Draw {
         }
     }
 
+    /// Somebody types at a host whose agent dies before any other has written that down, and types again
+    /// when nothing of what it says is heard: what the others confirm then was said in its earlier life.
+    pub(super) fn late_answers(&mut self) {
+        let mut stream = self.stream("late answers");
+        for _ in 0..stream.between(1, 2) {
+            let (at, by) = (stream.below(self.lasts), self.control(&mut stream));
+            let stalls = stream.between(3 * SECOND, 6 * SECOND);
+            for node in (0..self.len()).filter(|node| *node != by) {
+                self.add(at, Fault::DiskStalls { node, lasts: stalls });
+            }
+            let mut say = |at| {
+                let replicas = u32::try_from(stream.between(1, 7)).unwrap_or(1);
+                let service = "sleep-app".to_owned();
+                self.add(at, Fault::Scale { service, replicas, by });
+            };
+            say(at + SECOND / 10);
+            say(at + stalls - SECOND);
+            self.add(at + SECOND / 2, Fault::Kill { node: by, lasts: Some(SECOND / 10) });
+            let (nodes, bridge, lasts) = (vec![by], Vec::new(), Some(2 * SECOND));
+            self.add(at + stalls - 3 * SECOND / 2, Fault::Cut { nodes, one_way: true, bridge, lasts });
+        }
+    }
+
     /// Most hosts are never seen again, and somebody says so at one of the others.
     fn survivors(&mut self, stream: &mut Stream) {
         let (at, one) = (stream.below(self.lasts), self.control(stream));

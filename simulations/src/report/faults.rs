@@ -249,6 +249,9 @@ fn of_people(fault: &Fault, names: &[&str]) -> Option<Said> {
             let done = if *worker { "demoted" } else { "promoted" };
             (*node, "role", format!("{} is {done} at {}", names[*node], names[*by]))
         }
+        Fault::Scale { service, replicas, by } => {
+            (*by, "scale", format!("{service} is scaled to {replicas} at {}", names[*by]))
+        }
         Fault::Recover { node, .. } => {
             (*node, "recover", format!("{} is told to recover the cluster", names[*node]))
         }
@@ -310,6 +313,7 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         }
         Fault::Cut { .. }
         | Fault::Role { .. }
+        | Fault::Scale { .. }
         | Fault::Recover { .. }
         | Fault::IsolateLeader { .. }
         | Fault::Usurp { .. }

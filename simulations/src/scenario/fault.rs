@@ -300,6 +300,16 @@ pub enum Fault<H = usize> {
         /// Whether it only carries out work from now on.
         worker: bool,
     },
+    /// Somebody types at a host how many tasks a service is to have. Nothing happens if its agent is not
+    /// running, or knows no such service.
+    Scale {
+        /// Which.
+        service: String,
+        /// How many.
+        replicas: u32,
+        /// Where it is typed.
+        by: H,
+    },
     /// Somebody kills or removes the first container that runs.
     ByHand {
         /// Where.
@@ -362,6 +372,7 @@ impl<H> Fault<H> {
             }
             Self::Recover { node, force } => Fault::Recover { node: call(node)?, force },
             Self::Role { node, by, worker } => Fault::Role { node: call(node)?, by: call(by)?, worker },
+            Self::Scale { service, replicas, by } => Fault::Scale { service, replicas, by: call(by)? },
             Self::ByHand { node, removed } => Fault::ByHand { node: call(node)?, removed },
         })
     }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use sleep_core::io::Command;
-use sleep_wire::CommandId;
 use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::trust::Role;
+use sleep_wire::{CommandId, ServiceId};
 
 use super::Fault;
 use super::later::{Then, door};
@@ -200,6 +200,11 @@ impl Fault {
                 let (node, command) = (world.hosts[*node].id, CommandId(world.draw()));
                 (*by, Command::NodeRole { node, role, command })
             }
+            Self::Scale { service, replicas, by } => {
+                let Some(service) = named(world, *by, service) else { return Some(Vec::new()) };
+                let command = CommandId(world.draw());
+                (*by, Command::ServiceScale { scales: vec![(service, *replicas)], command })
+            }
             _ => return None,
         };
         if world.hosts[host].node.is_some() {
@@ -280,7 +285,8 @@ impl Fault {
             | Self::OldDisk { .. }
             | Self::EmptyDisk { .. }
             | Self::Recover { .. }
-            | Self::Role { .. } => {}
+            | Self::Role { .. }
+            | Self::Scale { .. } => {}
         }
         Vec::new()
     }
@@ -290,6 +296,13 @@ fn holder(world: &World) -> Option<usize> {
     let holds =
         |host: &Host| host.node.as_ref().is_some_and(|node| node.holding(host.now(world.now)).is_some());
     world.hosts.iter().position(holds)
+}
+
+/// The service that a host knows by a name.
+fn named(world: &World, host: usize, name: &str) -> Option<ServiceId> {
+    let host = &world.hosts[host];
+    let services = host.node.as_ref()?.services(host.now(world.now));
+    services.into_iter().find(|row| row.name == name && !row.removed).map(|row| row.id)
 }
 
 /// Whether the holder's last step of a change has reached one of the other voters, and not yet all.

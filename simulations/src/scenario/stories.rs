@@ -56,6 +56,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-last-that-answers",
     "found-last-voters",
     "found-last-word",
+    "found-late-answer",
     "found-late-confirmation",
     "found-late-slot",
     "found-late-words",
