@@ -33,9 +33,9 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::PromiseForgotten | Mutant::SaidBeforeDurable | Mutant::EndedEpochAgain => {
             &["quorum_evidence", "epochs_rise", "one_holder"]
         }
-        // Or they tell each other the same for ever.
+        // Or they tell each other the same for ever, or one is told what it said before, and gives an alarm.
         Mutant::LastComerStands => {
-            &["merge_is_a_semilattice", "acked_is_durable", "causal_wins", "liveness", "bounded"]
+            &["merge_is_a_semilattice", "acked_is_durable", "causal_wins", "liveness", "bounded", "crash"]
         }
         // Sets that differ look alike, and nobody asks for the difference.
         Mutant::HashOfTheKey => &["merge_is_a_semilattice", "liveness"],

@@ -50,7 +50,7 @@ pub enum Mutant {
     AcksOfEarlierLives,
     /// The clock does not follow the stamps that it sees.
     ClockFollowsNobody,
-    /// After a restart the clock begins anew.
+    /// After a restart the clock begins anew, and what stands does not lift it.
     ClockForgets,
     /// Who was down once is never believed again.
     DownForEver,

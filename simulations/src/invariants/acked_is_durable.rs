@@ -196,12 +196,12 @@ impl Acked {
         // One that confirmed it may have lost it since, before the answer left.
         let confirmed = self.gone > 0 && world.now < self.gone_at + CONFIRMS_WITHIN;
         // Whoever lies may have made others confirm what it had withheld from them.
-        let deceived = others.is_empty() && world.lies_at(host);
+        let deceived = || world.lies_at(host);
         // Or it has heard that the author had been demoted: its node keeps it until others have said it again.
         let is_void_at = |number: usize| written.iter().any(|(_, least)| is_void(world, number, least));
-        let void = (0..world.hosts.len()).any(|number| number != host && is_void_at(number));
-        let excused = confirmed || deceived || void;
-        if durability == Durability::Shared && others.is_empty() && !excused {
+        let is_void = || (0..world.hosts.len()).any(|number| number != host && is_void_at(number));
+        let excused = || confirmed || deceived() || is_void();
+        if durability == Durability::Shared && others.is_empty() && !excused() {
             let what: Vec<_> = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp)).collect();
             return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));
         }

@@ -104,7 +104,8 @@ impl Clock {
     /// A record of this time stands here: own stamps are greater from here on, whatever its frame said.
     pub fn rise(&mut self, now: Instant, stands: ClusterTime) {
         let known = ClusterTime { generation: self.generation, hlc: self.last };
-        if !valid(stands) || stands <= known || is_sown(Mutant::ClockFollowsNobody) {
+        let is_deaf = is_sown(Mutant::ClockFollowsNobody) || is_sown(Mutant::ClockForgets);
+        if !valid(stands) || stands <= known || is_deaf {
             return;
         }
         if stands.generation > self.generation {
