@@ -213,7 +213,9 @@ fn suffer(world: &mut World, scenario: &Scenario, mut users: Users) {
         }
         let begun = std::iter::from_fn(|| faults.next_if(|(at, _)| began + at <= next));
         waiting.extend(begun.map(|(_, fault)| fault.clone()));
-        for fault in waiting.extract_if(.., |fault| fault.is_due(world)).collect::<Vec<_>>() {
+        // What one waits for may be gone when another has happened.
+        while let Some(due) = waiting.iter().position(|fault| fault.is_due(world)) {
+            let fault = waiting.remove(due);
             world.suffered.push((world.now, fault.clone()));
             for (after, then) in fault.happen(world) {
                 number += 1;
@@ -245,16 +247,18 @@ fn calm(world: &mut World, scenario: &Scenario) -> Result<(), story::Failure> {
             world.start(host);
         }
     }
-    // Without a majority of its voters, or anybody who may say a thing, a cluster waits for people, who bring
-    // back what they have lost.
-    for grave in graves {
-        let is_led = world.hosts.iter().any(|host| host.is_control(world.now));
-        if !is_led || !story::majority_lives(world) {
-            world.start(grave);
-        }
-    }
     let awake = world.awake();
     world.until(awake, |_| false);
+    // Without a majority of its voters, or a control node, a cluster waits for people, who bring back what
+    // they have lost.
+    for grave in graves {
+        let speaks = world.hosts.iter().any(|host| host.is_control(world.now));
+        if !speaks || !story::majority_lives(world) {
+            world.start(grave);
+            let awake = world.awake();
+            world.until(awake, |_| false);
+        }
+    }
     let starting = |host: &Host| host.node.as_ref().is_some_and(|node| !node.has_started());
     story::expect(world, 60 * SECOND, "all have started", |world| !world.hosts.iter().any(starting))?;
     // Disks that are lost do not come back: somebody who knows says so.

@@ -44,7 +44,7 @@ impl Draw {
         }
     }
 
-    /// All but two are demoted, and one alone votes, until they are promoted again: then whoever leads is cut
+    /// All but one or two are demoted, so that one alone votes, until they are promoted again: then whoever leads is cut
     /// off just when three come to vote.
     pub(super) fn usurpers(&mut self) {
         let mut stream = self.stream("usurpers");

@@ -9,7 +9,7 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::{Exit, Health, TaskId};
 
 use super::container::{Container, Ears, Ended, Owner, Touch};
-use super::fault::is_odd;
+use super::fault::toss;
 use super::{Engine, Halt, Moment};
 
 /// How many lists in a row may leave out one container.
@@ -157,7 +157,7 @@ impl Engine {
             Err(error) => self.tell(at, life, EngineReport::StartFailed { task, error }),
             Ok(()) if lies => {
                 // One engine says what is not so, another says nothing in time.
-                let error = if is_odd(name) {
+                let error = if toss(name, 0) {
                     other("internal error")
                 } else {
                     EngineError::TimedOut { call: "start" }

@@ -5,7 +5,8 @@
 //! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
 //! another; if a second one does, nobody promised that. What a member wrote after it was removed or demoted
 //! is void, also if neither it nor who confirmed it could know: on this node it is gone once the removal is
-//! there.
+//! there, and on those who confirmed it may be before the answer leaves. A disk that is lost in that time
+//! counts as the first of two, whoever's it is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -197,10 +198,7 @@ impl Acked {
         let confirmed = self.gone > 0 && world.now < self.gone_at + CONFIRMS_WITHIN;
         // Whoever lies may have made others confirm what it had withheld from them.
         let deceived = || world.lies_at(host);
-        // Or it has heard that the author had been demoted: its node keeps it until others have said it again.
-        let is_void_at = |number: usize| written.iter().any(|(_, least)| is_void(world, number, least));
-        let is_void = || (0..world.hosts.len()).any(|number| number != host && is_void_at(number));
-        let excused = || confirmed || deceived() || is_void();
+        let excused = || confirmed || deceived() || is_deposed(world, host);
         if durability == Durability::Shared && others.is_empty() && !excused() {
             let what: Vec<_> = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp)).collect();
             return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));
@@ -236,6 +234,18 @@ fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
         disk.removals(*author).any(|record| decode::<Record>(record).is_ok_and(|it| it.stamp < *written));
     let role = || disk.roles(*author).filter(|(since, _)| since < written).max_by_key(|(since, _)| *since);
     removed || role().is_some_and(|(_, role)| role == Role::Worker)
+}
+
+/// Whether some other agent takes a host for removed, or for a worker: what that writes is void there, and
+/// waits on its own disk until others have said it again.
+fn is_deposed(world: &World, host: usize) -> bool {
+    let id = world.hosts[host].id;
+    let others = world.hosts.iter().enumerate().filter(|(number, _)| *number != host);
+    others.filter_map(|(_, other)| Some((other, other.node.as_ref()?))).any(|(other, node)| {
+        let rows = node.nodes(other.now(world.now));
+        let is_worker = rows.iter().any(|row| row.id == id && row.role == Role::Worker);
+        is_worker || other.disk.removals(id).next().is_some()
+    })
 }
 
 /// The stamp of a void word under a key that a host keeps until others have said it again.

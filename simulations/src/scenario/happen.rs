@@ -311,9 +311,13 @@ fn is_changing(world: &World) -> bool {
     let Some(config) = holder(world).and_then(|holder| installed(&world.hosts[holder])) else { return false };
     let is_last = config.id.version > 2 && config.voters.iter().all(|voter| voter.weight == 1);
     let has_it = |host: &Host| installed(host).is_some_and(|other| other.id == config.id);
-    let votes = |host: &&Host| config.weight(host.id) > 0;
-    let have_it = world.hosts.iter().filter(votes).filter(|host| has_it(host)).count();
-    is_last && (2..config.voters.len()).contains(&have_it)
+    if !is_last {
+        return false;
+    }
+    // Who does not run may lack it for long.
+    let voters = || world.hosts.iter().filter(|host| config.weight(host.id) > 0);
+    let have_it = voters().filter(|host| has_it(host)).count();
+    (2..config.voters.len()).contains(&have_it) && voters().all(|host| host.node.is_some())
 }
 
 /// The directions that are cut when hosts are parted from all others but a bridge.

@@ -70,6 +70,8 @@ impl Member {
             if self.removed_by.is_none() {
                 self.was_removed(cx);
             }
+        } else {
+            self.removed_by = None;
         }
     }
 

@@ -217,7 +217,8 @@ impl Member {
                 self.reconcile.handle(now, ReconcileInput::Recovered(own));
             }
         }
-        // What stands on the disk is no news to take_changes' readers, but each of them starts empty.
+        // What was refused or taken away just now is withdrawn; what stands is no news, but each reader of
+        // changes starts empty.
         keys.extend(self.state.take_changes());
         keys.extend(self.state.records().filter_map(super::feed::key_of));
         let everybody = self.trust.standings().map(|(node, _)| node).collect();

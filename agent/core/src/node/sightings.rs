@@ -220,6 +220,7 @@ impl Sightings {
         for node in &new {
             // Its removal may be void: whoever wrote that had no word any more.
             self.removed.remove(node);
+            self.parting.remove(node);
         }
         new
     }

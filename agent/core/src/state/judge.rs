@@ -9,7 +9,7 @@ pub enum Verdict {
     Valid,
     /// Its author signed it, and might have written there before its role was taken from it.
     Void,
-    /// It never will be valid, for this reason, unless the membership set grows.
+    /// It is not valid, for this reason, as long as the membership set is what it is.
     Invalid(&'static str),
     /// Nobody has admitted its author yet, as far as this node knows.
     UnknownAuthor,

@@ -372,7 +372,7 @@ impl State {
         receipts
     }
 
-    /// The membership set has grown: what these nodes and operators wrote is judged again, and so is what
+    /// The membership set is another: what these nodes and operators wrote is judged again, and so is what
     /// waits for its author.
     pub fn rejudge(&mut self, now: Instant, authors: &BTreeSet<NodeId>, judge: &impl Judge) {
         // A newcomer has written nothing yet that stands here: the common case is no scan.

@@ -153,17 +153,24 @@ impl Ledger {
         }
     }
 
-    /// Adds an entry. Returns whose standing, and so whose records, may count otherwise now.
+    /// Adds an entry, in the place of another under its key. Returns whose standing, and so whose records, may
+    /// count otherwise now.
     pub(super) fn insert(&mut self, entry: Entry) -> BTreeSet<NodeId> {
         let index = self.places.get(&entry.place()).copied().unwrap_or_else(|| self.note(entry));
-        let known = core::mem::replace(&mut self.entries[index as usize].stands, true);
-        if known { BTreeSet::new() } else { self.resettle(index) }
+        if self.entries[index as usize].stands {
+            return BTreeSet::new();
+        }
+        let mut touched = self.withdraw(&entry.key);
+        self.entries[index as usize].stands = true;
+        touched.extend(self.resettle(index));
+        touched
     }
 
-    /// Takes an entry away again: it was said, and stands no more. Returns the same.
+    /// Takes what stands under a key away: it was said, and stands no more. Returns the same.
     pub(super) fn withdraw(&mut self, key: &MembershipKey) -> BTreeSet<NodeId> {
+        let stands = |held: &Held| held.stands && held.entry.key == *key;
         let about = self.about.get(&subject(key)).into_iter().flatten();
-        let index = about.copied().find(|index| self.entries[*index as usize].entry.key == *key);
+        let index = about.copied().find(|index| stands(&self.entries[*index as usize]));
         index.map_or_else(BTreeSet::new, |index| {
             self.entries[index as usize].stands = false;
             self.resettle(index)
@@ -229,11 +236,12 @@ impl Ledger {
     }
 
     /// Whose role, at some moment, can be another for an entry that counts, or no longer does: its subject's,
-    /// and, if that ever had the role `control`, that of any keeper.
+    /// and, if that ever had the role `control`, that of whoever ever was a keeper: it may have been promoted
+    /// since, and what it wrote as one stands or falls all the same.
     fn hit_by(&self, entry: &Entry) -> BTreeSet<NodeId> {
         let mut hit = BTreeSet::from([entry.subject()]);
         if self.controls.contains(&entry.subject()) {
-            hit.extend(self.controls.iter().filter(|node| self.lost_control(**node, LAST).is_some()));
+            hit.extend(self.controls.iter().filter(|node| self.ever_lost_control(**node)));
         }
         hit
     }
@@ -309,6 +317,18 @@ impl Ledger {
             ((Grant::Change, role), Some(admission)) => Some((admission, Some(entry), role)),
             // A second admission, and a change before the first.
             ((Grant::First, _), Some(_)) | ((Grant::Change, _), None) => None,
+        })
+    }
+
+    /// Whether a node ever lost the role `control` by what was said of it.
+    fn ever_lost_control(&self, node: NodeId) -> bool {
+        let mut held = false;
+        self.said(node, LAST).any(|(.., role)| match role {
+            Role::Control => {
+                held = true;
+                false
+            }
+            Role::Worker => held,
         })
     }
 

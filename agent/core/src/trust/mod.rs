@@ -14,7 +14,8 @@
 //!
 //! # Invariants
 //! - `authorship`: a valid record carries the signature of a key whose role at its stamp allows its key.
-//! - `order_free`: verdicts depend on the set of membership records, never on the order in which they came.
+//! - `order_free`: what is valid depends on the set of membership records, never on the order in which they
+//!   came. (What is not may be void or worse: whoever heard more of its author says it again.)
 //! - Removal is final for a key; two that remove each other are both out.
 //! - Among members of whom any ever had the role `control`, one has it.
 //! - Refusal rests on signature and key space alone, so it is the same on every honest node.
@@ -81,7 +82,13 @@ impl Trust {
         let mut touched = BTreeSet::new();
         let mut open = Vec::from([record.clone()]);
         while let Some(record) = open.pop() {
-            let Ok(claim) = judge::read_membership(&self.cluster, &record, crypto) else { continue };
+            let Ok(claim) = judge::read_membership(&self.cluster, &record, crypto) else {
+                // Of a later release, which nothing follows from: nor from what it took the place of.
+                if let Ok(Some(Key::Membership(key))) = Key::from_bytes(&record.key) {
+                    touched.extend(self.withdraw(&key));
+                }
+                continue;
+            };
             let Some(key) = claim.author_key(&self.keys) else {
                 let waiting = self.waiting.entry(record.author).or_default();
                 if !waiting.contains(&record) {

@@ -337,6 +337,22 @@ fn whoever_is_demoted_last_keeps_the_role_until_another_has_it() {
     assert_eq!(controls(&cast.trust(&records)), [cast.id(0)]);
 }
 
+/// A node that kept the role, and was promoted again since, is judged again when another had it after all.
+#[test]
+fn what_a_keeper_wrote_is_judged_again_though_it_was_promoted_since() {
+    let cast = Cast::new(5);
+    let role = |by: usize, node: usize, role, ms| cast.pen(by).role_change(t(ms), cast.id(node), role, WALL);
+    let base = [cast.admit(0, 1, CONTROL, 2), cast.admit(0, 2, CONTROL, 3), cast.admit(0, 3, WORKER, 4)];
+    let lost = [role(0, 2, WORKER, 10), cast.remove(0, 1, 12), cast.remove(1, 0, 13)];
+    let kept = [cast.admit(0, 4, WORKER, 5), role(2, 3, CONTROL, 18), role(3, 2, CONTROL, 20)];
+    let mut trust = cast.trust(&[base.as_slice(), &lost, &kept].concat());
+    assert_eq!(cast.judge(&trust, &cast.desired(2, 15)), Verdict::Valid);
+    let touched = trust.apply(&role(0, 4, CONTROL, 11), cast.crypto());
+    assert_eq!(cast.judge(&trust, &cast.desired(2, 15)), Verdict::Void);
+    assert!(touched.contains(&cast.id(2)) && touched.contains(&cast.id(3)), "{touched:?}");
+    assert_eq!(trust.role(cast.id(3)), Some(WORKER));
+}
+
 /// Of two that remove each other neither is believed more, in whatever order their clocks ran.
 #[test]
 fn two_that_remove_each_other_are_both_out() {
