@@ -44,8 +44,8 @@ impl Draw {
         }
     }
 
-    /// All but one or two are demoted, so that one alone votes, until they are promoted again: then whoever leads is cut
-    /// off just when three come to vote.
+    /// All but one or two are demoted, so that one alone votes, until they are promoted again: then whoever
+    /// leads is cut off just when three come to vote.
     pub(super) fn usurpers(&mut self) {
         let mut stream = self.stream("usurpers");
         for _ in 0..stream.between(1, 2) {

@@ -41,6 +41,7 @@ pub fn happened(at: Time, fault: &Fault, holder: Option<usize>, names: &[&str], 
         .or_else(|| of_agents(fault, names))
         .or_else(|| of_cards(fault, names))
         .or_else(|| of_people(fault, names))
+        .or_else(|| of_engines(fault, names))
         .unwrap_or_else(|| {
             let (node, kind, words, lasts) = of_hosts(fault, names);
             Said { hosts: node.into_iter().collect(), kind, words, lasts, silences: false }
@@ -260,6 +261,35 @@ fn of_people(fault: &Fault, names: &[&str]) -> Option<Said> {
     Some(Said { hosts: vec![node], kind, words, lasts: Some(0), silences: false })
 }
 
+fn of_engines(fault: &Fault, names: &[&str]) -> Option<Said> {
+    let (node, kind, words, lasts) = match fault {
+        Fault::EngineHangs { node, lasts } => {
+            let words = format!("the engine of {} hangs for {}", names[*node], length(*lasts));
+            (*node, "engine hangs", words, *lasts)
+        }
+        Fault::EngineRestarts { node, lasts, survivors } => {
+            let left = match survivors {
+                Survivors::Running => "its containers go on",
+                Survivors::Ended => "its containers end",
+                Survivors::None => "its containers are gone",
+            };
+            let words = format!("the engine of {} restarts for {}: {left}", names[*node], length(*lasts));
+            (*node, "engine restarts", words, *lasts)
+        }
+        Fault::StartInterrupted { node, lasts } => {
+            let words =
+                format!("the engine of {} restarts for {} as it starts a task", names[*node], length(*lasts));
+            (*node, "engine restarts", words, *lasts)
+        }
+        Fault::ByHand { node, removed } => {
+            let what = if *removed { "removes" } else { "kills" };
+            (*node, "by hand", format!("somebody {what} a container on {}", names[*node]), 0)
+        }
+        _ => return None,
+    };
+    Some(Said { hosts: vec![node], kind, words, lasts: Some(lasts), silences: false })
+}
+
 fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, String, Option<Time>) {
     match fault {
         Fault::Slow { node, each, lasts } => {
@@ -284,32 +314,10 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
             let words = format!("the disk of {} is full{}", names[*node], during(*lasts));
             (Some(*node), "disk full", words, *lasts)
         }
-        Fault::EngineHangs { node, lasts } => {
-            let words = format!("the engine of {} hangs for {}", names[*node], length(*lasts));
-            (Some(*node), "engine hangs", words, Some(*lasts))
-        }
-        Fault::EngineRestarts { node, lasts, survivors } => {
-            let left = match survivors {
-                Survivors::Running => "its containers go on",
-                Survivors::Ended => "its containers end",
-                Survivors::None => "its containers are gone",
-            };
-            let words = format!("the engine of {} restarts for {}: {left}", names[*node], length(*lasts));
-            (Some(*node), "engine restarts", words, Some(*lasts))
-        }
-        Fault::StartInterrupted { node, lasts } => {
-            let words =
-                format!("the engine of {} restarts for {} as it starts a task", names[*node], length(*lasts));
-            (Some(*node), "engine restarts", words, Some(*lasts))
-        }
         Fault::Lies { node, lies, lasts } => {
             let how: Vec<&str> = lies.iter().map(|lie| lie.words()).collect();
             let words = format!("{} lies{}: {}", names[*node], during(*lasts), list(&how));
             (Some(*node), "lies", words, *lasts)
-        }
-        Fault::ByHand { node, removed } => {
-            let what = if *removed { "removes" } else { "kills" };
-            (Some(*node), "by hand", format!("somebody {what} a container on {}", names[*node]), Some(0))
         }
         Fault::Cut { .. }
         | Fault::Role { .. }
@@ -332,6 +340,10 @@ fn of_hosts(fault: &Fault, names: &[&str]) -> (Option<usize>, &'static str, Stri
         | Fault::PowerOff { .. }
         | Fault::Pause { .. }
         | Fault::OldDisk { .. }
+        | Fault::EngineHangs { .. }
+        | Fault::EngineRestarts { .. }
+        | Fault::StartInterrupted { .. }
+        | Fault::ByHand { .. }
         | Fault::EmptyDisk { .. } => unreachable!("told of already"),
     }
 }

@@ -23,6 +23,7 @@ impl Fault {
     pub(crate) fn happen(&self, world: &mut World) -> Vec<(Time, Then)> {
         let later = self.between_hosts(world);
         let later = later.or_else(|| self.to_cards(world)).or_else(|| self.by_people(world));
+        let later = later.or_else(|| self.at_engines(world));
         later.unwrap_or_else(|| self.at_hosts(world))
     }
 
@@ -213,6 +214,29 @@ impl Fault {
         Some(Vec::new())
     }
 
+    /// The same, if it befalls an engine.
+    fn at_engines(&self, world: &mut World) -> Option<Vec<(Time, Then)>> {
+        match self {
+            Self::EngineHangs { node, lasts } => {
+                world.with_engine(*node, |engine, now| engine.hang(now, Duration::from_micros(*lasts)));
+            }
+            Self::EngineRestarts { node, lasts, survivors } => {
+                let (time, survivors) = (Duration::from_micros(*lasts), *survivors);
+                world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
+            }
+            Self::StartInterrupted { node, lasts } => {
+                let time = Duration::from_micros(*lasts);
+                world.with_engine(*node, |engine, now| engine.restart(now, time, Survivors::Running));
+            }
+            Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
+                let Some(task) = engine.running().find_map(Container::task) else { return };
+                if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
+            }),
+            _ => return None,
+        }
+        Some(Vec::new())
+    }
+
     /// The same of all others.
     fn at_hosts(&self, world: &mut World) -> Vec<(Time, Then)> {
         let started = |host: &usize, lasts: &Option<Time>| {
@@ -255,21 +279,6 @@ impl Fault {
                 world.hosts[*node].disk.fill();
                 return lasts.iter().map(|after| (*after, Then::Room(*node))).collect();
             }
-            Self::EngineHangs { node, lasts } => {
-                world.with_engine(*node, |engine, now| engine.hang(now, Duration::from_micros(*lasts)));
-            }
-            Self::EngineRestarts { node, lasts, survivors } => {
-                let (time, survivors) = (Duration::from_micros(*lasts), *survivors);
-                world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
-            }
-            Self::StartInterrupted { node, lasts } => {
-                let time = Duration::from_micros(*lasts);
-                world.with_engine(*node, |engine, now| engine.restart(now, time, Survivors::Running));
-            }
-            Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
-                let Some(task) = engine.running().find_map(Container::task) else { return };
-                if *removed { engine.remove_by_hand(now, task) } else { engine.kill_by_hand(now, task) }
-            }),
             Self::Cut { .. }
             | Self::IsolateLeader { .. }
             | Self::Usurp { .. }
@@ -286,7 +295,11 @@ impl Fault {
             | Self::EmptyDisk { .. }
             | Self::Recover { .. }
             | Self::Role { .. }
-            | Self::Scale { .. } => {}
+            | Self::Scale { .. }
+            | Self::EngineHangs { .. }
+            | Self::EngineRestarts { .. }
+            | Self::StartInterrupted { .. }
+            | Self::ByHand { .. } => {}
         }
         Vec::new()
     }

@@ -153,8 +153,8 @@ impl Ledger {
         }
     }
 
-    /// Adds an entry, in the place of another under its key. Returns whose standing, and so whose records, may
-    /// count otherwise now.
+    /// Adds an entry, in the place of another under its key. Returns whose standing, and so whose records,
+    /// may count otherwise now.
     pub(super) fn insert(&mut self, entry: Entry) -> BTreeSet<NodeId> {
         let index = self.places.get(&entry.place()).copied().unwrap_or_else(|| self.note(entry));
         if self.entries[index as usize].stands {
