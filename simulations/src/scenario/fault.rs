@@ -50,8 +50,8 @@ pub enum Fault<H = usize> {
         #[serde(with = "span")]
         down: Time,
     },
-    /// Nobody hears the holder, nor does it hear anybody: not yet, but as soon as the last step of a change of
-    /// voters has reached one of them.
+    /// Nobody hears the holder, nor does it hear anybody: not yet, but as soon as the last step of a change
+    /// of voters has reached one of them.
     Usurp {
         /// For how long.
         #[serde(with = "span")]

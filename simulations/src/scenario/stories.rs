@@ -91,6 +91,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-terms-of-another-generation",
     "found-three-silent-turns",
     "found-told-twice",
+    "found-told-twice-alone",
     "found-unsafe-removal",
     "found-voice-of-an-earlier-life",
     "found-void-after-removal",
