@@ -62,6 +62,7 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         | Mutant::StopsWhatItFinds
         | Mutant::MissedOnceIsDead => &["retired_by_name"],
         Mutant::FirstListIsAll | Mutant::UnknownIsFailed => &["one_attempt", "retired_by_name"],
+        Mutant::ClearsOthers => &["hands_off"],
         Mutant::StampsRepeat => &["fenced", "liveness"],
         Mutant::PlansWithoutLease => &["plans_under_its_lease"],
         Mutant::NodesOverlooked | Mutant::OldTasksAreFresh => &["plan_is_a_function"],

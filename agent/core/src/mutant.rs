@@ -78,6 +78,8 @@ pub enum Mutant {
     FirstListIsAll,
     /// A start that was not answered has failed.
     UnknownIsFailed,
+    /// What another node's label is on is cleared away, be that node removed or not.
+    ClearsOthers,
     /// A drained node keeps what it has.
     DrainIgnored,
     /// Too many tasks stay.
@@ -126,7 +128,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -160,6 +162,7 @@ impl Mutant {
         Self::MissedOnceIsDead,
         Self::FirstListIsAll,
         Self::UnknownIsFailed,
+        Self::ClearsOthers,
         Self::DrainIgnored,
         Self::SurplusStays,
         Self::DuplicatesStay,

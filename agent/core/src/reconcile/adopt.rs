@@ -49,7 +49,8 @@ impl Reconcile {
         let mut seen = BTreeSet::new();
         for found in found {
             let Some(label) = found.label.clone() else { continue };
-            if label.node != self.me && !self.removed_nodes.contains(&label.node) {
+            let is_others = label.node != self.me && !self.removed_nodes.contains(&label.node);
+            if is_others && !is_sown(Mutant::ClearsOthers) {
                 continue;
             }
             // A second container under one name of ours is somebody's copy: it is not looked at.
