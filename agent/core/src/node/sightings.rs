@@ -233,3 +233,25 @@ impl Sightings {
         earlier(self.settling.first().copied(), self.parting.values().min().copied())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A removal may turn out to be void before whom it removed has been shown the door.
+    #[test]
+    fn who_is_a_member_again_is_not_shown_the_door() {
+        let (node, now) = (NodeId([7; 16]), Instant(1_000_000));
+        let mut sightings = Sightings::default();
+        assert_eq!(sightings.newly_admitted(Vec::from([node])), [node]);
+        for (back, expected) in [(false, Vec::from([node])), (true, Vec::new())] {
+            sightings.newly_removed(Vec::from([node]));
+            sightings.part(now, node);
+            if back {
+                sightings.newly_admitted(Vec::from([node]));
+            }
+            assert_eq!(sightings.parted(now + FAREWELL, |_| false), expected);
+            sightings.newly_admitted(Vec::from([node]));
+        }
+    }
+}

@@ -353,6 +353,20 @@ fn what_a_keeper_wrote_is_judged_again_though_it_was_promoted_since() {
     assert_eq!(trust.role(cast.id(3)), Some(WORKER));
 }
 
+/// What takes a record's place takes its place here too, though nothing follows from it.
+#[test]
+fn one_key_holds_one_record() {
+    let cast = Cast::new(2);
+    let promoted = cast.pen(0).role_change(t(20), cast.id(1), CONTROL, WALL);
+    let mut later = Record { version: 2, ..promoted.clone() };
+    later.signature = cast.keys[0].sign(&later.signed_bytes(&cast.cluster));
+    let mut trust = cast.trust(&[cast.admit(0, 1, WORKER, 10), promoted]);
+    assert_eq!(trust.role(cast.id(1)), Some(CONTROL));
+    assert_eq!(cast.judge(&trust, &later), Verdict::Valid);
+    assert_eq!(trust.apply(&later, cast.crypto()), BTreeSet::from([cast.id(1)]));
+    assert_eq!(trust.role(cast.id(1)), Some(WORKER));
+}
+
 /// Of two that remove each other neither is believed more, in whatever order their clocks ran.
 #[test]
 fn two_that_remove_each_other_are_both_out() {
