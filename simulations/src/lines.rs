@@ -30,7 +30,7 @@ impl Lines {
     /// Takes note of what an agent did: its disk may hold another config.
     pub fn see(&mut self, host: &Host, what: &Seen) {
         // What was on its way when an agent ended is found by its next life.
-        if matches!(what, Seen::Synced | Seen::Started | Seen::OtherDisk)
+        if matches!(what, Seen::Synced | Seen::Started | Seen::OtherDisk { .. })
             && let Some(config) = host.disk.cell::<LeaseCell>(Cell::Lease).and_then(|cell| cell.config)
         {
             self.take(host.id, &config);

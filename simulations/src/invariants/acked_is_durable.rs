@@ -5,8 +5,8 @@
 //! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
 //! another; if a second one does, nobody promised that. What a member wrote after it was removed or demoted
 //! is void, also if neither it nor who confirmed it could know: on this node it is gone once the removal is
-//! there, and on those who confirmed it may be before the answer leaves. A disk that is lost in that time
-//! counts as the first of two, whoever's it is.
+//! there, and on those who confirmed it may be before the answer leaves. The disk of one that confirmed may
+//! be lost in that time too: then it is the first of two.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -40,8 +40,8 @@ pub struct Acked {
     shared: Vec<(Written, u32)>,
     /// How many did.
     gone: u32,
-    /// When the last one did.
-    gone_at: Time,
+    /// When the last ones did, and what was on them.
+    lost: Vec<(Time, BTreeMap<Vec<u8>, Stamp>)>,
 }
 
 /// What of a disk is to be looked at.
@@ -106,8 +106,12 @@ impl Law for Acked {
                 self.on_the_way.remove(&seen.host);
                 self.changed.insert(seen.host, Changed::Anything);
             }
-            Seen::OtherDisk => {
+            Seen::OtherDisk { had } => {
                 self.on_the_way.remove(&seen.host);
+                self.lost.retain(|(at, _)| world.now < at + CONFIRMS_WITHIN);
+                let records = had.iter().filter_map(|bytes| decode::<Record>(bytes).ok());
+                let records = records.map(|record| (record.key, record.stamp)).collect();
+                self.lost.push((world.now, records));
                 return self.another(world, seen.host);
             }
             Seen::Launch(_) | Seen::Stop { .. } | Seen::Foretold { .. } | Seen::Started => {}
@@ -154,7 +158,6 @@ impl Acked {
     fn another(&mut self, world: &World, host: usize) -> Verdict {
         self.kept.remove(&world.hosts[host].id);
         self.gone += 1;
-        self.gone_at = world.now;
         for (written, _) in self.shared.iter().filter(|(_, before)| self.gone - before == 1) {
             for (key, least) in written {
                 let has = |number: usize| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least);
@@ -195,10 +198,12 @@ impl Acked {
         let others: Vec<usize> =
             (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
         // One that confirmed it may have lost it since, before the answer left.
-        let confirmed = self.gone > 0 && world.now < self.gone_at + CONFIRMS_WITHIN;
+        let is_lost = |(at, had): &(Time, BTreeMap<_, _>)| {
+            let held = |(key, least): &(Vec<u8>, Stamp)| had.get(key).is_some_and(|stamp| stamp >= least);
+            world.now < at + CONFIRMS_WITHIN && written.iter().all(held)
+        };
         // Whoever lies may have made others confirm what it had withheld from them.
-        let deceived = || world.lies_at(host);
-        let excused = || confirmed || deceived() || is_deposed(world, host);
+        let excused = || self.lost.iter().any(is_lost) || world.lies_at(host) || is_deposed(world, host);
         if durability == Durability::Shared && others.is_empty() && !excused() {
             let what: Vec<_> = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp)).collect();
             return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));

@@ -54,7 +54,7 @@ impl Law for CausalWins {
                 self.greatest.insert(host.id, greatest);
             }
             // What was on its way to the disk was seen by nobody who lives.
-            Seen::Killed | Seen::OtherDisk => {
+            Seen::Killed | Seen::OtherDisk { .. } => {
                 let durable = host.disk.words().filter_map(time_of).map(|(_, time, _)| time);
                 self.greatest.insert(host.id, durable.max().unwrap_or(ClusterTime::ZERO));
             }

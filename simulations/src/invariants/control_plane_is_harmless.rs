@@ -49,7 +49,7 @@ impl Law for Harmless {
             | Seen::Synced
             | Seen::Launch(_)
             | Seen::Foretold { .. }
-            | Seen::OtherDisk => Ok(()),
+            | Seen::OtherDisk { .. } => Ok(()),
         }
     }
 

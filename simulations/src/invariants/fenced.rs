@@ -70,7 +70,7 @@ impl Law for Fenced {
             | Seen::Killed
             | Seen::Foretold { .. }
             | Seen::Started => Ok(()),
-            Seen::OtherDisk => {
+            Seen::OtherDisk { .. } => {
                 let fence = host.disk.cell::<Fence>(Cell::Fence).map_or(Epoch::ZERO, |fence| fence.epoch);
                 self.durable.insert(host.id, fence);
                 let its_own = self.taken_up.iter_mut().filter(|((node, _), _)| *node == host.id);

@@ -45,7 +45,7 @@ impl Law for OnWhatIsKnown {
     }
 
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
-        if let Seen::OtherDisk = seen.what {
+        if let Seen::OtherDisk { .. } = seen.what {
             for tenure in self.tenures.values_mut() {
                 tenure.known.retain(|node, _| world.host_of(*node) != Some(seen.host));
             }

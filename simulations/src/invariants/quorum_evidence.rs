@@ -49,7 +49,7 @@ impl Law for QuorumEvidence {
             | Seen::Killed
             | Seen::Foretold { .. }
             | Seen::Started
-            | Seen::OtherDisk => Ok(()),
+            | Seen::OtherDisk { .. } => Ok(()),
         }
     }
 

@@ -65,7 +65,7 @@ impl Law for RetiredByName {
             | Seen::Killed
             | Seen::Foretold { .. }
             | Seen::Started => {}
-            Seen::OtherDisk => drop(self.aged.insert(host.id)),
+            Seen::OtherDisk { .. } => drop(self.aged.insert(host.id)),
         }
         Ok(())
     }

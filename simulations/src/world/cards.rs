@@ -22,12 +22,13 @@ impl World {
         let now = self.now;
         let votes_kept = votes_kept || self.promoted.contains(&self.hosts[host].id);
         let disk = &mut self.hosts[host].disk;
+        let had = disk.records().map(|(_, bytes)| bytes.to_vec()).collect();
         let vote = disk.cell_bytes(Cell::Lease).filter(|_| votes_kept);
         disk.go_back(to);
         if let Some(value) = vote {
             disk.put(now, Write::PutCell { cell: Cell::Lease, value });
         }
-        self.saw(host, || Seen::OtherDisk);
+        self.saw(host, || Seen::OtherDisk { had });
         self.check(host);
     }
 
@@ -35,12 +36,13 @@ impl World {
     /// one.
     pub fn empty_disk(&mut self, host: usize) {
         self.trace.add(self.now, host, b"an empty disk");
+        let had = self.hosts[host].disk.records().map(|(_, bytes)| bytes.to_vec()).collect();
         self.hosts[host].disk.empty();
         self.be_honest(host);
         self.new_key(host);
         self.hosts[host].cluster = None;
         self.hosts[host].engine.set_cluster(None);
-        self.saw(host, || Seen::OtherDisk);
+        self.saw(host, || Seen::OtherDisk { had });
         self.check(host);
     }
 

@@ -63,5 +63,8 @@ pub enum Seen {
         stamp: Stamp,
     },
     /// The host's disk is not what it was: an older one, or an empty one. Its agent is not running.
-    OtherDisk,
+    OtherDisk {
+        /// The durable records that were on it before.
+        had: Vec<Vec<u8>>,
+    },
 }
