@@ -81,17 +81,14 @@ fn like(network: &Network) -> String {
 fn of_holder(fault: &Fault, holder: Option<usize>, names: &[&str]) -> Option<Said> {
     let led = holder.map_or("nobody, for nobody led", |holder| names[holder]);
     Some(match fault {
-        Fault::IsolateLeader { lasts } => Said {
+        Fault::IsolateLeader { lasts } | Fault::Usurp { lasts } => Said {
             hosts: holder.into_iter().collect(),
             kind: "leader cut off",
-            words: format!("the leader is cut off for {}: {led}", length(*lasts)),
-            lasts: Some(*lasts),
-            silences: true,
-        },
-        Fault::Usurp { lasts } => Said {
-            hosts: holder.into_iter().collect(),
-            kind: "leader cut off",
-            words: format!("the leader is cut off for {} as the voters change: {led}", length(*lasts)),
+            words: format!(
+                "the leader is cut off for {}{}: {led}",
+                length(*lasts),
+                if matches!(fault, Fault::Usurp { .. }) { " as the voters change" } else { "" }
+            ),
             lasts: Some(*lasts),
             silences: true,
         },

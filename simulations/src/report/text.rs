@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sleep_core::view::TaskFilter;
 use sleep_wire::durable::{Cell, LeaseCell};
+use sleep_wire::key::MembershipKey;
 use sleep_wire::slot::Slot;
 use sleep_wire::trust::RoleChange;
 use sleep_wire::{Key, Record, decode};
@@ -32,8 +33,12 @@ pub fn page(world: &World) -> String {
         }
         for record in node.records().filter_map(|bytes| decode::<Record>(bytes).ok()) {
             if let Ok(Some(Key::Membership(key))) = Key::from_bytes(&record.key) {
-                let said = decode::<RoleChange>(&record.body).map(|change| change.role).ok();
-                line(format_args!("  {key:?} {said:?} by {:?} at {:?}", record.author, record.stamp));
+                let said = match key {
+                    MembershipKey::Role { .. } => decode::<RoleChange>(&record.body).ok(),
+                    _ => None,
+                };
+                let role = said.map(|change| change.role);
+                line(format_args!("  {key:?} {role:?} by {:?} at {:?}", record.author, record.stamp));
             }
         }
         for row in node.services(now) {

@@ -225,8 +225,8 @@ impl Fault {
                 world.with_engine(*node, |engine, now| engine.restart(now, time, survivors));
             }
             Self::StartInterrupted { node, lasts } => {
-                let time = Duration::from_micros(*lasts);
-                world.with_engine(*node, |engine, now| engine.restart(now, time, Survivors::Running));
+                let survivors = Survivors::Running;
+                return Self::EngineRestarts { node: *node, lasts: *lasts, survivors }.at_engines(world);
             }
             Self::ByHand { node, removed } => world.with_engine(*node, |engine, now| {
                 let Some(task) = engine.running().find_map(Container::task) else { return };

@@ -139,7 +139,7 @@ impl Member {
         }
     }
 
-    /// Writes what this node says of itself.
+    /// Writes which images this node has.
     pub(super) fn publish_images<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
         let mut images: Vec<String> =
             self.reconcile.runtimes().flat_map(|runtime| runtime.images.to_vec()).collect();
@@ -148,6 +148,7 @@ impl Member {
         self.observe(cx, ObservedKey::Images { node: cx.me }, &NodeImages { images });
     }
 
+    /// Writes what this node says of itself.
     pub(super) fn observe<C: Crypto>(&mut self, cx: &mut Context<'_, C>, key: ObservedKey, body: &impl Wire) {
         self.sequence += 1;
         let stamp = Stamp::Boot { boot: u64::from(cx.boot), sequence: self.sequence };
