@@ -247,6 +247,11 @@ impl Membership {
         Some(NodeState { liveness, since, held_until })
     }
 
+    /// Whether anything was heard of a member since this agent was started, be it that it is dead.
+    pub fn has_heard_of(&self, node: NodeId) -> bool {
+        self.table.get(node).is_some_and(|known| known.is_heard_of())
+    }
+
     /// Members that answer, or may still do, without this node, sorted.
     pub fn live(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.table.live().map(|known| known.peer.node).filter(|node| !self.is_held_down(*node))

@@ -103,8 +103,10 @@ impl Member {
         let now = cx.now.instant;
         let votes = |node: &NodeId| self.sightings.has_voted(now, *node, ROLL_CALL);
         let others = self.trust.members().filter(|node| *node != cx.me);
-        let waiting: BTreeSet<NodeId> =
-            others.filter(|node| self.down_since(*node).is_none() || votes(node)).collect();
+        let may_answer = |node: &NodeId| {
+            self.down_since(*node).is_none() || !self.membership.has_heard_of(*node) || votes(node)
+        };
+        let waiting: BTreeSet<NodeId> = others.filter(may_answer).collect();
         for node in &waiting {
             let call = Message::RollCall(RollCallMessage::Call { epoch });
             self.send(cx, *node, Lane::Urgent, call);
