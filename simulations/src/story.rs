@@ -62,21 +62,19 @@ pub fn form(world: &mut World) -> Result<(), Failure> {
 /// If nobody does in time.
 pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
     let role = if world.hosts[host].plan.worker { Role::Worker } else { Role::Control };
-    let mut found = None;
-    expect(world, 60 * SECOND, "somebody lets newcomers in", |world| {
-        found = (0..world.hosts.len()).find(|number| {
-            *number != host && world.hosts[*number].is_control(world.now) && !is_forgotten(world, *number)
-        });
-        found.is_some()
-    })?;
-    let door = found.ok_or_else(|| "nobody lets newcomers in".to_owned())?;
     let end = world.now + 60 * SECOND;
     loop {
-        let token = token_of(world, door, role)?.to_string();
-        let addresses = vec![world.hosts[door].name().to_owned()];
-        let ticket = world.command(host, Command::Join { token, addresses });
-        // Somebody may have handed it another token a moment ago, and its door may be gone.
-        let told = answer(world, ticket, "join");
+        let door = door_for(world, host)?;
+        // It may have been a control node until it was asked; and somebody may have handed the newcomer another
+        // token a moment ago.
+        let told = match token_of(world, door, role) {
+            Ok(token) => {
+                let addresses = vec![world.hosts[door].name().to_owned()];
+                let ticket = world.command(host, Command::Join { token: token.to_string(), addresses });
+                answer(world, ticket, "join").map(drop)
+            }
+            Err(refused) => Err(refused),
+        };
         let soon = world.now + 5 * SECOND;
         if world.until(soon, |world| world.hosts[host].cluster.is_some()) {
             return Ok(());
@@ -85,6 +83,18 @@ pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
             return Err(format!("node{} is not let in: {told:?}", host + 1));
         }
     }
+}
+
+/// A host that can let another in.
+fn door_for(world: &mut World, newcomer: usize) -> Result<usize, Failure> {
+    let mut found = None;
+    expect(world, 60 * SECOND, "somebody lets newcomers in", |world| {
+        found = (0..world.hosts.len()).find(|number| {
+            *number != newcomer && world.hosts[*number].is_control(world.now) && !is_forgotten(world, *number)
+        });
+        found.is_some()
+    })?;
+    found.ok_or_else(|| "nobody lets newcomers in".to_owned())
 }
 
 /// Whether an agent belongs to a cluster of which nobody else that runs knows that it does: it was admitted
