@@ -135,6 +135,11 @@ impl Disk {
         key.first() == Some(&0)
     }
 
+    /// The key of a record, or of the void word that is kept under this one.
+    pub fn word_of(key: &[u8]) -> &[u8] {
+        key.strip_prefix(&[0, UNSAID]).unwrap_or(key)
+    }
+
     /// The void word under a key that is kept until others have said it again.
     pub fn unsaid(&self, key: &[u8]) -> Option<&[u8]> {
         self.records.get([&[0, UNSAID], key].concat().as_slice())?.strip_prefix(&[UNSAID])

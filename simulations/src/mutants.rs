@@ -72,6 +72,7 @@ const fn expected(mutant: Mutant) -> &'static [&'static str] {
         Mutant::RemovedComesBack => &["no_resurrection"],
         // Nobody can write, or the lease goes to nobody, over and over.
         Mutant::NobodyKeeps => &["liveness", "bounded"],
+        Mutant::AuthorsAloneKeep => &["acked_is_durable"],
         Mutant::VoidWordsAreLost => &["acked_is_durable", "no_resurrection", "liveness"],
         Mutant::SeatsUnasked | Mutant::EarlierFactsStand => &["liveness"],
         Mutant::OlderWordsCount => &["bounded", "liveness"],

@@ -117,6 +117,8 @@ pub enum Mutant {
     NobodyKeeps,
     /// What a demoted node said before it knew is lost.
     VoidWordsAreLost,
+    /// What became void is kept by its author alone until it is said again.
+    AuthorsAloneKeep,
     /// Seats are given to those who do not answer.
     SeatsUnasked,
     /// Of a task that is told of twice both words count.
@@ -128,7 +130,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "mutants")]
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::NoRestartSilence,
         Self::ShortSilence,
         Self::DeadlineFromAnswer,
@@ -181,6 +183,7 @@ impl Mutant {
         Self::UnreadElsewhere,
         Self::NobodyKeeps,
         Self::VoidWordsAreLost,
+        Self::AuthorsAloneKeep,
         Self::SeatsUnasked,
         Self::OlderWordsCount,
         Self::EarlierFactsStand,

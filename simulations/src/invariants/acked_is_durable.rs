@@ -3,19 +3,19 @@
 //! The oracle keeps what clients were told. Records that a command wrote are on its node's disk when it is
 //! answered, and on another's if the answer says so; from then on each of these disks has them, or greater
 //! ones, for ever. Where a disk goes back or is lost, what was promised to be elsewhere too is still on
-//! another; if a second one does, nobody promised that. What a member wrote after it was removed or demoted
-//! is void, also if neither it nor who confirmed it could know: on this node it is gone once the removal is
-//! there, and on those who confirmed it may be before the answer leaves. The disk of one that confirmed may
-//! be lost in that time too: then it is the first of two.
+//! another; if a second one does, nobody promised that. The disk of one that confirmed may be lost before the
+//! answer leaves: then it is the first of two. What a member wrote after it was removed or demoted is void,
+//! also if neither it nor who confirmed it could know: it stands nowhere, but each of these disks keeps it
+//! until it is said again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sleep_core::io::{Durability, Reply, Ticket};
 use sleep_wire::durable::Write;
-use sleep_wire::trust::Role;
 use sleep_wire::{Family, Key, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
+use crate::disk::Disk;
 use crate::world::{Answer, Observation, SECOND, Seen, Time, World};
 
 /// How long a confirmation may be on its way, until the answer rests on what is here only.
@@ -62,7 +62,7 @@ impl Changed {
     fn by(writes: &[Write]) -> Self {
         let keys = writes.iter().filter(|write| !matches!(write, Write::PutCell { .. }));
         let keys = keys.map(|write| match write {
-            Write::PutRecord { key, .. } | Write::DeleteRecord { key } => Some(key.clone()),
+            Write::PutRecord { key, .. } | Write::DeleteRecord { key } => Some(Disk::word_of(key).to_vec()),
             Write::PutCell { .. } | Write::Wipe => None,
         });
         keys.collect::<Option<_>>().map_or(Self::Anything, Self::Keys)
@@ -122,19 +122,7 @@ impl Law for Acked {
     fn look(&mut self, world: &World) -> Verdict {
         for (number, changed) in std::mem::take(&mut self.changed) {
             let Some(kept) = self.kept.get(&world.hosts[number].id) else { continue };
-            let has = |number: usize, (key, least): (&Vec<u8>, &Stamp)| {
-                stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least)
-            };
-            // What a demoted node wrote in its place is void: it comes back from others, or waits on its disk
-            // to be said again.
-            let comes_back = |(key, least): (&Vec<u8>, &Stamp)| {
-                let waits = |other| unsaid_on(world, other, key).is_some_and(|stamp| stamp >= *least);
-                !world.given_roles.is_empty()
-                    && (0..world.hosts.len()).any(|other| has(other, (key, least)) || waits(other))
-            };
-            let lost = |kept: &(&Vec<u8>, &Stamp)| {
-                !has(number, *kept) && !is_void(world, number, kept.1) && !comes_back(*kept)
-            };
+            let lost = |(key, least): &(&Vec<u8>, &Stamp)| !keeps(world, number, key, least);
             let lost = match changed {
                 Changed::Keys(keys) => keys.iter().filter_map(|key| kept.get_key_value(key)).find(lost),
                 Changed::Anything => kept.iter().find(lost),
@@ -160,9 +148,7 @@ impl Acked {
         self.gone += 1;
         for (written, _) in self.shared.iter().filter(|(_, before)| self.gone - before == 1) {
             for (key, least) in written {
-                let has = |number: usize| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least);
-                let void = |number: usize| is_void(world, number, least);
-                if !(0..world.hosts.len()).any(|number| has(number) || void(number)) {
+                if !(0..world.hosts.len()).any(|number| keeps(world, number, key, least)) {
                     let key = Key::from_bytes(key);
                     return Err(format!("with the disk of node{} {key:?} is lost", host + 1));
                 }
@@ -187,11 +173,7 @@ impl Acked {
         if written.is_empty() {
             return Ok(());
         }
-        let has = |number: usize| {
-            written
-                .iter()
-                .all(|(key, least)| stamp_on(world, number, key).is_some_and(|stamp| stamp >= *least))
-        };
+        let has = |number: usize| written.iter().all(|(key, least)| keeps(world, number, key, least));
         if !has(host) {
             return Err(format!("node{} answered before it was durable there", host + 1));
         }
@@ -203,7 +185,7 @@ impl Acked {
             world.now < at + CONFIRMS_WITHIN && written.iter().all(held)
         };
         // Whoever lies may have made others confirm what it had withheld from them.
-        let excused = || self.lost.iter().any(is_lost) || world.lies_at(host) || is_deposed(world, host);
+        let excused = || self.lost.iter().any(is_lost) || world.lies_at(host);
         if durability == Durability::Shared && others.is_empty() && !excused() {
             let what: Vec<_> = written.iter().map(|(key, stamp)| (Key::from_bytes(key), stamp)).collect();
             return Err(format!("node{} promised a copy of {what:?} elsewhere, and there is none", host + 1));
@@ -231,32 +213,11 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     (record.author == me).then(|| (key.clone(), record.stamp))
 }
 
-/// Whether whoever wrote something then had been removed before, or demoted, as a host knows by now.
-fn is_void(world: &World, number: usize, written: &Stamp) -> bool {
-    let Stamp::Time { node: author, .. } = written else { return false };
-    let disk = &world.hosts[number].disk;
-    let removed =
-        disk.removals(*author).any(|record| decode::<Record>(record).is_ok_and(|it| it.stamp < *written));
-    let role = || disk.roles(*author).filter(|(since, _)| since < written).max_by_key(|(since, _)| *since);
-    removed || role().is_some_and(|(_, role)| role == Role::Worker)
-}
-
-/// Whether some other agent takes a host for removed, or for a worker: what that writes is void there, and
-/// waits on its own disk until others have said it again.
-fn is_deposed(world: &World, host: usize) -> bool {
-    let id = world.hosts[host].id;
-    let others = world.hosts.iter().enumerate().filter(|(number, _)| *number != host);
-    others.filter_map(|(_, other)| Some((other, other.node.as_ref()?))).any(|(other, node)| {
-        let rows = node.nodes(other.now(world.now));
-        let is_worker = rows.iter().any(|row| row.id == id && row.role == Role::Worker);
-        is_worker || other.disk.removals(id).next().is_some()
-    })
-}
-
-/// The stamp of a void word under a key that a host keeps until others have said it again.
-fn unsaid_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {
-    let word = world.hosts[number].disk.unsaid(key)?;
-    Some(decode::<Record>(word).ok()?.stamp)
+/// Whether something is on a host's disk that is as new as a word: it stands, or is void and waits there until
+/// others have said it again.
+fn keeps(world: &World, number: usize, key: &[u8], least: &Stamp) -> bool {
+    let waits = || Some(decode::<Record>(world.hosts[number].disk.unsaid(key)?).ok()?.stamp);
+    stamp_on(world, number, key).max(waits()).is_some_and(|stamp| stamp >= *least)
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {

@@ -96,9 +96,8 @@ impl Member {
 
     /// Ends the connections of removed members: at once where the key may be in other hands.
     pub(super) fn part_with_the_removed<C: Crypto>(&mut self, cx: &mut Context<'_, C>) {
-        let removed = |node| self.trust.standing(node).and_then(|standing| standing.removed);
-        let stolen = |node| removed(node).is_some_and(|removed| removed.compromised);
-        for peer in self.sightings.parted(cx.now.instant, stolen) {
+        let parted = self.sightings.parted(cx.now.instant, |node| self.trust.is_stolen(node));
+        for peer in parted {
             let Some(key) = self.trust.key_of(peer) else { continue };
             cx.out.push(Output::Expel { peer, key, farewell: encode(&self.farewell(peer)) });
         }

@@ -3,7 +3,7 @@
 //! A node whose word is taken away, by removal or demotion, may have written on without knowing. What it
 //! wrote after that moment is void everywhere; but people were told that it is done, what stood under the
 //! same keys before is gone, and whom it let in is a stranger. So each control node that has it, or hears of
-//! it, says it again; and its author keeps it until one has.
+//! it, says it again; and whoever had it keeps it until one has (`state/unsaid`).
 //!
 //! # Not here
 //! What is void, and why: `trust`.
@@ -45,7 +45,7 @@ impl Member {
     /// one that it had, so that it goes before and after the same as it did, whoever says it.
     pub(super) fn say_again<C: Crypto>(&mut self, cx: &mut Context<'_, C>, words: Vec<Arc<Entry>>) {
         let mut fallen = words;
-        fallen.retain(|entry| !self.state.is_said(entry));
+        fallen.retain(|entry| !self.state.is_said(entry) && !self.trust.is_stolen(entry.author()));
         if self.trust.role(cx.me) != Some(Role::Control) {
             if fallen.iter().any(|entry| entry.author() == cx.me) {
                 self.answer_no_more(cx);

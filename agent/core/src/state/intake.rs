@@ -154,11 +154,8 @@ impl State {
         match judge.judge(&entry.record()) {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Void => {
-                // An operator's key that was removed may be in other hands: what comes of it is not heeded.
-                let is_operators =
-                    !matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author());
                 // What this node itself said it keeps.
-                if !is_operators && entry.author() != self.me {
+                if !is_operators(&entry) && entry.author() != self.me {
                     self.note_void(entry);
                 }
                 Receipt::Refused(VOID)
@@ -261,7 +258,10 @@ impl State {
         for entry in theirs {
             let verdict = judge.judge(&entry.record());
             let may_stand_again = matches!(verdict, Verdict::Void | Verdict::UnknownAuthor);
-            if may_stand_again && entry.author() == self.me && !is_sown(Mutant::VoidWordsAreLost) {
+            // An operator is heeded no more once its key is removed: its word stands again nowhere.
+            let is_kept = !is_operators(&entry) && !is_sown(Mutant::VoidWordsAreLost);
+            let is_kept = is_kept && (entry.author() == self.me || !is_sown(Mutant::AuthorsAloneKeep));
+            if may_stand_again && is_kept {
                 intake.writes.extend(self.unsaid.add(&entry));
             }
             let why = match verdict {
@@ -295,6 +295,13 @@ impl State {
             }
         }
         orphans.into_iter().for_each(|entry| self.waiting.add(entry));
+        // What took a word away may have fallen itself.
+        let unsaid: Vec<Arc<Entry>> = self.unsaid.iter().map(Arc::clone).collect();
+        for entry in unsaid {
+            if self.store.compare(&entry).is_none() && judge.judge(&entry.record()) == Verdict::Valid {
+                self.put(&mut intake, entry);
+            }
+        }
         intake
     }
 
@@ -335,6 +342,11 @@ impl State {
         let gone: BTreeSet<_> = gone.iter().map(|entry| entry.hash()).collect();
         intake.merged.retain(|entry| !gone.contains(&entry.hash()));
     }
+}
+
+/// Whether an operator wrote it. A key that was removed may be in other hands: what comes of it is not heeded.
+fn is_operators(entry: &Entry) -> bool {
+    !matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author())
 }
 
 /// Its author might have written it once.

@@ -424,7 +424,7 @@ impl State {
         unsaid::is_said(&self.store, void)
     }
 
-    /// What this node wrote, is void, and was not said again yet.
+    /// What stood here, is void, and was not said again yet.
     pub fn unsaid(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.unsaid.iter()
     }

@@ -1,7 +1,8 @@
-//! What this node wrote before it knew that its role was gone, until others have said it again.
+//! What stood here, and was written before its author knew that its role was gone, until it is said again.
 //!
-//! Such words are void, so they stand nowhere; but people were told that they are done. They are kept on disk
-//! and given to peers with every comparison, until what stands in their place is as new.
+//! Such words are void, so they stand nowhere; but people were told that they are done, and on how many disks.
+//! So each of these keeps them, and gives them to peers with every comparison, until what stands in their
+//! place is as new. If what took them away falls itself, they stand again.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -27,9 +28,13 @@ const MARK: u8 = 0xfe;
 pub(crate) struct Unsaid(BTreeMap<Key, Arc<Entry>>);
 
 impl Unsaid {
-    /// What was written here and is void now.
+    /// What stood here and is void now, unless something newer under its key waits already: it stood before,
+    /// and an older one since.
     pub(crate) fn add(&mut self, entry: &Arc<Entry>) -> Option<Write> {
         let key = entry.key().filter(|_| is_word(entry))?;
+        if self.0.get(key).is_some_and(|waits| waits.stamp() > entry.stamp()) {
+            return None;
+        }
         self.0.insert(key.clone(), Arc::clone(entry));
         Some(Write::PutRecord { key: place(entry), record: [&[MARK], entry.bytes()].concat() })
     }

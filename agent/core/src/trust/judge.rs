@@ -108,9 +108,8 @@ impl Trust {
             }) => *moment,
             Need::Ledger(_) | Need::Control(_) | Need::EverControl | Need::Member => return false,
         };
-        let removed = self.standing(author).and_then(|standing| standing.removed);
         let might = self.ledger.was_said_to_have_control(author, moment) || self.was_operator(author);
-        might && !removed.is_some_and(|removed| removed.compromised)
+        might && !self.is_stolen(author)
     }
 
     /// What the author must have been, and its key if it is known.

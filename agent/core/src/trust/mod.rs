@@ -121,6 +121,11 @@ impl Trust {
         self.ledger.standings().get(&node).copied()
     }
 
+    /// Whether a node was removed because its key may be in other hands.
+    pub fn is_stolen(&self, node: NodeId) -> bool {
+        self.standing(node).and_then(|standing| standing.removed).is_some_and(|removed| removed.compromised)
+    }
+
     /// Every node that was ever admitted, removed ones too, sorted.
     pub fn standings(&self) -> impl Iterator<Item = (NodeId, Standing)> + '_ {
         self.ledger.standings().iter().map(|(node, standing)| (*node, *standing))

@@ -304,7 +304,7 @@ fn what_a_member_wrote_stands_again_when_it_is_let_in_again() {
         take(&mut state, &[wish.clone(), signed(3, &facts(3, 1))]);
         drain(&mut state);
         state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[0]);
-        assert_eq!((state.len(), state.unsaid().count()), (0, usize::from(me == 3)));
+        assert_eq!((state.len(), state.unsaid().count()), (0, 1));
         state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[1]);
         assert_eq!((state.len(), state.unsaid().count()), (1, 0));
         assert_eq!(contents(&state), core::slice::from_ref(&wish));
@@ -358,6 +358,34 @@ fn what_is_void_is_kept_until_it_is_said_again() {
     let forgotten =
         writes(&mut again).into_iter().filter(|write| matches!(write, Write::DeleteRecord { .. }));
     assert_eq!(forgotten.count(), 1);
+}
+
+/// Whoever had a word keeps it when it becomes void, until it is said again, or until it stands again.
+#[test]
+fn what_became_void_stands_again_if_its_author_was_not_demoted_after_all() {
+    let theirs = signed(1, &label("a", "1", at(5, 1)));
+    let mut state = empty(2);
+    take(&mut state, core::slice::from_ref(&theirs));
+    let authors = BTreeSet::from([node(1)]);
+    state.rejudge(Instant(0), &authors, &Demoted(node(1)));
+    assert_eq!((state.len(), state.unsaid().count()), (0, 1));
+    state.rejudge(Instant(0), &authors, &Members::up_to(9));
+    assert_eq!((state.len(), state.unsaid().count()), (1, 0));
+    assert_eq!(contents(&state), [theirs]);
+}
+
+/// What an older void word said would be no answer to those who were told that the newer one is done.
+#[test]
+fn of_void_words_under_one_key_the_newest_is_kept() {
+    let newer = signed(1, &label("a", "1", at(5, 1)));
+    let older = signed(3, &label("a", "2", at(4, 3)));
+    let mut state = empty(2);
+    take(&mut state, core::slice::from_ref(&newer));
+    state.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
+    take(&mut state, core::slice::from_ref(&older));
+    state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &Demoted(node(3)));
+    state.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
+    assert_eq!(state.unsaid().map(|entry| entry.bytes()).collect::<Vec<_>>(), [newer.as_slice()]);
 }
 
 fn writes(state: &mut State) -> Vec<Write> {
