@@ -110,6 +110,9 @@ impl Member {
     /// Asks the voters that answer for a later config, each once under each config, and gives them the time
     /// to tell it.
     fn consult<C: Crypto>(&mut self, cx: &Context<'_, C>) {
+        if !matches!(self.recovering, Some(Recovering { step: Step::Looking { .. }, .. })) {
+            return;
+        }
         let now = cx.now.instant;
         let heard = self.voters_heard(cx.me);
         let Some(config) = self.lease.config().map(|config| config.id) else { return };
