@@ -3,8 +3,8 @@
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
 //! went back comes again from others, and is no write; nor is what was written a moment before it, which is
-//! only said again, as its author had no word then: by another, or by its author, which has a word again.
-//! What an agent of the next release wrote while it had no word is written when it was, and comes to its own
+//! only said again, as its author had no word then: by another, or by its author, which has a word again. Whoever
+//! had no word a moment after it says it again a moment after the change that gave it one. What an agent of the next release wrote while it had no word is written when it was, and comes to its own
 //! disk when it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,9 @@ pub struct CausalWins {
     greatest: BTreeMap<NodeId, ClusterTime>,
     written: BTreeSet<(NodeId, ClusterTime)>,
     /// What was ever said, when, and by whom.
-    said: FxHashMap<(u128, ClusterTime), Vec<NodeId>>,
+    said: FxHashMap<u128, BTreeMap<ClusterTime, Vec<NodeId>>>,
+    /// When anything was said of members and their roles.
+    changes: BTreeSet<ClusterTime>,
 }
 
 impl Law for CausalWins {
@@ -38,8 +40,9 @@ impl Law for CausalWins {
             Seen::Persist(writes) => {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
+                self.changes.extend(writes.iter().filter_map(change));
                 for (author, time, word) in writes.iter().filter_map(stamped) {
-                    let authors = self.said.entry((word, time)).or_default();
+                    let authors = self.said.entry(word).or_default().entry(time).or_default();
                     if !authors.contains(&author) {
                         authors.push(author);
                     }
@@ -77,12 +80,20 @@ impl Law for CausalWins {
 }
 
 impl CausalWins {
-    /// Whether the same was said a moment before, by another, or by one whose role has changed since.
+    /// Whether the same was said a moment before, or before a change of roles of that moment: by another, or by
+    /// one whose role has changed since.
     fn is_said_again(&self, world: &World, author: NodeId, time: ClusterTime, word: u128) -> bool {
-        let before = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
-        let mut authors = self.said.get(&(word, before)).into_iter().flatten();
+        let moment = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+        let Some(said) = self.said.get(&word) else { return false };
+        let from = if self.changes.contains(&moment) { ClusterTime::ZERO } else { moment };
+        let mut authors = said.range(from..=moment).flat_map(|(_, authors)| authors);
         authors.any(|first| *first != author || world.given_roles.contains(&author))
     }
+}
+
+fn change(write: &Write) -> Option<ClusterTime> {
+    let Write::PutRecord { key, record } = write else { return None };
+    (Family::of(key) == Some(Family::Membership)).then(|| time_of(record))?.map(|(_, time, _)| time)
 }
 
 fn stamped(write: &Write) -> Option<(NodeId, ClusterTime, u128)> {

@@ -94,6 +94,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-told-twice-alone",
     "found-unsafe-removal",
     "found-voice-of-an-earlier-life",
+    "found-unheard-roll",
     "found-void-after-removal",
     "found-void-slot",
     "found-vote-on-its-way",

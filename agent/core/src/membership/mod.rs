@@ -249,7 +249,7 @@ impl Membership {
 
     /// Whether anything was heard of a member since this agent was started, be it that it is dead.
     pub fn has_heard_of(&self, node: NodeId) -> bool {
-        self.table.get(node).is_some_and(|known| known.is_heard_of())
+        self.table.get(node).is_some_and(table::Known::is_heard_of)
     }
 
     /// Members that answer, or may still do, without this node, sorted.

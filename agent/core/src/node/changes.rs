@@ -1,13 +1,11 @@
 //! Who is told when records, members or their lives have changed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::key::{DesiredKey, MembershipKey, ObservedKey, SlotKey};
 use sleep_wire::record::Batch;
-use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId, ServiceId, Stamp, decode, encode};
 
 use super::context::Context;
@@ -207,10 +205,6 @@ impl Member {
         if !touched.is_empty() {
             let court = Court { trust: &self.trust, crypto: cx.crypto };
             self.state.rejudge(cx.now.instant, &touched, &court);
-            if touched.contains(&cx.me) && self.trust.role(cx.me) == Some(Role::Control) {
-                let unsaid = self.state.unsaid().map(Arc::clone).collect();
-                self.say_again(cx, unsaid);
-            }
         }
         if membership {
             self.membership_changed(cx, &touched);

@@ -78,12 +78,11 @@ impl Member {
         }
     }
 
-    /// The next moment, if this node could speak then.
+    /// The next moment at which this node could speak. Not now: something newer may stand elsewhere, of which
+    /// one that was promoted a moment ago has not heard.
     fn after<C: Crypto>(&mut self, cx: &Context<'_, C>, time: ClusterTime) -> ClusterTime {
         let next = ClusterTime { hlc: time.hlc.saturating_add(1), ..time };
-        if !self.trust.is_control_at(cx.me, next) {
-            return self.clock.tick(cx.now.instant);
-        }
+        let Some(next) = self.trust.control_from(cx.me, next) else { return self.clock.tick(cx.now.instant) };
         self.clock.rise(cx.now.instant, next);
         next
     }

@@ -201,7 +201,7 @@ fn removal(store: &Store, service: ServiceId) -> Option<&Arc<Entry>> {
     store.get(&Key::Desired(DesiredKey::ServiceRemoval { service }))
 }
 
-fn node_removal(store: &Store, node: NodeId) -> Option<&Arc<Entry>> {
+pub(crate) fn node_removal(store: &Store, node: NodeId) -> Option<&Arc<Entry>> {
     let of = |entry| Key::Membership(MembershipKey::Removal { node, entry });
     store.range(of([0; 8])..=of([255; 8])).map(|(_, entry)| entry).min_by_key(|entry| entry.stamp())
 }

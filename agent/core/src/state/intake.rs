@@ -5,14 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use sleep_wire::durable::Write;
-use sleep_wire::{Key, NodeId, Stamp};
+use sleep_wire::{Key, NodeId};
 
 use super::budget::{Budget, Rate};
 use super::entry::{Entry, Fact};
 use super::horizon::{is_collectable, is_mark, slots_of};
 use super::judge::{Judge, Verdict};
 use super::store::{Merge, Receipt};
-use super::unsaid::{Unsaid, is_word};
+use super::unsaid::{Unsaid, is_past, is_word};
 use super::{Crypto, State, StateOutput};
 use crate::Instant;
 use crate::mutant::{Mutant, is_sown};
@@ -95,12 +95,14 @@ impl Patience {
 }
 
 impl State {
-    /// Takes records in. Those of membership go first, since the others' judgement rests on them.
+    /// Takes records in. Those of membership go first, since the others' judgement rests on them. Of what
+    /// people wanted before `since_ms` nothing comes to stand.
     pub(crate) fn take_in(
         &mut self,
         now: Instant,
         from: NodeId,
         records: &[Vec<u8>],
+        since_ms: u64,
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) -> (Intake, Vec<Receipt>) {
@@ -122,6 +124,10 @@ impl State {
             if !self.patience.has(from, now) {
                 break;
             }
+            if self.is_too_late(&entry, since_ms) {
+                receipts[at] = Receipt::Refused(TOO_LATE);
+                continue;
+            }
             let author = entry.author();
             receipts[at] = match self.offer(&mut intake, Arc::clone(&entry), judge) {
                 // No fault of the sender's, who may know the family.
@@ -135,6 +141,12 @@ impl State {
             };
         }
         (intake, receipts)
+    }
+
+    fn is_too_late(&self, entry: &Entry, since_ms: u64) -> bool {
+        matches!(entry.key(), Some(Key::Desired(_)))
+            && entry.time().is_some_and(|time| time.ms() < since_ms)
+            && self.store.at(entry.place()).is_none()
     }
 
     fn refuse(&mut self, now: Instant, from: NodeId, author: NodeId, why: &'static str) -> Receipt {
@@ -155,7 +167,7 @@ impl State {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Void => {
                 // What this node itself said it keeps.
-                if !is_operators(&entry) && entry.author() != self.me {
+                if entry.author() != self.me {
                     self.note_void(entry);
                 }
                 Receipt::Refused(VOID)
@@ -211,7 +223,7 @@ impl State {
         if is_sown(Mutant::VoidWordsAreLost) {
             return;
         }
-        if is_word(&entry) && entry.time().is_some_and(|time| time.ms() >= self.progress.gc_before_ms()) {
+        if is_word(&entry) && !is_past(&self.store, self.progress.gc_before_ms(), &entry) {
             self.void.push(entry);
         }
     }
@@ -258,16 +270,17 @@ impl State {
         for entry in theirs {
             let verdict = judge.judge(&entry.record());
             let may_stand_again = matches!(verdict, Verdict::Void | Verdict::UnknownAuthor);
-            // An operator is heeded no more once its key is removed: its word stands again nowhere.
-            let is_kept = !is_operators(&entry) && !is_sown(Mutant::VoidWordsAreLost);
-            let is_kept = is_kept && (entry.author() == self.me || !is_sown(Mutant::AuthorsAloneKeep));
-            if may_stand_again && is_kept {
-                intake.writes.extend(self.unsaid.add(&entry));
+            let is_kept = entry.author() == self.me || !is_sown(Mutant::AuthorsAloneKeep);
+            if may_stand_again && is_kept && !is_sown(Mutant::VoidWordsAreLost) {
+                intake.writes.extend(self.unsaid.add(&entry, verdict));
             }
             let why = match verdict {
                 Verdict::Valid => continue,
                 Verdict::Void => {
-                    self.note_void(Arc::clone(&entry));
+                    // What is kept is judged below.
+                    if !is_kept {
+                        self.note_void(Arc::clone(&entry));
+                    }
                     VOID
                 }
                 Verdict::Invalid(why) => why,
@@ -295,13 +308,14 @@ impl State {
             }
         }
         orphans.into_iter().for_each(|entry| self.waiting.add(entry));
-        // What took a word away may have fallen itself.
-        let unsaid: Vec<Arc<Entry>> = self.unsaid.iter().map(Arc::clone).collect();
-        for entry in unsaid {
-            if self.store.compare(&entry).is_none() && judge.judge(&entry.record()) == Verdict::Valid {
+        // What took a word away may have fallen itself; and it may be this node that can say it again now.
+        let (valid, to_say) = self.unsaid.judge(self.me, judge);
+        for entry in valid {
+            if self.store.compare(&entry).is_none() {
                 self.put(&mut intake, entry);
             }
         }
+        to_say.into_iter().for_each(|entry| self.note_void(entry));
         intake
     }
 
@@ -314,9 +328,10 @@ impl State {
         quiet: bool,
     ) -> (Vec<Arc<Entry>>, Option<u64>) {
         self.progress.look(&self.store);
+        // While the marks stand by which its words are gone for good.
+        intake.writes.extend(self.unsaid.settle(&self.store, self.progress.gc_before_ms()));
         self.collect(&mut intake);
-        let Intake { merged, mut writes } = intake;
-        writes.extend(self.unsaid.settle(&self.store, self.progress.gc_before_ms()));
+        let Intake { merged, writes } = intake;
         if writes.is_empty() {
             return (merged, None);
         }
@@ -344,15 +359,12 @@ impl State {
     }
 }
 
-/// Whether an operator wrote it. A key that was removed may be in other hands: what comes of it is not heeded.
-fn is_operators(entry: &Entry) -> bool {
-    !matches!(entry.stamp(), Stamp::Time { node, .. } if node == entry.author())
-}
-
 /// Its author might have written it once.
 pub(crate) const VOID: &str = "role";
 
 const NO_ROOM: &str = "there is no room for more records of unknown families";
+
+const TOO_LATE: &str = "it may have been deleted, and that forgotten";
 
 const STALE: &str = "deleted elsewhere, as far as can be told, while this node was away";
 

@@ -366,7 +366,7 @@ impl State {
         judge: &impl Judge,
         crypto: &impl Crypto,
     ) -> Vec<Receipt> {
-        let (intake, receipts) = self.take_in(now, from, records, judge, crypto);
+        let (intake, receipts) = self.take_in(now, from, records, 0, judge, crypto);
         self.close(intake, Vec::new(), true);
         self.pump(now);
         receipts
@@ -458,7 +458,7 @@ impl State {
     /// The greatest cluster time that was ever seen here in a record that stood, or was this node's own word,
     /// or synced at: the clock stays above it.
     pub fn greatest_time(&self) -> ClusterTime {
-        self.store.time().max(self.unsaid.time()).max(self.progress.full_sync())
+        self.store.time().max(self.unsaid.time(self.me)).max(self.progress.full_sync())
     }
 
     /// The greatest epoch that was ever seen here in a record: a candidate goes above it.

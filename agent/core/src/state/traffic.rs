@@ -78,7 +78,7 @@ impl State {
 
     /// Gives a peer what is void here and to be said again: a worker has no use for it, but another does.
     fn give_unsaid(&mut self, peer: NodeId) {
-        for batch in self.unsaid.batches() {
+        if let Some(batch) = self.unsaid.gift(self.me) {
             self.send(peer, Message::Push(PushMessage::Records { ack: None, batch }), Lane::Delta);
         }
     }
@@ -130,7 +130,10 @@ impl State {
         crypto: &impl Crypto,
     ) {
         let stranger = self.is_stranger(from);
-        let (intake, receipts) = self.take_in(now, from, &batch.records, judge, crypto);
+        // What is pushed is news, or void words of one that may have been away: what is older comes by
+        // comparison, which knows of deletions that are forgotten.
+        let since_ms = self.progress.gc_before_ms();
+        let (intake, receipts) = self.take_in(now, from, &batch.records, since_ms, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         for entry in merged {
             self.pushes.pass_on(entry, from, stranger, true);
@@ -260,7 +263,7 @@ impl State {
         crypto: &impl Crypto,
     ) -> usize {
         let stranger = self.is_stranger(from);
-        let (intake, _) = self.take_in(now, from, &batch.records, judge, crypto);
+        let (intake, _) = self.take_in(now, from, &batch.records, 0, judge, crypto);
         let (merged, _) = self.close(intake, Vec::new(), true);
         let fresh = merged.len();
         let are_news = self.exchanges.is_settled() && fresh <= NEWS;

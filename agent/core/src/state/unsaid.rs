@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use sleep_wire::durable::Write;
 use sleep_wire::key::MembershipKey;
@@ -16,26 +17,51 @@ use sleep_wire::trust::Role;
 use sleep_wire::{Key, NodeId};
 
 use super::entry::{Entry, Fact};
+use super::horizon::{is_collectable, node_removal};
 use super::intake::ASIDE_FAMILY;
-use super::push::batches;
+use super::judge::{Judge, Verdict};
+use super::push::BATCH_LIMIT;
 use super::store::Store;
 
 /// The first byte of a stored value that is such a word, as no record begins with it, and the second of its
 /// key, as no family has it: under the same key something else may be kept aside.
 const MARK: u8 = 0xfe;
 
+/// The most that is given to a peer at a time: as many refusals cost it less than it bears of one peer.
+const GIFT: usize = 256;
+
 #[derive(Debug, Default)]
-pub(crate) struct Unsaid(BTreeMap<Key, Arc<Entry>>);
+pub(crate) struct Unsaid {
+    words: BTreeMap<Key, Word>,
+    /// Where the next gift begins.
+    next: Option<Key>,
+}
+
+#[derive(Debug)]
+struct Word {
+    entry: Arc<Entry>,
+    /// What it was worth when it was judged last.
+    worth: Verdict,
+}
+
+impl Word {
+    /// Whether others have any use for it: not if nobody knows its author any more, or its key is in other
+    /// hands. What this node wrote itself they are to judge.
+    fn is_given(&self, me: NodeId) -> bool {
+        self.worth == Verdict::Void || self.entry.author() == me
+    }
+}
 
 impl Unsaid {
-    /// What stood here and is void now, unless something newer under its key waits already: it stood before,
-    /// and an older one since.
-    pub(crate) fn add(&mut self, entry: &Arc<Entry>) -> Option<Write> {
+    /// What stood here and does not any more, unless something newer under its key waits already: it stood
+    /// before, and an older one since.
+    pub(crate) fn add(&mut self, entry: &Arc<Entry>, worth: Verdict) -> Option<Write> {
         let key = entry.key().filter(|_| is_word(entry))?;
-        if self.0.get(key).is_some_and(|waits| waits.stamp() > entry.stamp()) {
+        let is_void = |word: &Word| !matches!(word.worth, Verdict::Invalid(_));
+        if self.words.get(key).is_some_and(|word| is_void(word) && word.entry.stamp() > entry.stamp()) {
             return None;
         }
-        self.0.insert(key.clone(), Arc::clone(entry));
+        self.words.insert(key.clone(), Word { entry: Arc::clone(entry), worth });
         Some(Write::PutRecord { key: place(entry), record: [&[MARK], entry.bytes()].concat() })
     }
 
@@ -44,19 +70,32 @@ impl Unsaid {
         value.strip_prefix(&[MARK])
     }
 
-    /// Takes over what was stored.
+    /// Takes over what was stored. It is judged with everything else before it is given to anybody.
     pub(crate) fn restore(&mut self, entry: Arc<Entry>) {
-        if let Some(key) = entry.key() {
-            self.0.insert(key.clone(), entry);
+        if let Some(key) = entry.key().cloned() {
+            self.words.insert(key, Word { entry, worth: Verdict::UnknownAuthor });
         }
+    }
+
+    /// Judges each anew. Returns those that stand again, and those that are to be said again.
+    pub(crate) fn judge(&mut self, me: NodeId, judge: &impl Judge) -> (Vec<Arc<Entry>>, Vec<Arc<Entry>>) {
+        let (mut valid, mut to_say) = (Vec::new(), Vec::new());
+        for word in self.words.values_mut() {
+            word.worth = judge.judge(&word.entry.record());
+            if word.worth == Verdict::Valid {
+                valid.push(Arc::clone(&word.entry));
+            } else if word.is_given(me) {
+                to_say.push(Arc::clone(&word.entry));
+            }
+        }
+        (valid, to_say)
     }
 
     /// Forgets what is said by what stands now, and what is before the horizon.
     pub(crate) fn settle(&mut self, store: &Store, gc_before_ms: u64) -> Vec<Write> {
-        let is_old = |entry: &Entry| entry.time().is_some_and(|time| time.ms() < gc_before_ms);
-        let is_over = |entry: &Entry| is_old(entry) || is_said(store, entry);
+        let is_over = |entry: &Entry| is_past(store, gc_before_ms, entry) || is_said(store, entry);
         let mut writes = Vec::new();
-        self.0.retain(|_, entry| {
+        self.words.retain(|_, Word { entry, .. }| {
             let over = is_over(entry);
             if over {
                 writes.push(Write::DeleteRecord { key: place(entry) });
@@ -66,19 +105,38 @@ impl Unsaid {
         writes
     }
 
-    /// When the last of them was written.
-    pub(crate) fn time(&self) -> ClusterTime {
-        self.0.values().filter_map(|entry| entry.time()).max().unwrap_or(ClusterTime::ZERO)
+    /// When the last of this node's own was written.
+    pub(crate) fn time(&self, me: NodeId) -> ClusterTime {
+        let own = self.iter().filter(|entry| entry.author() == me);
+        own.filter_map(|entry| entry.time()).max().unwrap_or(ClusterTime::ZERO)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.0.values()
+        self.words.values().map(|word| &word.entry)
     }
 
-    /// All of it, as messages carry it.
-    pub(crate) fn batches(&self) -> Vec<Batch> {
-        batches(self.0.values())
+    /// Some of it, as a message carries it, and the next time what comes after.
+    pub(crate) fn gift(&mut self, me: NodeId) -> Option<Batch> {
+        let from = self.next.take().map_or(Bound::Unbounded, Bound::Included);
+        let (mut batch, mut len) = (Batch::default(), 0);
+        for (key, Word { entry, .. }) in
+            self.words.range((from, Bound::Unbounded)).filter(|(_, word)| word.is_given(me))
+        {
+            if batch.records.len() == GIFT || len + entry.bytes().len() > BATCH_LIMIT {
+                self.next = Some(key.clone());
+                break;
+            }
+            len += entry.bytes().len();
+            batch.records.push(entry.bytes().to_vec());
+        }
+        (!batch.records.is_empty()).then_some(batch)
     }
+}
+
+/// Whether a void word is not to be said any more: it is before the horizon, or would be gone for good as soon
+/// as it were said.
+pub(crate) fn is_past(store: &Store, gc_before_ms: u64, void: &Entry) -> bool {
+    void.time().is_none_or(|time| time.ms() < gc_before_ms) || is_collectable(store, gc_before_ms, void)
 }
 
 /// Whether a record is said again by others if its author's role is gone: what people want, and who may join
@@ -103,8 +161,10 @@ pub(crate) fn is_said(store: &Store, void: &Entry) -> bool {
             about(|node, entry| MembershipKey::Admission { node, entry }, *node).next().is_some()
         }
         Key::Membership(MembershipKey::Role { node, .. }) => {
-            about(|node, entry| MembershipKey::Role { node, entry }, *node)
-                .any(|entry| entry.stamp() >= void.stamp())
+            // Nobody promotes a node that was removed.
+            node_removal(store, *node).is_some()
+                || about(|node, entry| MembershipKey::Role { node, entry }, *node)
+                    .any(|entry| entry.stamp() >= void.stamp())
         }
         _ => store.get(key).is_some_and(|entry| entry.stamp() >= void.stamp()),
     }

@@ -99,7 +99,7 @@ impl Trust {
     }
 
     /// Whether somebody said what people wanted, or let somebody in, after the power to do so was taken away.
-    /// Not so if its key is in other hands.
+    /// Not so if its key is in other hands, nor if it is an operator's: one that was removed may be.
     fn is_late(&self, author: NodeId, need: &Need) -> bool {
         let moment = match need {
             Need::Author(moment)
@@ -108,8 +108,7 @@ impl Trust {
             }) => *moment,
             Need::Ledger(_) | Need::Control(_) | Need::EverControl | Need::Member => return false,
         };
-        let might = self.ledger.was_said_to_have_control(author, moment) || self.was_operator(author);
-        might && !self.is_stolen(author)
+        self.ledger.was_said_to_have_control(author, moment) && !self.is_stolen(author)
     }
 
     /// What the author must have been, and its key if it is known.

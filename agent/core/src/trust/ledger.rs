@@ -282,6 +282,12 @@ impl Ledger {
         self.removals(node, moment).next().is_none().then(|| self.role_by(node, moment))?
     }
 
+    /// The moments from one on at which any role may have changed, in order.
+    pub(super) fn changes_after(&self, time: ClusterTime) -> impl Iterator<Item = ClusterTime> {
+        let moments = self.entries.iter().map(|held| held.entry.moment.0).filter(|at| *at >= time);
+        moments.collect::<BTreeSet<_>>().into_iter()
+    }
+
     /// Whether anybody had said by then that a node has the role `control`, be it that this counts or not.
     pub(super) fn was_said_to_have_control(&self, node: NodeId, before: Moment) -> bool {
         let about = self.about.get(&node).into_iter().flatten();

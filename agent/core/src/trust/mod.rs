@@ -151,6 +151,13 @@ impl Trust {
         self.ledger.role_at(node, (time, node)) == Some(Role::Control)
     }
 
+    /// The first moment from this one on at which a node has the role `control`, by what is known.
+    pub fn control_from(&self, node: NodeId, time: ClusterTime) -> Option<ClusterTime> {
+        let changes =
+            self.ledger.changes_after(time).map(|at| ClusterTime { hlc: at.hlc.saturating_add(1), ..at });
+        core::iter::once(time).chain(changes).find(|time| self.is_control_at(node, *time))
+    }
+
     /// All members now, sorted.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.standings().filter(|(_, standing)| standing.is_member()).map(|(node, _)| node)

@@ -221,6 +221,10 @@ pub(super) fn facts(of: u8, sequence: u64) -> Draft {
     draft(ObservedKey::Facts { node: node(of) }, Stamp::Boot { boot: 1, sequence }, &body)
 }
 
+pub(super) fn contents(state: &State) -> Vec<Vec<u8>> {
+    state.records().map(|entry| entry.bytes().to_vec()).collect()
+}
+
 /// Everything that a state wants done.
 pub(super) fn drain(state: &mut State) -> Vec<StateOutput> {
     core::iter::from_fn(|| state.poll_output()).collect()

@@ -5,9 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use sleep_wire::durable::Write;
 use sleep_wire::key::{DesiredKey, SlotKey};
-use sleep_wire::message::{Message, PushMessage};
 use sleep_wire::stamp::{ClusterTime, Epoch};
 use sleep_wire::sync::TriePath;
 use sleep_wire::task::TaskState;
@@ -15,7 +13,7 @@ use sleep_wire::{Key, NodeId, Record, Signature, Stamp, decode, encode};
 
 use super::kit::*;
 use crate::state::commands::{revision_id, service_id};
-use crate::state::{Draft, Entry, Judge, Receipt, Replay, State, StateInput, StateOutput, Verdict};
+use crate::state::{Draft, Entry, Judge, Receipt, Replay, State, Verdict};
 use crate::{Crypto, Instant};
 
 fn empty(me: u8) -> State {
@@ -27,10 +25,6 @@ fn take(state: &mut State, records: &[Vec<u8>]) -> Vec<Receipt> {
     let receipts = state.receive_records(Instant(0), node(9), records, &Members::up_to(3), &Key9(1));
     drain(state);
     receipts
-}
-
-fn contents(state: &State) -> Vec<Vec<u8>> {
-    state.records().map(|entry| entry.bytes().to_vec()).collect()
 }
 
 /// Few keys, few stamps, two authors, known and unknown families: many records clash.
@@ -291,116 +285,6 @@ fn void_records_are_taken_away() {
     state.rejudge(Instant(0), &BTreeSet::from([node(1), node(3)]), &Members::up_to(2));
     assert_eq!(state.digest(), untouched.digest());
     assert_eq!(state.take_changes(), [label("b", "", at(0, 0)).key]);
-}
-
-/// Who let its author in had no word any more: once another has, what people were told stands again, here and
-/// on the author's disk; what it saw it tells itself.
-#[test]
-fn what_a_member_wrote_stands_again_when_it_is_let_in_again() {
-    let wish = signed(3, &label("a", "1", at(1, 3)));
-    let judges = [Members::up_to(2), Members::up_to(3)];
-    for me in [1, 3] {
-        let mut state = empty(me);
-        take(&mut state, &[wish.clone(), signed(3, &facts(3, 1))]);
-        drain(&mut state);
-        state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[0]);
-        assert_eq!((state.len(), state.unsaid().count()), (0, 1));
-        state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &judges[1]);
-        assert_eq!((state.len(), state.unsaid().count()), (1, 0));
-        assert_eq!(contents(&state), core::slice::from_ref(&wish));
-    }
-}
-
-/// Says that what one member wrote is void, as it had been demoted.
-struct Demoted(NodeId);
-
-impl Judge for Demoted {
-    fn judge(&self, record: &Record) -> Verdict {
-        if record.author == self.0 { Verdict::Void } else { Members::up_to(9).judge(record) }
-    }
-}
-
-/// A demoted node keeps what it wrote, and gives it to others, until one of them has said it again; and they
-/// are told of it.
-#[test]
-fn what_is_void_is_kept_until_it_is_said_again() {
-    let mut author = empty(1);
-    let mine = signed(1, &label("a", "1", at(5, 1)));
-    take(&mut author, core::slice::from_ref(&mine));
-    drain(&mut author);
-    author.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
-    assert!(author.is_empty());
-    assert_eq!(author.take_void().len(), 1);
-    let kept: Vec<Vec<u8>> = writes(&mut author)
-        .into_iter()
-        .filter_map(|write| if let Write::PutRecord { record, .. } = write { Some(record) } else { None })
-        .collect();
-
-    // Its agent is started again. What waits stands nowhere, and goes along with a comparison.
-    let mut again = empty(1);
-    again.load(kept.iter().map(Vec::as_slice), None, &Key9(1));
-    assert_eq!((again.len(), again.unsaid().count(), again.aside().len()), (0, 1, 0));
-    assert!(again.greatest_time() > ClusterTime::ZERO, "its clock stays above its own word");
-    let judge = Demoted(node(1));
-    again.handle(Instant(0), StateInput::Peers { live: Vec::from([node(2)]) }, &judge, &Key9(1));
-    let given: Vec<Vec<u8>> = drain(&mut again).into_iter().flat_map(pushed).collect();
-    assert_eq!(given, core::slice::from_ref(&mine));
-
-    let mut other = empty(2);
-    let from = node(1);
-    let receipts = other.receive_records(Instant(0), from, &given, &judge, &Key9(2));
-    assert_eq!(receipts, [Receipt::Refused("role")]);
-    assert_eq!(other.take_void().iter().map(|entry| entry.bytes()).collect::<Vec<_>>(), [mine.as_slice()]);
-
-    let said = [signed(2, &label("a", "1", at(6, 2)))];
-    again.receive_records(Instant(0), node(2), &said, &judge, &Key9(1));
-    assert_eq!(again.unsaid().count(), 0);
-    let forgotten =
-        writes(&mut again).into_iter().filter(|write| matches!(write, Write::DeleteRecord { .. }));
-    assert_eq!(forgotten.count(), 1);
-}
-
-/// Whoever had a word keeps it when it becomes void, until it is said again, or until it stands again.
-#[test]
-fn what_became_void_stands_again_if_its_author_was_not_demoted_after_all() {
-    let theirs = signed(1, &label("a", "1", at(5, 1)));
-    let mut state = empty(2);
-    take(&mut state, core::slice::from_ref(&theirs));
-    let authors = BTreeSet::from([node(1)]);
-    state.rejudge(Instant(0), &authors, &Demoted(node(1)));
-    assert_eq!((state.len(), state.unsaid().count()), (0, 1));
-    state.rejudge(Instant(0), &authors, &Members::up_to(9));
-    assert_eq!((state.len(), state.unsaid().count()), (1, 0));
-    assert_eq!(contents(&state), [theirs]);
-}
-
-/// What an older void word said would be no answer to those who were told that the newer one is done.
-#[test]
-fn of_void_words_under_one_key_the_newest_is_kept() {
-    let newer = signed(1, &label("a", "1", at(5, 1)));
-    let older = signed(3, &label("a", "2", at(4, 3)));
-    let mut state = empty(2);
-    take(&mut state, core::slice::from_ref(&newer));
-    state.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
-    take(&mut state, core::slice::from_ref(&older));
-    state.rejudge(Instant(0), &BTreeSet::from([node(3)]), &Demoted(node(3)));
-    state.rejudge(Instant(0), &BTreeSet::from([node(1)]), &Demoted(node(1)));
-    assert_eq!(state.unsaid().map(|entry| entry.bytes()).collect::<Vec<_>>(), [newer.as_slice()]);
-}
-
-fn writes(state: &mut State) -> Vec<Write> {
-    let persisted = drain(state).into_iter().filter_map(|output| match output {
-        StateOutput::Persist { writes, .. } => Some(writes),
-        _ => None,
-    });
-    persisted.flatten().collect()
-}
-
-fn pushed(output: StateOutput) -> Vec<Vec<u8>> {
-    match output {
-        StateOutput::Send { message: Message::Push(PushMessage::Records { batch, .. }), .. } => batch.records,
-        _ => Vec::new(),
-    }
 }
 
 /// A node that starts has what it had, and names what the disk has spoilt.

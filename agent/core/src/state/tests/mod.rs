@@ -7,3 +7,4 @@ mod kit;
 mod merging;
 mod services;
 mod spreading;
+mod void;
