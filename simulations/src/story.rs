@@ -65,8 +65,8 @@ pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
     let end = world.now + 60 * SECOND;
     loop {
         let door = door_for(world, host)?;
-        // It may have been a control node until it was asked; and somebody may have handed the newcomer another
-        // token a moment ago.
+        // It may have been a control node until it was asked; and somebody may have handed the newcomer
+        // another token a moment ago.
         let told = match token_of(world, door, role) {
             Ok(token) => {
                 let addresses = vec![world.hosts[door].name().to_owned()];

@@ -213,8 +213,8 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
     (record.author == me).then(|| (key.clone(), record.stamp))
 }
 
-/// Whether something is on a host's disk that is as new as a word: it stands, or is void and waits there until
-/// others have said it again.
+/// Whether something is on a host's disk that is as new as a word: it stands, or is void and waits there
+/// until others have said it again.
 fn keeps(world: &World, number: usize, key: &[u8], least: &Stamp) -> bool {
     let waits = || Some(decode::<Record>(world.hosts[number].disk.unsaid(key)?).ok()?.stamp);
     stamp_on(world, number, key).max(waits()).is_some_and(|stamp| stamp >= *least)

@@ -3,9 +3,10 @@
 //! Whenever a node writes a record of its own in cluster time, its stamp is greater than every such stamp
 //! that had been handed to that node's disk before: those are what it had seen. What it wrote before its disk
 //! went back comes again from others, and is no write; nor is what was written a moment before it, which is
-//! only said again, as its author had no word then: by another, or by its author, which has a word again. Whoever
-//! had no word a moment after it says it again a moment after the change that gave it one. What an agent of the next release wrote while it had no word is written when it was, and comes to its own
-//! disk when it has one.
+//! only said again, as its author had no word then: by another, or by its author, which has a word again.
+//! Whoever had no word a moment after it says it again a moment after the change that gave it one. What an
+//! agent of the next release wrote while it had no word is written when it was, and comes to its own disk
+//! when it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,8 +81,8 @@ impl Law for CausalWins {
 }
 
 impl CausalWins {
-    /// Whether the same was said a moment before, or before a change of roles of that moment: by another, or by
-    /// one whose role has changed since.
+    /// Whether the same was said a moment before, or before a change of roles of that moment: by another, or
+    /// by one whose role has changed since.
     fn is_said_again(&self, world: &World, author: NodeId, time: ClusterTime, word: u128) -> bool {
         let moment = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
         let Some(said) = self.said.get(&word) else { return false };

@@ -1,8 +1,8 @@
 //! What stood here, and was written before its author knew that its role was gone, until it is said again.
 //!
-//! Such words are void, so they stand nowhere; but people were told that they are done, and on how many disks.
-//! So each of these keeps them, and gives them to peers with every comparison, until what stands in their
-//! place is as new. If what took them away falls itself, they stand again.
+//! Such words are void, so they stand nowhere; but people were told that they are done, and on how many
+//! disks. So each of these keeps them, and gives them to peers with every comparison, until what stands in
+//! their place is as new. If what took them away falls itself, they stand again.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -133,8 +133,8 @@ impl Unsaid {
     }
 }
 
-/// Whether a void word is not to be said any more: it is before the horizon, or would be gone for good as soon
-/// as it were said.
+/// Whether a void word is not to be said any more: it is before the horizon, or would be gone for good as
+/// soon as it were said.
 pub(crate) fn is_past(store: &Store, gc_before_ms: u64, void: &Entry) -> bool {
     void.time().is_none_or(|time| time.ms() < gc_before_ms) || is_collectable(store, gc_before_ms, void)
 }

@@ -149,8 +149,8 @@ fn pushed(output: StateOutput) -> Vec<Vec<u8>> {
     }
 }
 
-/// Nobody who was asked could say them again: neither those whose author nobody knows, nor those of a key that
-/// is in other hands. They wait, in case somebody lets their author in.
+/// Nobody who was asked could say them again: neither those whose author nobody knows, nor those of a key
+/// that is in other hands. They wait, in case somebody lets their author in.
 #[test]
 fn only_void_words_are_given_to_others() {
     struct Stolen;
@@ -200,8 +200,8 @@ fn what_is_given_at_a_time_is_bounded() {
     assert_eq!(seen.len(), 600);
 }
 
-/// Once its service is gone for good nobody waits for a word of it: neither if the mark stands by which it is, nor
-/// if that goes by the same horizon.
+/// Once its service is gone for good nobody waits for a word of it: neither if the mark stands by which it
+/// is, nor if that goes by the same horizon.
 #[test]
 fn what_would_be_gone_at_once_is_not_said_again() {
     for (removed, stands) in [(2, false), (10, true)] {
