@@ -19,6 +19,9 @@ use super::{Law, Verdict};
 use crate::crypto::short;
 use crate::world::{Observation, Seen, World};
 
+/// Who wrote a record, when, and what stands for what it says.
+type Word = (NodeId, ClusterTime, u128);
+
 /// The greatest moment of cluster time that each node has seen.
 #[derive(Default)]
 pub struct CausalWins {
@@ -42,14 +45,14 @@ impl Law for CausalWins {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
                 self.changes.extend(writes.iter().filter_map(change));
-                for (author, time, word) in writes.iter().filter_map(stamped) {
+                for (key, (author, time, word)) in writes.iter().filter_map(stamped) {
                     let authors = self.said.entry(word).or_default().entry(time).or_default();
                     if !authors.contains(&author) {
                         authors.push(author);
                     }
                     let is_new = author == host.id
                         && self.written.insert((author, time))
-                        && !self.is_said_again(world, author, time, word);
+                        && !self.is_said_again(world, seen.host, key, (author, time, word));
                     if is_new && time <= before && self.greatest.contains_key(&host.id) {
                         return Err(format!("a write at {time:?} had seen one at {before:?}"));
                     }
@@ -83,11 +86,20 @@ impl Law for CausalWins {
 impl CausalWins {
     /// Whether the same was said a moment before, or before a change of roles of that moment: by another, or
     /// by one whose role has changed since.
-    fn is_said_again(&self, world: &World, author: NodeId, time: ClusterTime, word: u128) -> bool {
-        let moment = ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+    /// But not if something newer than that stands here.
+    fn is_said_again(&self, world: &World, host: usize, key: &[u8], (author, time, word): Word) -> bool {
+        let stands = world.hosts[host].disk.record(key).and_then(time_of).map(|(_, time, _)| time);
+        let before = |time: ClusterTime| ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
+        let moment = before(time);
         let Some(said) = self.said.get(&word) else { return false };
-        let from = if self.changes.contains(&moment) { ClusterTime::ZERO } else { moment };
-        let mut authors = said.range(from..=moment).flat_map(|(_, authors)| authors);
+        // Several at once are said one moment after the other.
+        let mut change = moment;
+        while !self.changes.contains(&change) && self.written.contains(&(author, change)) {
+            change = before(change);
+        }
+        let from = if self.changes.contains(&change) { ClusterTime::ZERO } else { moment };
+        let from = from.max(stands.unwrap_or(ClusterTime::ZERO));
+        let mut authors = said.iter().filter(|(at, _)| (from..=moment).contains(at)).flat_map(|(_, by)| by);
         authors.any(|first| *first != author || world.given_roles.contains(&author))
     }
 }
@@ -97,15 +109,14 @@ fn change(write: &Write) -> Option<ClusterTime> {
     (Family::of(key) == Some(Family::Membership)).then(|| time_of(record))?.map(|(_, time, _)| time)
 }
 
-fn stamped(write: &Write) -> Option<(NodeId, ClusterTime, u128)> {
+fn stamped(write: &Write) -> Option<(&[u8], Word)> {
     match write {
-        Write::PutRecord { record, .. } => time_of(record),
+        Write::PutRecord { key, record } => Some((key, time_of(record)?)),
         Write::DeleteRecord { .. } | Write::PutCell { .. } | Write::Wipe => None,
     }
 }
 
-/// Who wrote a record when, and what stands for what it says.
-fn time_of(bytes: &[u8]) -> Option<(NodeId, ClusterTime, u128)> {
+fn time_of(bytes: &[u8]) -> Option<Word> {
     let record: Record = decode(bytes).ok()?;
     match record.stamp {
         Stamp::Time { time, .. } => {

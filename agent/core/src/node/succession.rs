@@ -20,6 +20,7 @@ use sleep_wire::{Key, NodeId, Record, Stamp, encode};
 use super::context::Context;
 use super::feed::key_of;
 use super::member::Member;
+use crate::clock;
 use crate::crypto::Crypto;
 use crate::io::Refusal;
 use crate::state::{Draft, Entry, Fact};
@@ -52,10 +53,12 @@ impl Member {
             }
             return;
         }
-        let (mut drafts, mut memberships) = (Vec::new(), Vec::new());
+        // In their order, which is kept where they cannot be said a moment after.
+        fallen.sort_by_key(|entry| entry.stamp());
+        let (mut drafts, mut memberships, mut last) = (Vec::new(), Vec::new(), ClusterTime::ZERO);
         for entry in fallen {
             let Stamp::Time { time, .. } = entry.stamp() else { continue };
-            let time = self.after(cx, time);
+            let Some(time) = self.after(cx, time, &mut last) else { continue };
             let pen = Pen { crypto: cx.crypto, cluster: self.cluster };
             match (key_of(&entry), entry.fact()) {
                 (_, Fact::Admission(admission)) => memberships.push(encode(&pen.admission(time, admission))),
@@ -80,11 +83,21 @@ impl Member {
 
     /// The next moment at which this node could speak. Not now: something newer may stand elsewhere, of which
     /// one that was promoted a moment ago has not heard.
-    fn after<C: Crypto>(&mut self, cx: &Context<'_, C>, time: ClusterTime) -> ClusterTime {
-        let next = ClusterTime { hlc: time.hlc.saturating_add(1), ..time };
-        let Some(next) = self.trust.control_from(cx.me, next) else { return self.clock.tick(cx.now.instant) };
-        self.clock.rise(cx.now.instant, next);
-        next
+    /// `last` is the last moment that was such a later one. `None` at the end of time.
+    fn after<C: Crypto>(
+        &mut self,
+        cx: &Context<'_, C>,
+        time: ClusterTime,
+        last: &mut ClusterTime,
+    ) -> Option<ClusterTime> {
+        let after = |time: ClusterTime| ClusterTime { hlc: time.hlc.saturating_add(1), ..time };
+        let mut next = after(time);
+        if !self.trust.is_control_at(cx.me, next) {
+            next = self.trust.control_from(cx.me, next.max(after(*last)))?;
+            *last = next;
+        }
+        clock::valid(next).then(|| self.clock.rise(cx.now.instant, next))?;
+        Some(next)
     }
 
     /// This node was demoted before it wrote what people wait for: they are to ask another, which knows what

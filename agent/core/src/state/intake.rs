@@ -166,10 +166,7 @@ impl State {
         match judge.judge(&entry.record()) {
             Verdict::Valid => self.put(intake, entry),
             Verdict::Void => {
-                // What this node itself said it keeps.
-                if entry.author() != self.me {
-                    self.note_void(entry);
-                }
+                self.note_void(entry);
                 Receipt::Refused(VOID)
             }
             Verdict::Invalid(why) => Receipt::Refused(why),

@@ -455,10 +455,10 @@ impl State {
         due.then_some(Horizon { gc_before_ms })
     }
 
-    /// The greatest cluster time that was ever seen here in a record that stood, or was this node's own word,
-    /// or synced at: the clock stays above it.
+    /// The greatest cluster time that was ever seen here in a record that stood, be it void by now, or synced
+    /// at: the clock stays above it.
     pub fn greatest_time(&self) -> ClusterTime {
-        self.store.time().max(self.unsaid.time(self.me)).max(self.progress.full_sync())
+        self.store.time().max(self.unsaid.time()).max(self.progress.full_sync())
     }
 
     /// The greatest epoch that was ever seen here in a record: a candidate goes above it.

@@ -105,10 +105,9 @@ impl Unsaid {
         writes
     }
 
-    /// When the last of this node's own was written.
-    pub(crate) fn time(&self, me: NodeId) -> ClusterTime {
-        let own = self.iter().filter(|entry| entry.author() == me);
-        own.filter_map(|entry| entry.time()).max().unwrap_or(ClusterTime::ZERO)
+    /// When the last of them was written.
+    pub(crate) fn time(&self) -> ClusterTime {
+        self.iter().filter_map(|entry| entry.time()).max().unwrap_or(ClusterTime::ZERO)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {

@@ -254,3 +254,15 @@ fn what_is_pushed_from_before_the_horizon_does_not_come_to_stand() {
     state.handle(Instant(0), push(None, &new), &Members::up_to(3), &Key9(1));
     assert_eq!(state.len(), 2);
 }
+
+/// A node whose disk went back hears from others what it had said, and may be the only one that can say it
+/// again.
+#[test]
+fn its_own_void_words_that_it_hears_are_noted() {
+    let mine = signed(1, &label("a", "1", at(5, 1)));
+    let mut state = empty(1);
+    let receipts =
+        state.receive_records(Instant(0), node(9), core::slice::from_ref(&mine), &Demoted(node(1)), &Key9(1));
+    assert_eq!(receipts, [Receipt::Refused("role")]);
+    assert_eq!(state.take_void().iter().map(|entry| entry.bytes()).collect::<Vec<_>>(), [mine.as_slice()]);
+}
