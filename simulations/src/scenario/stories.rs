@@ -103,6 +103,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-withdrawn-promotion",
     "found-words-from-before",
     "found-worker-that-leaves",
+    "hidden-attempts",
     "home-week",
     "hung-engine",
     "laptop-that-sleeps",
