@@ -173,10 +173,11 @@ impl Acked {
         if written.is_empty() {
             return Ok(());
         }
-        let has = |number: usize| written.iter().all(|(key, least)| keeps(world, number, key, least));
-        if !has(host) {
+        let stands = |(key, least): &(Vec<u8>, Stamp)| stamp_on(world, host, key) >= Some(*least);
+        if !written.iter().all(stands) {
             return Err(format!("node{} answered before it was durable there", host + 1));
         }
+        let has = |number: usize| written.iter().all(|(key, least)| keeps(world, number, key, least));
         let others: Vec<usize> =
             (0..world.hosts.len()).filter(|other| *other != host && has(*other)).collect();
         // One that confirmed it may have lost it since, before the answer left.
@@ -217,7 +218,7 @@ fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
 /// until others have said it again.
 fn keeps(world: &World, number: usize, key: &[u8], least: &Stamp) -> bool {
     let waits = || Some(decode::<Record>(world.hosts[number].disk.unsaid(key)?).ok()?.stamp);
-    stamp_on(world, number, key).max(waits()).is_some_and(|stamp| stamp >= *least)
+    stamp_on(world, number, key).max(waits()) >= Some(*least)
 }
 
 fn stamp_on(world: &World, number: usize, key: &[u8]) -> Option<Stamp> {
