@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
 use sleep_wire::key::MembershipKey;
-use sleep_wire::trust::{Role, RoleChange};
-use sleep_wire::{Key, NodeId, Record, Stamp, Wire, decode};
+use sleep_wire::{Key, NodeId, Record, Wire, decode};
 
 /// A disk, and the writes that are on their way to it.
 #[derive(Debug, Default)]
@@ -153,16 +152,6 @@ impl Disk {
     /// The durable records that say that a node was removed.
     pub fn removals(&self, of: NodeId) -> impl Iterator<Item = &[u8]> {
         self.membership(move |key| matches!(key, MembershipKey::Removal { node, .. } if node == of))
-    }
-
-    /// Since when a node has had which role, as far as the durable records say.
-    pub fn roles(&self, of: NodeId) -> impl Iterator<Item = (Stamp, Role)> {
-        let changes =
-            self.membership(move |key| matches!(key, MembershipKey::Role { node, .. } if node == of));
-        changes.filter_map(|bytes| {
-            let record: Record = decode(bytes).ok()?;
-            Some((record.stamp, decode::<RoleChange>(&record.body).ok()?.role))
-        })
     }
 
     fn membership(&self, wanted: impl Fn(MembershipKey) -> bool) -> impl Iterator<Item = &[u8]> {

@@ -67,14 +67,11 @@ pub fn join(world: &mut World, host: usize) -> Result<(), Failure> {
         let door = door_for(world, host)?;
         // It may have been a control node until it was asked; and somebody may have handed the newcomer
         // another token a moment ago.
-        let told = match token_of(world, door, role) {
-            Ok(token) => {
-                let addresses = vec![world.hosts[door].name().to_owned()];
-                let ticket = world.command(host, Command::Join { token: token.to_string(), addresses });
-                answer(world, ticket, "join").map(drop)
-            }
-            Err(refused) => Err(refused),
-        };
+        let told = token_of(world, door, role).and_then(|token| {
+            let addresses = vec![world.hosts[door].name().to_owned()];
+            let ticket = world.command(host, Command::Join { token: token.to_string(), addresses });
+            answer(world, ticket, "join")
+        });
         let soon = world.now + 5 * SECOND;
         if world.until(soon, |world| world.hosts[host].cluster.is_some()) {
             return Ok(());

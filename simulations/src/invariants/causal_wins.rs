@@ -85,8 +85,7 @@ impl Law for CausalWins {
 
 impl CausalWins {
     /// Whether the same was said a moment before, or before a change of roles of that moment: by another, or
-    /// by one whose role has changed since.
-    /// But not if something newer than that stands here.
+    /// by one whose role has changed since; and nothing newer than that stands here.
     fn is_said_again(&self, world: &World, host: usize, key: &[u8], (author, time, word): Word) -> bool {
         let stands = world.hosts[host].disk.record(key).and_then(time_of).map(|(_, time, _)| time);
         let before = |time: ClusterTime| ClusterTime { hlc: time.hlc.saturating_sub(1), ..time };
@@ -94,7 +93,7 @@ impl CausalWins {
         let Some(said) = self.said.get(&word) else { return false };
         // Several at once are said one moment after the other.
         let mut change = moment;
-        while !self.changes.contains(&change) && self.written.contains(&(author, change)) {
+        while change.hlc > 0 && !self.changes.contains(&change) && self.written.contains(&(author, change)) {
             change = before(change);
         }
         let from = if self.changes.contains(&change) { ClusterTime::ZERO } else { moment };
