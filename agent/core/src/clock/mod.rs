@@ -152,6 +152,11 @@ pub const fn valid(time: ClusterTime) -> bool {
     time.ms() < ClusterTime::LIMIT_MS
 }
 
+/// The moment after another.
+pub(crate) const fn after(time: ClusterTime) -> ClusterTime {
+    ClusterTime { generation: time.generation, hlc: time.hlc.saturating_add(1) }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

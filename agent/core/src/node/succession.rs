@@ -82,18 +82,17 @@ impl Member {
     }
 
     /// The next moment at which this node could speak. Not now: something newer may stand elsewhere, of which
-    /// one that was promoted a moment ago has not heard.
-    /// `last` is the last moment that was such a later one. `None` at the end of time.
+    /// one that was promoted a moment ago has not heard. `last` is the last that was more than a moment
+    /// later. `None` at the end of time.
     fn after<C: Crypto>(
         &mut self,
         cx: &Context<'_, C>,
         time: ClusterTime,
         last: &mut ClusterTime,
     ) -> Option<ClusterTime> {
-        let after = |time: ClusterTime| ClusterTime { hlc: time.hlc.saturating_add(1), ..time };
-        let mut next = after(time);
+        let mut next = clock::after(time);
         if !self.trust.is_control_at(cx.me, next) {
-            next = self.trust.control_from(cx.me, next.max(after(*last)))?;
+            next = self.trust.control_from(cx.me, next.max(clock::after(*last)))?;
             *last = next;
         }
         clock::valid(next).then(|| self.clock.rise(cx.now.instant, next))?;

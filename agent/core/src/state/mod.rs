@@ -425,7 +425,8 @@ impl State {
     }
 
     /// What stood here, is void, and was not said again yet.
-    pub fn unsaid(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    #[cfg(test)]
+    pub(crate) fn unsaid(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.unsaid.iter()
     }
 

@@ -57,8 +57,8 @@ impl Unsaid {
     /// before, and an older one since.
     pub(crate) fn add(&mut self, entry: &Arc<Entry>, worth: Verdict) -> Option<Write> {
         let key = entry.key().filter(|_| is_word(entry))?;
-        let is_void = |word: &Word| !matches!(word.worth, Verdict::Invalid(_));
-        if self.words.get(key).is_some_and(|word| is_void(word) && word.entry.stamp() > entry.stamp()) {
+        let may_stand = |word: &Word| !matches!(word.worth, Verdict::Invalid(_));
+        if self.words.get(key).is_some_and(|word| may_stand(word) && word.entry.stamp() > entry.stamp()) {
             return None;
         }
         self.words.insert(key.clone(), Word { entry: Arc::clone(entry), worth });

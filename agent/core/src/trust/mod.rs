@@ -41,6 +41,7 @@ use sleep_wire::stamp::ClusterTime;
 use sleep_wire::trust::Role;
 use sleep_wire::{ClusterId, Key, NodeId, PublicKey, Record, TokenId};
 
+use crate::clock;
 use crate::crypto::Crypto;
 use ledger::Ledger;
 
@@ -153,9 +154,10 @@ impl Trust {
 
     /// The first moment from this one on at which a node has the role `control`, by what is known.
     pub fn control_from(&self, node: NodeId, time: ClusterTime) -> Option<ClusterTime> {
-        let changes =
-            self.ledger.changes_after(time).map(|at| ClusterTime { hlc: at.hlc.saturating_add(1), ..at });
-        core::iter::once(time).chain(changes).find(|time| self.is_control_at(node, *time))
+        if self.is_control_at(node, time) {
+            return Some(time);
+        }
+        self.ledger.changes_after(time).map(clock::after).find(|time| self.is_control_at(node, *time))
     }
 
     /// All members now, sorted.

@@ -31,11 +31,12 @@ fn judge_again(state: &mut State, of: u8, judge: &impl Judge) {
 }
 
 /// What a peer is given with the next comparison.
-fn given(state: &mut State, judge: &impl Judge) -> Vec<Vec<u8>> {
+fn given(state: &mut State, seconds: u64, judge: &impl Judge) -> Vec<Vec<u8>> {
     drain(state);
-    state.handle(Instant(0), StateInput::Peers { live: Vec::from([node(8)]) }, judge, &Key9(1));
+    let now = Instant(seconds * 1_000_000);
+    state.handle(now, StateInput::Peers { live: Vec::from([node(8)]) }, judge, &Key9(1));
     let given = drain(state).into_iter().flat_map(pushed).collect();
-    state.handle(Instant(0), StateInput::Peers { live: Vec::new() }, judge, &Key9(1));
+    state.handle(now, StateInput::Peers { live: Vec::new() }, judge, &Key9(1));
     given
 }
 
@@ -164,7 +165,7 @@ fn only_void_words_are_given_to_others() {
     take(&mut state, core::slice::from_ref(&word));
     judge_again(&mut state, 3, &Members::up_to(2));
     assert_eq!((state.unsaid().count(), state.take_void().len()), (1, 0));
-    assert!(given(&mut state, &Members::up_to(2)).is_empty());
+    assert!(given(&mut state, 0, &Members::up_to(2)).is_empty());
     judge_again(&mut state, 3, &Stolen);
     assert_eq!((state.unsaid().count(), state.take_void().len()), (1, 0));
     judge_again(&mut state, 3, &Demoted(node(3)));
@@ -173,7 +174,7 @@ fn only_void_words_are_given_to_others() {
     let kept: Vec<Vec<u8>> = Vec::from([[&[0xfe], word.as_slice()].concat()]);
     again.load(kept.iter().map(Vec::as_slice), None, &Key9(2));
     again.rejudge_all(Instant(0), &Demoted(node(3)));
-    assert_eq!(given(&mut again, &Demoted(node(3))), [word]);
+    assert_eq!(given(&mut again, 0, &Demoted(node(3))), [word]);
 }
 
 /// However much a demoted node had written, a peer is given no more at a time than it bears, and all in time.
@@ -187,13 +188,8 @@ fn what_is_given_at_a_time_is_bounded() {
     judge_again(&mut state, 3, &judge);
     assert_eq!(state.unsaid().count(), 600);
     let mut seen = BTreeSet::new();
-    for round in 1..=3u8 {
-        let now = Instant(u64::from(round) * 60_000_000);
-        state.handle(now, StateInput::Peers { live: Vec::new() }, &judge, &Key9(1));
-        drain(&mut state);
-        let peer = node(10 + round);
-        state.handle(now, StateInput::Peers { live: Vec::from([peer]) }, &judge, &Key9(1));
-        let given: Vec<Vec<u8>> = drain(&mut state).into_iter().flat_map(pushed).collect();
+    for round in 1..=3 {
+        let given = given(&mut state, 60 * round, &judge);
         assert!(given.len() <= 256, "{}", given.len());
         seen.extend(given);
     }

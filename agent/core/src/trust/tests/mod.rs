@@ -263,6 +263,26 @@ fn a_role_counts_at_the_stamp() {
     assert_eq!(trust.controls().collect::<Vec<_>>(), [cast.id(0)]);
 }
 
+/// When a node could speak: at once while it has the role, else a moment after it is given it, else never.
+#[test]
+fn a_node_may_speak_from_its_next_promotion_on() {
+    let cast = Cast::new(2);
+    let trust = cast.trust(&[
+        cast.admit(0, 1, WORKER, 10),
+        cast.pen(0).role_change(t(20), cast.id(1), CONTROL, WALL),
+        cast.pen(0).role_change(t(30), cast.id(1), WORKER, WALL),
+        cast.pen(0).role_change(t(40), cast.id(1), CONTROL, WALL),
+        cast.pen(0).role_change(t(50), cast.id(1), WORKER, WALL),
+    ]);
+    let from = |ms| trust.control_from(cast.id(1), t(ms));
+    let promoted = |ms| Some(clock::after(t(ms)));
+    assert_eq!(
+        [9, 15, 25, 35, 45].map(from),
+        [promoted(20), promoted(20), Some(t(25)), promoted(40), Some(t(45))]
+    );
+    assert_eq!(from(55), None);
+}
+
 /// Removal ends what is stamped later, keeps what was stamped before, and is final for the key.
 #[test]
 fn removal_is_final_and_spares_the_past() {
