@@ -113,6 +113,8 @@ pub struct Membership {
     seeking: Option<Seeking>,
     /// Who was sought last.
     sought: Option<NodeId>,
+    /// Who let this node in: to others its key may be a stranger's yet.
+    door: Option<NodeId>,
     /// When somebody was sent a whole roster.
     rosters_sent: BTreeMap<NodeId, Instant>,
     digest_armed: bool,
@@ -176,6 +178,7 @@ impl Membership {
             roster: RosterWanted::Yes,
             seeking: None,
             sought: None,
+            door: None,
             rosters_sent: BTreeMap::new(),
             digest_armed: false,
             boots,

@@ -27,6 +27,11 @@ pub(super) struct Seeking {
 }
 
 impl Membership {
+    /// Who let this node in, before it is told of any member: the one that is sought first.
+    pub const fn came_in_by(&mut self, door: NodeId) {
+        self.door = Some(door);
+    }
+
     /// foca's own feed takes minutes to a thousand members: the first one met is asked for all that it knows.
     pub(super) fn want_roster(&mut self, now: Instant) {
         if self.roster != RosterWanted::Yes {
@@ -120,7 +125,8 @@ impl Membership {
     /// Seeks members that are down, each in turn: partitions heal, and nodes come back, without anybody's
     /// help. Rarer with time, and with the number of those who seek too. By chance alone the only one that is
     /// where it was might not be tried for long. Whoever misses more than it sees seeks several at a time: it
-    /// is among the few, or the many have all moved.
+    /// is among the few, or the many have all moved. A newcomer begins with whoever let it in: the others may
+    /// not have heard of its admission yet, and do not answer strangers.
     pub(super) fn reach(&mut self, now: Instant, version: u32) {
         let Some(seeking) = self.seeking.filter(|seeking| seeking.version == version) else { return };
         let mut sought: Vec<NodeId> = self.table.down().to_vec();
@@ -134,10 +140,10 @@ impl Membership {
         let wait = self.jitter(seeking.after);
         self.timers.arm(now + wait, Due::Reach { version });
         let count = if self.table.live_count() < sought.len() { profile::FANOUT } else { 1 };
-        let first = match self.sought {
-            Some(last) => sought.partition_point(|node| *node <= last),
-            None => self.rng.random_range(0..sought.len()),
-        };
+        let anybody = self.rng.random_range(0..sought.len());
+        let door = self.door.and_then(|door| sought.binary_search(&door).ok());
+        let after = |last: NodeId| sought.partition_point(|node| *node <= last);
+        let first = self.sought.map_or_else(|| door.unwrap_or(anybody), after);
         for node in sought.iter().cycle().skip(first).take(count.min(sought.len())) {
             self.sought = Some(*node);
             if self.table.get(*node).is_some_and(|known| !known.left) {

@@ -58,6 +58,27 @@ fn a_newcomer_is_known_at_once() {
     assert!(took.is_some_and(|took| took <= 300 * MS), "{took:?}");
 }
 
+/// Others may not have heard of a newcomer's admission yet: it speaks first to whoever admitted it.
+#[test]
+fn a_newcomer_speaks_first_to_whoever_let_it_in() {
+    for seed in 0..32 {
+        let mut room =
+            Membership::new(Peer { node: id(0), boot: 1, renewal: 0 }, Profile::LAN, seed, Instant(5));
+        room.came_in_by(id(6));
+        room.handle(
+            Instant(5),
+            MembershipInput::Members { added: (0..9).map(id).collect(), removed: Vec::new() },
+        );
+        let wake = room.next_wake().expect("it seeks");
+        room.handle(wake, MembershipInput::Tick);
+        let first = core::iter::from_fn(|| room.poll_output()).find_map(|output| match output {
+            MembershipOutput::Send { to, .. } => Some(to),
+            _ => None,
+        });
+        assert_eq!((first, wake.since(Instant(5)) < Duration::from_millis(50)), (Some(id(6)), true));
+    }
+}
+
 /// What is said of a node before its admission came is remembered until it comes.
 #[test]
 fn hearsay_waits_for_the_admission() {

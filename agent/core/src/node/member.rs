@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use sleep_wire::durable::{Cell, Fence, Horizons, LeaseCell, Stored};
-use sleep_wire::key::SlotKey;
+use sleep_wire::key::{MembershipKey, SlotKey};
 use sleep_wire::node::NodeFacts;
 use sleep_wire::slot::Slot;
 use sleep_wire::swim::Peer;
@@ -197,7 +197,13 @@ impl Member {
                     let Stamp::Time { time, node } = record.stamp else { continue };
                     self.clock.observe(now.instant, node, time);
                     // What of it is refused is to count for nothing.
-                    keys.extend(Key::from_bytes(&record.key).ok().flatten());
+                    let key = Key::from_bytes(&record.key).ok().flatten();
+                    if let Some(Key::Membership(MembershipKey::Admission { node, .. })) = key
+                        && node == cx.me
+                    {
+                        self.membership.came_in_by(record.author);
+                    }
+                    keys.extend(key);
                 }
                 let court = Court { trust: &self.trust, crypto: cx.crypto };
                 self.state.receive_records(now.instant, cx.me, &chain, &court, cx.crypto);
