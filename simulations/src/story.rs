@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use sleep_core::io::{Command, Reply, Ticket};
+use sleep_core::trust::Trust;
 use sleep_wire::durable::{Cell, LeaseCell};
 use sleep_wire::lease::VoterConfig;
 use sleep_wire::spec::{Mode, Revision, TaskTemplate};
 use sleep_wire::token::JoinString;
 use sleep_wire::trust::Role;
-use sleep_wire::{CommandId, NodeId, ServiceId};
+use sleep_wire::{CommandId, Family, NodeId, Record, ServiceId, decode};
 
 use crate::host::Host;
 use crate::world::{Answer, SECOND, Time, World};
@@ -127,6 +128,21 @@ pub fn three_vote(world: &mut World, within: Time) -> Result<(), Failure> {
         newest_config(world)
             .is_some_and(|config| config.voters.iter().map(|voter| voter.weight).eq([1, 1, 1]))
     })
+}
+
+/// Whether another host may speak for a host's cluster once everybody knows what is on any disk of it.
+pub fn others_may_speak(world: &World, but: usize) -> bool {
+    let Some(cluster) = world.hosts[but].cluster else { return true };
+    let mut trust = Trust::new(cluster);
+    let reader = world.mint().key(0, 0);
+    let of_it = world.hosts.iter().filter(|host| host.cluster == Some(cluster));
+    for record in of_it.flat_map(|host| host.disk.words()).filter_map(|bytes| decode::<Record>(bytes).ok()) {
+        if Family::of(&record.key) == Some(Family::Membership) {
+            trust.apply(&record, &reader);
+        }
+    }
+    let others = world.hosts.iter().enumerate().filter(|(number, _)| *number != but);
+    others.map(|(_, host)| host.id).any(|node| trust.role(node) == Some(Role::Control))
 }
 
 /// Who votes, as far as anybody knows who runs: what only the dead had written down helps nobody.

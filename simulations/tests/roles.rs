@@ -125,3 +125,17 @@ fn a_late_promotion_undoes_no_later_demotion() {
     pass(&mut world, 30);
     assert_eq!(roles(&world), [Worker, Worker, Worker, Control]);
 }
+
+/// Who may speak is what all disks say together: that the others take themselves for control nodes, as they
+/// have not heard yet of their demotion, saves no cluster that loses the one that demoted them.
+#[test]
+fn the_last_that_may_speak_is_known_before_the_others_hear_of_it() {
+    let mut world = formed(3, 1);
+    assert!((0..4).all(|host| story::others_may_speak(&world, host)));
+    cut_off(&mut world, &[0]);
+    pass(&mut world, 1);
+    done(&mut world, 0, 1, Worker);
+    done(&mut world, 0, 2, Worker);
+    assert!((0..3).all(|host| world.hosts[host].is_control(world.now)));
+    assert_eq!([0, 1, 2, 3].map(|host| story::others_may_speak(&world, host)), [false, true, true, true]);
+}

@@ -167,8 +167,10 @@ impl Fault {
             Self::EmptyDisk { node, lasts, recover } => {
                 let door = door(world, *node);
                 let helped = *recover && door.is_some();
-                // With the last that may let anybody in the cluster itself would be gone.
-                if door.is_none() || !helped && !story::majority_without(world, *node) {
+                // With the last that may let anybody in the cluster itself would be gone, be it that the
+                // others have not heard yet that they may not.
+                let is_last = door.is_none() || !story::others_may_speak(world, *node);
+                if is_last || !helped && !story::majority_without(world, *node) {
                     return Some(Vec::new());
                 }
                 let gone = world.hosts[*node].id;
