@@ -1,6 +1,7 @@
 //! One host's disk: what was asked for is durable after a while, and a crash loses what was not.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use sleep_core::io::WriteToken;
 use sleep_wire::durable::{Cell, Stored, Write};
@@ -12,7 +13,7 @@ use sleep_wire::{Key, NodeId, Record, Wire, decode};
 pub struct Disk {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     cells: BTreeMap<Cell, Vec<u8>>,
-    pending: VecDeque<(WriteToken, Vec<Write>)>,
+    pending: VecDeque<(WriteToken, Rc<Vec<Write>>)>,
     /// How many batches have reached it.
     pub syncs: u64,
     /// Until when none does, in microseconds of the world.
@@ -53,8 +54,8 @@ pub struct Synced {
 
 impl Disk {
     /// Takes a batch; it is durable once [`Disk::sync`] is called.
-    pub fn write(&mut self, token: WriteToken, writes: Vec<Write>) {
-        self.pending.push_back((token, writes));
+    pub fn write(&mut self, token: WriteToken, writes: impl Into<Rc<Vec<Write>>>) {
+        self.pending.push_back((token, writes.into()));
     }
 
     /// Remembers from the beginning what it held when: somebody will want it as it was.
@@ -72,7 +73,7 @@ impl Disk {
             (self.fails_next.take(), "input/output error")
         };
         if failed.is_none_or(|failing| failing.written) {
-            for write in writes {
+            for write in Rc::unwrap_or_clone(writes) {
                 self.put(now, write);
             }
         }

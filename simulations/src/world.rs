@@ -36,7 +36,7 @@ use addresses::Book;
 use connections::{Connection, Frame, Pair};
 pub use network::Network;
 use queue::Queue;
-pub use seen::{Observation, Seen};
+pub use seen::{Known, Observation, Persisted, Seen};
 
 /// Microseconds of virtual time since the world began.
 pub type Time = u64;

@@ -16,7 +16,7 @@ use sleep_wire::{Family, Key, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
 use crate::disk::Disk;
-use crate::world::{Answer, Observation, SECOND, Seen, Time, World};
+use crate::world::{Answer, Known, Observation, SECOND, Seen, Time, World};
 
 /// How long a confirmation may be on its way, until the answer rests on what is here only.
 const CONFIRMS_WITHIN: Time = 2 * SECOND;
@@ -60,12 +60,20 @@ impl Default for Changed {
 
 impl Changed {
     fn by(writes: &[Write]) -> Self {
-        let keys = writes.iter().filter(|write| !matches!(write, Write::PutCell { .. }));
-        let keys = keys.map(|write| match write {
-            Write::PutRecord { key, .. } | Write::DeleteRecord { key } => Some(Disk::word_of(key).to_vec()),
-            Write::PutCell { .. } | Write::Wipe => None,
-        });
-        keys.collect::<Option<_>>().map_or(Self::Anything, Self::Keys)
+        let mut keys = BTreeSet::new();
+        for write in writes {
+            match write {
+                Write::PutRecord { key, .. } | Write::DeleteRecord { key } => {
+                    let key = Disk::word_of(key);
+                    if is_asked_for(key) {
+                        keys.insert(key.to_vec());
+                    }
+                }
+                Write::PutCell { .. } => {}
+                Write::Wipe => return Self::Anything,
+            }
+        }
+        Self::Keys(keys)
     }
 
     fn and(self, other: Self) -> Self {
@@ -92,12 +100,12 @@ impl Law for Acked {
             }
             Seen::CommandTaken { .. } => drop(self.handling.remove(&seen.host)),
             Seen::Persist(writes) => {
-                self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes));
+                self.on_the_way.entry(seen.host).or_default().push_back(Changed::by(writes.writes()));
                 let me = world.hosts[seen.host].id;
                 if let Some((_, written)) =
                     self.handling.get(&seen.host).and_then(|ticket| self.written.get_mut(ticket))
                 {
-                    written.extend(writes.iter().filter_map(|write| asked_for(write, me)));
+                    written.extend(writes.records().filter_map(|written| asked_for(written, me)));
                 }
             }
             Seen::Reply { ticket, reply } => return self.answered(world, *ticket, reply),
@@ -207,11 +215,14 @@ impl Acked {
 }
 
 /// A record of what people want, by this node.
-fn asked_for(write: &Write, me: NodeId) -> Option<(Vec<u8>, Stamp)> {
-    let Write::PutRecord { key, record } = write else { return None };
-    let asked = Family::of(key).is_some_and(|family| family == Family::Desired);
-    let record: Record = decode(record).ok().filter(|_| asked)?;
-    (record.author == me).then(|| (key.clone(), record.stamp))
+fn asked_for((key, _, known): (&[u8], &[u8], &Known), me: NodeId) -> Option<(Vec<u8>, Stamp)> {
+    let entry = known.entry.as_ref().filter(|entry| is_asked_for(key) && entry.author() == me)?;
+    Some((key.to_vec(), entry.stamp()))
+}
+
+/// Whether a key is one of what people want: no other is ever promised to be kept.
+fn is_asked_for(key: &[u8]) -> bool {
+    Family::of(key) == Some(Family::Desired)
 }
 
 /// Whether something is on a host's disk that is as new as a word: it stands, or is void and waits there

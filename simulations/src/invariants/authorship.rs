@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashSet;
-use sleep_wire::durable::Write;
 use sleep_wire::key::{MembershipKey, ObservedKey};
 use sleep_wire::{ClusterId, Family, Key, NodeId, PublicKey, Record, Stamp, decode};
 
 use super::{Law, Verdict};
-use crate::crypto::{Mint, short};
+use crate::crypto::Mint;
 use crate::disk::Disk;
 use crate::world::{Observation, Seen, World};
 
@@ -32,11 +31,8 @@ impl Law for Authorship {
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
         let Seen::Persist(writes) = &seen.what else { return Ok(()) };
         let Some(cluster) = world.hosts[seen.host].cluster else { return Ok(()) };
-        for write in writes {
-            if let Write::PutRecord { key, record } = write
-                && !Disk::is_aside(key)
-                && self.judged.insert(short(record))
-            {
+        for (key, record, known) in writes.records() {
+            if !Disk::is_aside(key) && self.judged.insert(known.id) {
                 self.judge(world, &cluster, key, record)?;
             }
         }

@@ -11,13 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
-use sleep_wire::durable::Write;
 use sleep_wire::stamp::ClusterTime;
 use sleep_wire::{Family, NodeId, Record, Stamp, decode};
 
 use super::{Law, Verdict};
 use crate::crypto::short;
-use crate::world::{Observation, Seen, World};
+use crate::world::{Known, Observation, Seen, World};
 
 /// Who wrote a record, when, and what stands for what it says.
 type Word = (NodeId, ClusterTime, u128);
@@ -29,6 +28,8 @@ pub struct CausalWins {
     written: BTreeSet<(NodeId, ClusterTime)>,
     /// What was ever said, when, and by whom.
     said: FxHashMap<u128, BTreeMap<ClusterTime, Vec<NodeId>>>,
+    /// What is stamped in cluster time, by what stands for its bytes.
+    words: FxHashMap<u128, Option<Word>>,
     /// When anything was said of members and their roles.
     changes: BTreeSet<ClusterTime>,
 }
@@ -44,8 +45,14 @@ impl Law for CausalWins {
             Seen::Persist(writes) => {
                 let before = self.greatest.get(&host.id).copied().unwrap_or(ClusterTime::ZERO);
                 let mut greatest = before;
-                self.changes.extend(writes.iter().filter_map(change));
-                for (key, (author, time, word)) in writes.iter().filter_map(stamped) {
+                let words = &mut self.words;
+                let word = |(key, bytes, known): (_, _, &Known)| {
+                    Some((key, (*words.entry(known.id).or_insert_with(|| time_of(bytes)))?))
+                };
+                let words: Vec<(&[u8], Word)> = writes.records().filter_map(word).collect();
+                let of_members = |(key, _): &&(&[u8], Word)| Family::of(key) == Some(Family::Membership);
+                self.changes.extend(words.iter().filter(of_members).map(|(_, (_, time, _))| *time));
+                for (key, (author, time, word)) in words {
                     let authors = self.said.entry(word).or_default().entry(time).or_default();
                     if !authors.contains(&author) {
                         authors.push(author);
@@ -100,18 +107,6 @@ impl CausalWins {
         let from = from.max(stands.unwrap_or(ClusterTime::ZERO));
         let mut authors = said.iter().filter(|(at, _)| (from..=moment).contains(at)).flat_map(|(_, by)| by);
         authors.any(|first| *first != author || world.given_roles.contains(&author))
-    }
-}
-
-fn change(write: &Write) -> Option<ClusterTime> {
-    let Write::PutRecord { key, record } = write else { return None };
-    (Family::of(key) == Some(Family::Membership)).then(|| time_of(record))?.map(|(_, time, _)| time)
-}
-
-fn stamped(write: &Write) -> Option<(&[u8], Word)> {
-    match write {
-        Write::PutRecord { key, record } => Some((key, time_of(record)?)),
-        Write::DeleteRecord { .. } | Write::PutCell { .. } | Write::Wipe => None,
     }
 }
 

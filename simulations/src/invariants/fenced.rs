@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use sleep_wire::durable::{Cell, Fence, Write};
+use sleep_core::state::{Entry, Fact};
+use sleep_wire::durable::{Cell, Fence};
 use sleep_wire::key::{ObservedKey, SlotKey};
 use sleep_wire::task::TaskStatus;
-use sleep_wire::{Epoch, Key, NodeId, Record, Stamp, decode};
+use sleep_wire::{Epoch, Key, NodeId, Stamp};
 
 use super::{Law, Verdict};
 use crate::world::{Observation, Seen, World};
@@ -40,7 +41,7 @@ impl Law for Fenced {
             }
             Seen::Persist(writes) => {
                 let fence = self.durable.get(&host.id).copied().unwrap_or(Epoch::ZERO);
-                for (_, status) in writes.iter().filter_map(|write| own_status(write, host.id)) {
+                for (_, status) in writes.entries().filter_map(|entry| own_status(entry, host.id)) {
                     self.taken_up.entry((host.id, status.task.assignment)).or_insert(fence);
                 }
                 Ok(())
@@ -82,13 +83,13 @@ impl Law for Fenced {
 }
 
 /// What a node says of one of its own tasks.
-pub(super) fn own_status(write: &Write, node: NodeId) -> Option<(SlotKey, TaskStatus)> {
-    let Write::PutRecord { key, record } = write else { return None };
-    match Key::from_bytes(key) {
-        Ok(Some(Key::Observed(ObservedKey::Task { node: whose, slot, .. }))) if whose == node => {
-            let record: Record = decode(record).ok()?;
-            Some((slot, decode(&record.body).ok()?))
+pub(super) fn own_status(entry: &Entry, node: NodeId) -> Option<(SlotKey, &TaskStatus)> {
+    match (entry.key()?, entry.fact()) {
+        (Key::Observed(ObservedKey::Task { node: whose, slot, .. }), Fact::Task(status))
+            if *whose == node =>
+        {
+            Some((*slot, status))
         }
-        Ok(_) | Err(_) => None,
+        _another_or_sealed => None,
     }
 }

@@ -55,7 +55,7 @@ impl Law for OnWhatIsKnown {
         let Some(node) = &host.node else { return Ok(()) };
         let Some(tenure) = self.tenures.get_mut(&seen.host) else { return Ok(()) };
         let is_its_own = |stamp| matches!(stamp, Stamp::Lease { epoch, .. } if epoch == tenure.epoch);
-        if tenure.known.is_empty() || !writes.iter().filter_map(slot_stamp).any(is_its_own) {
+        if tenure.known.is_empty() || !writes.entries().filter_map(slot_stamp).any(is_its_own) {
             return Ok(());
         }
         let known = std::mem::take(&mut tenure.known);

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use sleep_wire::durable::Write;
-use sleep_wire::{Key, NodeId, Record, Stamp, decode};
+use sleep_core::state::Entry;
+use sleep_wire::{Key, NodeId, Stamp};
 
 use super::{Law, Verdict};
 use crate::world::{Observation, Seen, World};
@@ -24,7 +24,7 @@ impl Law for UnderItsLease {
     fn see(&mut self, world: &World, seen: &Observation) -> Verdict {
         let Seen::Persist(writes) = &seen.what else { return Ok(()) };
         let host = &world.hosts[seen.host];
-        for stamp in writes.iter().filter_map(slot_stamp) {
+        for stamp in writes.entries().filter_map(slot_stamp) {
             let Stamp::Lease { epoch, .. } = stamp else { continue };
             if epoch.candidate != host.id || self.written.get(&host.id).is_some_and(|last| *last >= stamp) {
                 continue;
@@ -40,8 +40,6 @@ impl Law for UnderItsLease {
 }
 
 /// The stamp of a slot's record.
-pub(super) fn slot_stamp(write: &Write) -> Option<Stamp> {
-    let Write::PutRecord { key, record } = write else { return None };
-    matches!(Key::from_bytes(key), Ok(Some(Key::Slot(_)))).then_some(())?;
-    Some(decode::<Record>(record).ok()?.stamp)
+pub(super) fn slot_stamp(entry: &Entry) -> Option<Stamp> {
+    matches!(entry.key(), Some(Key::Slot(_))).then(|| entry.stamp())
 }

@@ -44,7 +44,7 @@ impl Law for RetiredByName {
             Seen::Launch(label) => drop(self.launched.insert((host.id, label.task))),
             Seen::Persist(writes) => {
                 let stopping = |status: TaskState| status == TaskState::Stopping;
-                let own = writes.iter().filter_map(|write| own_status(write, host.id));
+                let own = writes.entries().filter_map(|entry| own_status(entry, host.id));
                 self.told.extend(own.clone().map(|(_, status)| (host.id, status.task)));
                 let over = own.clone().filter(|(_, status)| status.state.is_over());
                 self.ended.extend(over.map(|(_, status)| (host.id, status.task)));

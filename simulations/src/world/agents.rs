@@ -1,10 +1,12 @@
 //! What comes to an agent, and what it asks for.
 
+use std::rc::Rc;
+
 use sleep_core::io::{Alarm, Event as Told, Input, Output};
 use sleep_wire::engine::EngineAction;
 
 use super::addresses::Book;
-use super::{Due, Seen, World};
+use super::{Due, Persisted, Seen, World};
 use crate::disk::Synced;
 use crate::host::SimNode;
 use crate::invariants::{Violation, bounded};
@@ -161,7 +163,9 @@ impl World {
             Output::AskDoor { ticket, addresses, bytes } => self.ask_door(host, ticket, &addresses, bytes),
             Output::AnswerJoin { ticket, bytes } => self.answer_newcomer(host, ticket, bytes),
             Output::Persist { token, writes } => {
-                self.saw(host, || Seen::Persist(writes.clone()));
+                let writes = Rc::new(writes);
+                let mint = self.mint.clone();
+                self.saw(host, || Seen::Persist(Persisted::of(Rc::clone(&writes), &mint)));
                 self.hosts[host].disk.write(token, writes);
                 let after = self.disks[host].between(200, 4_000);
                 let life = self.hosts[host].life;
