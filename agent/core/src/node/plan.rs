@@ -37,6 +37,10 @@ use crate::time::Instant;
 /// How long a new holder waits for answers.
 const ROLL_CALL: Duration = Duration::from_secs(2);
 
+/// How long after its start a node waits for members too of which it has heard nothing: by then each was
+/// sought several times, and whoever did not answer will not do so within a roll call.
+const MEETS_WITHIN: Duration = Duration::from_secs(10);
+
 /// The longest batch of an answer, in bytes.
 const BATCH: usize = 256 * 1024;
 
@@ -103,8 +107,10 @@ impl Member {
         let now = cx.now.instant;
         let votes = |node: &NodeId| self.sightings.has_voted(now, *node, ROLL_CALL);
         let others = self.trust.members().filter(|node| *node != cx.me);
+        let is_new = now.since(self.started) < MEETS_WITHIN;
         let may_answer = |node: &NodeId| {
-            self.down_since(*node).is_none() || !self.membership.has_heard_of(*node) || votes(node)
+            let is_unmet = is_new && !self.membership.has_heard_of(*node);
+            self.down_since(*node).is_none() || is_unmet || votes(node)
         };
         let waiting: BTreeSet<NodeId> = others.filter(may_answer).collect();
         for node in &waiting {
