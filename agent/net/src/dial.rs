@@ -141,10 +141,12 @@ pub(crate) async fn race(
 }
 
 fn attempts(endpoints: &[Endpoint], addresses: &[SocketAddr]) -> VecDeque<(Endpoint, SocketAddr)> {
+    let bound = |endpoint: &Endpoint| Some((endpoint.clone(), endpoint.local_addr().ok()?));
+    let bound: Vec<(Endpoint, SocketAddr)> = endpoints.iter().filter_map(bound).collect();
+    let all: Vec<SocketAddr> = bound.iter().map(|(_, local)| *local).collect();
     let able = |address: SocketAddr| {
-        let reaching =
-            move |endpoint: &&Endpoint| endpoint.local_addr().is_ok_and(|local| reaches(local, address));
-        endpoints.iter().filter(reaching).map(move |endpoint| (endpoint.clone(), address))
+        let reaching = bound.iter().filter(|(_, local)| reaches(*local, &all, address));
+        reaching.map(|(endpoint, _)| (endpoint.clone(), address)).collect::<Vec<_>>()
     };
     addresses.iter().copied().flat_map(able).take(MOST).collect()
 }

@@ -44,9 +44,11 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Whether a socket bound to `local` can send to `remote`.
-pub(crate) fn reaches(local: SocketAddr, remote: SocketAddr) -> bool {
-    let dual = local.is_ipv6() && local.ip().is_unspecified();
+/// Whether a socket bound to `local`, which is one of `all`, can send to `remote`.
+pub(crate) fn reaches(local: SocketAddr, all: &[SocketAddr], remote: SocketAddr) -> bool {
+    // As it was opened: beside one for IPv4 it takes IPv6 alone.
+    let also_v4 = all.iter().any(|other| other.is_ipv4() && other.port() == local.port());
+    let dual = local.is_ipv6() && local.ip().is_unspecified() && !also_v4;
     let family = dual || local.is_ipv4() == remote.is_ipv4();
     let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     family && (!loopback(local.ip()) || loopback(remote.ip()))
@@ -214,5 +216,23 @@ fn looks_like_quic(packet: &[u8]) -> bool {
         }
         [first, ..] => first & 0xc0 == 0x40 && packet.len() >= 21,
         [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket for both families is not one any more beside one of the same port for IPv4.
+    #[test]
+    fn each_address_has_the_sockets_that_reach_it() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (any, v4, other) = (address("[::]:7533"), address("10.0.0.1:7533"), address("10.0.0.1:7534"));
+        let (to_v4, to_v6) = (address("10.0.0.2:7533"), address("[fd00::2]:7533"));
+        let all = [any, v4];
+        assert_eq!([any, v4].map(|local| reaches(local, &all, to_v4)), [false, true]);
+        assert_eq!([any, v4].map(|local| reaches(local, &all, to_v6)), [true, false]);
+        let all = [any, other];
+        assert_eq!([any, other].map(|local| reaches(local, &all, to_v4)), [true, true]);
     }
 }
