@@ -33,7 +33,7 @@ pub type Core = Node<Keys>;
 const ASKS: usize = 256;
 
 /// How long what was said last may take to leave, when the agent stops.
-const GOODBYE: Duration = Duration::from_millis(300);
+const GOODBYE: Duration = Duration::from_millis(1_500);
 
 /// How long the kernel may take to give a port back, when the agent goes on as a new node.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -117,9 +117,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut stop = Stop::new().map_err(AgentError::Host)?;
     let rebooted = host_rebooted(&config.data_dir).map_err(AgentError::Host)?;
     loop {
-        let keys = Keys::load_or_create(&config.data_dir).map_err(AgentError::Key)?;
         let runtimes = runtimes(&config).await?;
-        let mut session = Session::begin(&config, keys, runtimes, ways.clone(), rebooted)?;
+        let mut session = Session::begin(&config, runtimes, ways.clone(), rebooted)?;
         sd_notify::notify(&[sd_notify::NotifyState::Ready])
             .unwrap_or_else(|error| warn!(%error, "sd_notify"));
         info!(node = %session.me(), name = config.name, "the agent runs");

@@ -59,6 +59,8 @@ pub(crate) struct Peer {
     seen: Option<SocketAddr>,
     pub(crate) keep: bool,
     pub(crate) links: Vec<Arc<Link>>,
+    /// Others that are still open, and about to be closed.
+    retired: Vec<Arc<Link>>,
     pub(crate) current: watch::Sender<Option<Arc<Link>>>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) writers: Option<AbortHandle>,
@@ -116,6 +118,7 @@ impl Peer {
             seen: None,
             keep: false,
             links: Vec::new(),
+            retired: Vec::new(),
             current: watch::Sender::new(None),
             lanes: Arc::default(),
             writers: None,
@@ -139,6 +142,18 @@ impl Peer {
     pub(crate) fn may_dial(&self) -> bool {
         let over = |until: Instant| until <= Instant::now();
         !self.dialling.running && self.dialling.not_before.is_none_or(over)
+    }
+
+    /// The last connection is gone. Whether one that it replaced a moment ago is still open, and used again:
+    /// of two that somebody dialled at two of this host's addresses, it keeps the one that answered first,
+    /// which may have come here before the other.
+    fn recall(&mut self) -> bool {
+        let is_open = |link: &Arc<Link>| link.connection.close_reason().is_none();
+        let Some(at) = self.retired.iter().rposition(is_open) else { return false };
+        let link = self.retired.remove(at);
+        self.use_link(&link, true);
+        self.links.push(link);
+        true
     }
 
     pub(crate) fn wait_for_link(&mut self, datagram: Bytes) {
@@ -231,10 +246,11 @@ impl Book {
             writers.abort();
         }
         peer.hurry.notify_one();
-        for link in &peer.links {
+        let links = [peer.links, peer.retired].concat();
+        for link in &links {
             link.cut.store(true, Ordering::Release);
         }
-        peer.links
+        links
     }
 
     /// An operator's key may be used, or no longer. Its connections are the caller's to close then.
@@ -263,6 +279,11 @@ impl Book {
         Ok(())
     }
 
+    /// The connections of operators.
+    pub(crate) fn visitors(&self) -> Vec<Connection> {
+        self.visits.iter().map(|(_, connection)| connection.clone()).collect()
+    }
+
     /// The member whose key this is.
     pub(crate) fn member(&self, key: &PublicKey) -> Option<NodeId> {
         self.members.get(key).copied()
@@ -278,7 +299,8 @@ impl Book {
         let smaller = self.me.min(link.peer);
         let peer = self.peers.get_mut(&link.peer).filter(|peer| peer.key == link.key);
         let peer = peer.ok_or(Code::NotAMember)?;
-        if peer.links.len() >= LINKS_A_PEER {
+        peer.retired.retain(|link| link.connection.close_reason().is_none());
+        if peer.links.len() + peer.retired.len() >= LINKS_A_PEER {
             return Err(Code::TooMany);
         }
         let before = std::mem::take(&mut peer.links);
@@ -294,9 +316,7 @@ impl Book {
         let together = other.since.elapsed() < self.limits.handshake;
         peer.use_link(link, together);
         if link.dialler == other.dialler || link.dialler == smaller {
-            for link in &before {
-                link.retired.store(true, Ordering::Release);
-            }
+            peer.retired.extend_from_slice(&before);
             return Ok(Added::Stays(before));
         }
         peer.links.splice(0..0, before);
@@ -316,7 +336,7 @@ impl Book {
         self.changed.insert(old.peer);
         let (goes, stays) = if old_answers { (new_at, old) } else { (old_at, new) };
         let goes = peer.links.remove(goes);
-        goes.retired.store(true, Ordering::Release);
+        peer.retired.push(goes.clone());
         peer.use_link(stays, old_answers);
         Some(goes)
     }
@@ -324,9 +344,13 @@ impl Book {
     /// A connection ended. Whether it was the last.
     pub(crate) fn lost(&mut self, link: &Arc<Link>, superseded: bool) -> bool {
         let Some(peer) = self.peers.get_mut(&link.peer) else { return false };
+        peer.retired.retain(|other| other.number != link.number);
         let Some(at) = peer.links.iter().position(|other| other.number == link.number) else { return false };
         peer.links.remove(at);
         self.changed.insert(link.peer);
+        if peer.links.is_empty() && peer.recall() {
+            return false;
+        }
         if let Some(other) = peer.links.last().cloned() {
             if peer.link().is_some_and(|current| current.number == link.number) {
                 peer.use_link(&other, superseded);
@@ -339,6 +363,13 @@ impl Book {
             writers.abort();
         }
         true
+    }
+
+    /// A retired connection is to be closed. Not so if it is used again.
+    pub(crate) fn parts_with(&mut self, link: &Link) -> bool {
+        let Some(peer) = self.peers.get_mut(&link.peer) else { return true };
+        peer.retired.retain(|other| other.number != link.number);
+        peer.links.iter().all(|other| other.number != link.number)
     }
 
     /// A connection's other end is elsewhere now.

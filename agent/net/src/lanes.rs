@@ -24,6 +24,8 @@ use crate::link::Link;
 struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
+    /// A frame had no room: none is taken before the rest has gone.
+    overflowed: bool,
 }
 
 /// The frames that wait for one peer.
@@ -31,6 +33,20 @@ struct Queue {
 pub(crate) struct Lanes {
     queues: Mutex<[Queue; LANES]>,
     ready: [Notify; LANES],
+    /// How many frames no stream has taken yet.
+    unwritten: watch::Sender<usize>,
+}
+
+/// A frame that is being written.
+struct Taken<'a> {
+    frame: Bytes,
+    lanes: &'a Lanes,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.lanes.written_or_lost(1);
+    }
 }
 
 impl Lanes {
@@ -38,22 +54,27 @@ impl Lanes {
         self.queues.lock().expect("nobody panics while holding the queues")
     }
 
-    /// Whether there was room.
+    /// Whether there was room. Of many frames the last are refused, never some in the middle: the last of an
+    /// answer in pieces says that it is whole.
     pub(crate) fn push(&self, lane: usize, frame: Bytes) -> bool {
         let mut queues = self.queues();
         let queue = &mut queues[lane];
-        if queue.bytes + frame.len() > LANE_BYTES[lane] || queue.frames.len() >= LANE_FRAMES {
+        queue.overflowed &= !queue.frames.is_empty();
+        let has_room = queue.bytes + frame.len() <= LANE_BYTES[lane] && queue.frames.len() < LANE_FRAMES;
+        queue.overflowed |= !has_room;
+        if queue.overflowed {
             return false;
         }
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
+        self.unwritten.send_modify(|unwritten| *unwritten += 1);
         drop(queues);
         self.ready[lane].notify_one();
         true
     }
 
     /// Takes the next frame of a lane when there is one.
-    async fn pop(&self, lane: usize) -> Bytes {
+    async fn pop(&self, lane: usize) -> Taken<'_> {
         loop {
             let next = {
                 let queue = &mut self.queues()[lane];
@@ -62,7 +83,7 @@ impl Lanes {
                 next
             };
             match next {
-                Some(frame) => return frame,
+                Some(frame) => return Taken { frame, lanes: self },
                 None => self.ready[lane].notified().await,
             }
         }
@@ -73,7 +94,18 @@ impl Lanes {
         let mut queues = self.queues();
         let frames = queues.iter().map(|queue| queue.frames.len()).sum();
         *queues = Default::default();
+        self.written_or_lost(frames);
         frames
+    }
+
+    fn written_or_lost(&self, frames: usize) {
+        self.unwritten.send_modify(|unwritten| *unwritten -= frames);
+    }
+
+    /// Comes true once a stream has taken all that was ever pushed, or it was thrown away.
+    pub(crate) async fn are_written(&self) {
+        // They are asked: the sender is there.
+        drop(self.unwritten.subscribe().wait_for(|unwritten| *unwritten == 0).await);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -111,13 +143,13 @@ enum Written {
 impl Writer {
     async fn run(mut self, lanes: &Lanes, tally: &Tally) {
         loop {
-            let frame = lanes.pop(self.lane).await;
+            let taken = lanes.pop(self.lane).await;
             loop {
                 let Ok(link) = self.current.wait_for(Option::is_some).await.map(|link| link.clone()) else {
                     return;
                 };
                 let Some(link) = link else { continue };
-                match self.write(&link, &frame).await {
+                match self.write(&link, &taken.frame).await {
                     Written::Whole => break,
                     Written::Unwanted => {
                         count(&tally.messages_unsent);

@@ -66,6 +66,12 @@ pub(crate) const EVENTS: usize = 1_024;
 /// Frames that mean nothing, after which a connection is closed.
 pub(crate) const STRIKES: u32 = 3;
 
+/// How long what was said last may take to be written and acknowledged, before a network closes.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(700);
+
+/// How long a peer that is told so may take to acknowledge it.
+pub(crate) const ACKNOWLEDGED: Duration = Duration::from_millis(300);
+
 /// Times and counts that a test or an operator may want otherwise. All durations are of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

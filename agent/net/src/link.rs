@@ -27,8 +27,6 @@ pub(crate) struct Link {
     /// Who dialled it.
     pub(crate) dialler: NodeId,
     pub(crate) connection: Connection,
-    /// Another connection stays: this one is read until it ends, and its end is not news.
-    pub(crate) retired: AtomicBool,
     /// The key was removed: nothing more of it is handed to the agent.
     pub(crate) cut: AtomicBool,
     /// Since when it stands.
@@ -61,6 +59,16 @@ pub(crate) enum Health {
     Silent(Duration),
 }
 
+/// Whether the other end acknowledges something that is sent now.
+pub(crate) async fn proves_alive(connection: &Connection, within: Duration) -> bool {
+    let proof = async {
+        let mut stream = connection.open_uni().await.ok()?;
+        stream.finish().ok()?;
+        stream.stopped().await.ok()
+    };
+    timeout(within, proof).await.is_ok_and(|acknowledged| acknowledged.is_some())
+}
+
 impl Link {
     pub(crate) fn new(
         number: u64,
@@ -75,7 +83,6 @@ impl Link {
             peer,
             key,
             dialler,
-            retired: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             since: Instant::now(),
             seen_at: Mutex::new(canonical(connection.remote_address())),
@@ -123,12 +130,7 @@ impl Link {
 
     /// Whether the peer acknowledges something that is sent now.
     pub(crate) async fn proves_alive(&self, within: Duration) -> bool {
-        let proof = async {
-            let mut stream = self.connection.open_uni().await.ok()?;
-            stream.finish().ok()?;
-            stream.stopped().await.ok()
-        };
-        timeout(within, proof).await.is_ok_and(|acknowledged| acknowledged.is_some())
+        proves_alive(&self.connection, within).await
     }
 
     /// Looks at the packet counts since the last look.

@@ -19,7 +19,7 @@ use crate::counters::{Counters, Tally};
 use crate::door;
 use crate::error::{Code, NetError};
 use crate::event::{Events, Outbox};
-use crate::limits::{DOORS, Limits};
+use crate::limits::{DOORS, LAST_WORDS, Limits};
 use crate::resolve::DEFAULT_PORT;
 use crate::shared::Shared;
 use crate::socket::{self, Ports, canonical};
@@ -225,8 +225,10 @@ impl Net {
         endpoint.local_addr().map(canonical).map_err(bind)
     }
 
-    /// Closes every connection and stops listening. Peers are told, within a moment.
+    /// Lets what was said last arrive, as far as that takes no longer than a moment; then closes every
+    /// connection and stops listening. Peers are told, within another moment.
     pub async fn close(&self) {
+        drop(timeout(LAST_WORDS, self.shared.last_words()).await);
         self.shared.closing.send_replace(true);
         for endpoint in &self.shared.endpoints {
             endpoint.close(Code::Stopping.var(), b"");

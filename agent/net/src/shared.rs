@@ -9,6 +9,7 @@ use sleep_wire::message::MAX_DATAGRAM;
 use sleep_wire::{NodeId, PublicKey};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::book::{Added, Book};
 use crate::counters::{Tally, add, count};
@@ -16,8 +17,8 @@ use crate::dial;
 use crate::error::Code;
 use crate::event::Outbox;
 use crate::lanes;
-use crate::limits::{LANES, Limits, MAX_FRAME};
-use crate::link::Link;
+use crate::limits::{ACKNOWLEDGED, LANES, Limits, MAX_FRAME};
+use crate::link::{self, Link};
 use crate::socket::Ports;
 use crate::tls::Identity;
 
@@ -81,6 +82,35 @@ impl Shared {
         }
     }
 
+    /// Comes true once all that waits has been written and those have acknowledged it who are connected; what
+    /// an operator is being answered has that long to be written too.
+    pub(crate) async fn last_words(&self) {
+        let mut words = JoinSet::new();
+        {
+            let book = self.book();
+            for peer in book.peers.values().filter(|peer| !peer.links.is_empty() || !peer.lanes.is_empty()) {
+                let (lanes, current) = (peer.lanes.clone(), peer.current.subscribe());
+                let told = async move {
+                    lanes.are_written().await;
+                    let link = current.borrow().clone();
+                    if let Some(link) = link {
+                        link.proves_alive(ACKNOWLEDGED).await;
+                    }
+                };
+                words.spawn_on(told, &self.runtime);
+            }
+            for connection in book.visitors() {
+                words.spawn_on(
+                    async move {
+                        link::proves_alive(&connection, ACKNOWLEDGED).await;
+                    },
+                    &self.runtime,
+                );
+            }
+        }
+        while words.join_next().await.is_some() {}
+    }
+
     /// Starts to dial a peer, unless somebody does or it is too early.
     pub(crate) fn dial(self: &Arc<Self>, book: &mut Book, peer: NodeId) {
         if *self.closing.borrow() {
@@ -142,12 +172,14 @@ impl Shared {
         }
     }
 
-    /// Reads a connection for a little longer, then closes it.
-    fn retire(&self, link: Arc<Link>) {
-        let linger = self.limits.linger;
+    /// Reads a connection for a little longer, then closes it, unless it is the one that is used by then.
+    fn retire(self: &Arc<Self>, link: Arc<Link>) {
+        let shared = self.clone();
         self.runtime.spawn(async move {
-            tokio::time::sleep(linger).await;
-            link.close(Code::Superseded);
+            tokio::time::sleep(shared.limits.linger).await;
+            if shared.book().parts_with(&link) {
+                link.close(Code::Superseded);
+            }
         });
     }
 

@@ -74,6 +74,60 @@ async fn a_queue_that_is_full_counts_what_it_refuses() {
     assert_eq!(a.net.counters().messages_unsent, 20 - fits);
 }
 
+/// Of an answer in pieces the last says that it is whole: what has no room is missing at its end, not within.
+#[tokio::test]
+async fn a_full_queue_refuses_all_that_follows() {
+    let (a, mut b) = pair().await;
+    for n in 0..6 {
+        a.net.message(b.id, 1, frame(n, MAX_FRAME / 4));
+    }
+    a.net.message(b.id, 1, frame(6, 100_000));
+    let refused = u32::try_from(a.net.counters().messages_unsent).expect("a few");
+    assert!(refused > 1, "{refused}");
+    for n in 0..7 - refused {
+        assert_eq!(number(&b.frame().await), n);
+    }
+    // Once it is empty it takes frames again.
+    a.net.message(b.id, 1, frame(7, 10));
+    assert_eq!(number(&b.frame().await), 7);
+}
+
+/// Whoever stops says so first, and the others hear it.
+#[tokio::test]
+async fn what_was_said_last_arrives() {
+    let (a, mut b) = pair().await;
+    a.net.message(b.id, 0, frame(9, 10));
+    a.net.close().await;
+    assert_eq!(number(&b.frame().await), 9);
+}
+
+/// Both addresses of a host answer at once: whichever the other keeps, neither closes it for the one that it
+/// gave up.
+#[tokio::test]
+async fn two_addresses_that_answer_make_one_connection() {
+    for round in 0..8 {
+        let listen = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)].map(|ip| SocketAddr::from((ip, 0)));
+        let options = Options { seed: [100 + 2 * round; 32], listen: listen.to_vec(), limits: quick() };
+        let (net, events) = Net::bind(options).expect("loopback has free ports");
+        let mut server = Host { id: net.node(), key: net.public_key(), net, events };
+        let limits = Limits { stagger: Duration::ZERO, ..quick() };
+        let mut client = host_with(101 + 2 * round, any_port(), limits);
+        server.knows(&client);
+        client.net.introduce(server.id, server.key, server.net.local_addrs());
+        client.net.keep_connected(&[server.id]);
+        assert_eq!(client.connected().await, server.id);
+        assert_eq!(server.connected().await, client.id);
+        // So long one that was replaced is still read: by then it would be closed.
+        tokio::time::sleep(limits.linger * 4).await;
+        let links = |host: &Host| host.net.connected().len();
+        assert_eq!((links(&client), links(&server), client.net.counters().ended), (1, 1, 0), "round {round}");
+        client.net.message(server.id, 0, frame(1, 10));
+        assert_eq!(number(&server.frame().await), 1);
+        server.net.message(client.id, 0, frame(2, 10));
+        assert_eq!(number(&client.frame().await), 2);
+    }
+}
+
 /// Both dial at once: one connection is left, on both sides the one that the smaller id dialled.
 #[tokio::test]
 async fn simultaneous_dials_end_with_one_connection() {
