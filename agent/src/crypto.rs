@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use sleep_core::Crypto;
-use sleep_wire::{Digest, PublicKey, Signature};
+use sleep_wire::{Digest, NodeId, PublicKey, Signature};
 
 /// The file, within the data directory: 64 hexadecimal digits of the seed, and a line feed.
 const FILE: &str = "node.key";
@@ -37,18 +37,28 @@ impl Keys {
         self.signing.to_bytes()
     }
 
-    /// Reads the key in `dir`, or draws one and writes it there, durably, if there is none.
+    /// Reads the key in `dir`, or draws one and writes it there, durably, if there is none and what is stored
+    /// beside it is nobody's.
     ///
     /// # Errors
-    /// [`KeyError`]: then nothing was changed.
-    pub fn load_or_create(dir: &Path) -> Result<Self, KeyError> {
+    /// [`KeyError`]: then nothing was changed. Also if what is stored there is that of a member, `owner`, and
+    /// the key is not that member's: without it nobody is that member, and another would throw its records
+    /// away.
+    pub fn load_or_create(dir: &Path, owner: Option<NodeId>) -> Result<Self, KeyError> {
         let path = dir.join(FILE);
-        match read(&path) {
-            Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Self::replace(dir)
+        let foreign = |found, owner| KeyError::Foreign { path: path.clone(), found, owner };
+        match (read(&path), owner) {
+            (Err(KeyError::Io { source, .. }), owner) if source.kind() == io::ErrorKind::NotFound => {
+                owner.map_or_else(|| Self::replace(dir), |owner| Err(foreign(None, owner)))
             }
-            read => read,
+            (Ok(keys), Some(owner)) if keys.id() != owner => Err(foreign(Some(keys.id()), owner)),
+            (read, _) => read,
         }
+    }
+
+    /// The node that has this key.
+    pub fn id(&self) -> NodeId {
+        self.node_id(&self.public_key())
     }
 
     /// Draws a key and puts it in the place of the one before, durably: that one is no member's any more, and
@@ -170,6 +180,15 @@ pub enum KeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// What is stored beside it is another member's.
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Whose key it is, if there is one.
+        found: Option<NodeId>,
+        /// Whose state is stored.
+        owner: NodeId,
+    },
     /// The kernel has no randomness.
     NoRandomness(String),
 }
@@ -186,6 +205,18 @@ impl fmt::Display for KeyError {
             }
             Self::NotAKey { path } => {
                 write!(f, "{} is not a node's key: 64 hexadecimal digits", path.display())
+            }
+            Self::Foreign { path, found, owner } => {
+                let path = path.display();
+                match found {
+                    Some(found) => write!(f, "the node's key {path} is that of {found}")?,
+                    None => write!(f, "the node's key {path} is gone")?,
+                }
+                write!(
+                    f,
+                    ", and the state beside it is that of node {owner}: put its key back, or move the state \
+                     away too and join as a new node"
+                )
             }
             Self::NoRandomness(problem) => write!(f, "the kernel has no randomness: {problem}"),
         }
@@ -205,24 +236,24 @@ mod tests {
     #[test]
     fn a_key_is_drawn_once_and_stays() {
         let dir = dir();
-        let first = Keys::load_or_create(dir.path()).expect("an empty directory takes a key");
-        let again = Keys::load_or_create(dir.path()).expect("the key is there");
+        let first = Keys::load_or_create(dir.path(), None).expect("an empty directory takes a key");
+        let again = Keys::load_or_create(dir.path(), None).expect("the key is there");
         assert_eq!(first.seed(), again.seed());
         let mode = fs::metadata(dir.path().join(FILE)).expect("the file is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let next = Keys::replace(dir.path()).expect("the directory takes another");
         assert_ne!(next.seed(), first.seed());
-        let last = Keys::load_or_create(dir.path()).expect("the key is there");
+        let last = Keys::load_or_create(dir.path(), None).expect("the key is there");
         assert_eq!(last.seed(), next.seed());
     }
 
     #[test]
     fn a_key_that_others_may_read_is_refused_with_the_way_out() {
         let dir = dir();
-        Keys::load_or_create(dir.path()).expect("an empty directory takes a key");
+        Keys::load_or_create(dir.path(), None).expect("an empty directory takes a key");
         let path = dir.path().join(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is our file");
-        let refused = Keys::load_or_create(dir.path()).err().expect("it is exposed").to_string();
+        let refused = Keys::load_or_create(dir.path(), None).err().expect("it is exposed").to_string();
         let path = path.display();
         assert_eq!(refused, format!("others may use the node's key {path} (mode 640): `chmod 600 {path}`"));
     }
@@ -230,21 +261,54 @@ mod tests {
     #[test]
     fn half_a_key_is_no_key_and_is_not_replaced() {
         let dir = dir();
-        Keys::load_or_create(dir.path()).expect("an empty directory takes a key");
+        Keys::load_or_create(dir.path(), None).expect("an empty directory takes a key");
         let path = dir.path().join(FILE);
         let whole = fs::read(&path).expect("the file is there");
         for text in [&whole[..40], b"", &[b'z'; 64], &[&whole[..], b"0"].concat()] {
             fs::write(&path, text).expect("it is our file");
-            assert!(matches!(Keys::load_or_create(dir.path()), Err(KeyError::NotAKey { .. })), "{text:?}");
+            assert!(
+                matches!(Keys::load_or_create(dir.path(), None), Err(KeyError::NotAKey { .. })),
+                "{text:?}"
+            );
             assert_eq!(fs::read(&path).expect("the file is there"), text);
         }
+    }
+
+    /// Another key, or a new one, would make a stranger of a member, and throw away all that it knows.
+    #[test]
+    fn a_member_s_state_goes_with_its_key_alone() {
+        let dir = dir();
+        let owner = Keys::load_or_create(dir.path(), None).expect("an empty directory takes a key");
+        let path = dir.path().join(FILE);
+        let text = fs::read(&path).expect("the file is there");
+        let same = Keys::load_or_create(dir.path(), Some(owner.id())).expect("it is the member's");
+        assert_eq!(same.seed(), owner.seed());
+
+        let other = Keys::replace(dir.path()).expect("the directory takes another");
+        let refused = |found: &str| {
+            let refused =
+                Keys::load_or_create(dir.path(), Some(owner.id())).err().expect("it is not the member's");
+            let (path, owner) = (path.display(), owner.id());
+            let way_out = "put its key back, or move the state away too and join as a new node";
+            let whole = format!(
+                "the node's key {path} is {found}, and the state beside it is that of node {owner}: {way_out}"
+            );
+            assert_eq!(refused.to_string(), whole);
+        };
+        refused(&format!("that of {}", other.id()));
+        fs::remove_file(&path).expect("it is our file");
+        refused("gone");
+        assert!(!path.exists());
+        fs::write(&path, text).expect("it is our file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is our file");
+        Keys::load_or_create(dir.path(), Some(owner.id())).expect("it is the member's again");
     }
 
     #[test]
     fn what_a_crash_left_behind_is_no_key() {
         let dir = dir();
         fs::write(dir.path().join("node.key.new"), "0123").expect("a free name");
-        Keys::load_or_create(dir.path()).expect("a key is drawn");
+        Keys::load_or_create(dir.path(), None).expect("a key is drawn");
         assert!(!dir.path().join("node.key.new").exists());
     }
 

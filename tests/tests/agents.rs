@@ -60,6 +60,10 @@ fn an_agent_that_is_killed_adopts_its_tasks() -> Result<()> {
     // Told to stop, as by a service manager.
     assert!(agents.terminate_agent(2)?.success());
     assert_eq!(everything(&agents), before);
+    // It said that it will be back: nobody takes its work.
+    let said =
+        || agents.ctl(1).nodes().is_ok_and(|nodes| nodes.iter().any(|node| node.status == "restarting"));
+    until("the others know that it restarts", SOON, || said().then_some(()))?;
     agents.start_agent(2)?;
     agents.ctl(2).run("service scale sleep-app=6")?;
     assert_eq!((agents.ctl(3).wanted("sleep-app")?, everything(&agents)), (tasks, before));
@@ -238,6 +242,31 @@ fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()
 
     assert_eq!(agents.ctl(1).run("service scale sleep-app=3")?.stdout, "sleep-app: 3/3 running");
     assert_eq!(everything(&agents), before);
+    Ok(())
+}
+
+/// A backup without its key, or another host's in its place: nothing is thrown away.
+#[test]
+fn a_node_s_state_is_kept_from_another_key() -> Result<()> {
+    let mut agents = Agents::formed(1)?;
+    agents.ctl(1).run(CREATE)?;
+    let before = everything(&agents);
+    agents.kill_agent(1)?;
+    let key = agents.data_dir(1).join("node.key");
+    let aside = key.with_extension("aside");
+    fs::rename(&key, &aside).map_err(Error::on(&key))?;
+    let fails = |words: &str| -> Result<()> {
+        let (code, said) = agents.fails(&mut agents.command(1, &[])?)?;
+        assert!(code == 1 && said.contains(words), "exit code {code}: {said}");
+        Ok(())
+    };
+    fails("node.key is gone, and the state beside it is that of node ")?;
+    fs::copy(&aside, &key).map_err(Error::on(&key))?;
+    fs::write(&key, "5".repeat(64)).map_err(Error::on(&key))?;
+    fails(", and the state beside it is that of node ")?;
+    fs::rename(&aside, &key).map_err(Error::on(&key))?;
+    agents.start_agent(1)?;
+    assert_eq!((agents.ctl(1).wanted("sleep-app")?.len(), everything(&agents)), (1, before));
     Ok(())
 }
 

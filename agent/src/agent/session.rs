@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sleep_core::Crypto;
 use sleep_core::io::{Input, Lane, Output, Refusal, Reply, Ticket};
 use sleep_core::node::{Setup, Tuning};
 use sleep_drivers::{Deadlines, Drivers, Options};
@@ -32,6 +31,9 @@ const SHARED_ENGINE: &str = "SLEEPD_DEV_SHARED_ENGINE";
 
 /// How often the host's addresses are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// After so many things of the network's, people have a turn, and the network's own tasks.
+const IN_A_ROW: u32 = 32;
 
 /// How a session ended.
 pub(super) enum Ended {
@@ -112,7 +114,6 @@ fn drivers_options(config: &Config, node: NodeId) -> Result<Options, AgentError>
 impl Session {
     pub(super) fn begin(
         config: &Config,
-        keys: Keys,
         runtimes: Vec<Runtime>,
         ways: Ways,
         host_rebooted: bool,
@@ -123,6 +124,7 @@ impl Session {
             drop(report.send(outcome));
         })
         .map_err(AgentError::Storage)?;
+        let keys = Keys::load_or_create(&config.data_dir, stored.owner()).map_err(AgentError::Key)?;
         let options = sleep_net::Options {
             seed: keys.seed(),
             listen: config.listen.clone(),
@@ -131,7 +133,7 @@ impl Session {
         let (net, events) = Net::bind(options).map_err(AgentError::Net)?;
         let told_addresses =
             host::addresses(&config.advertise, &net.local_addrs()).map_err(AgentError::Host)?;
-        let me = keys.node_id(&keys.public_key());
+        let me = keys.id();
         let (drivers, reports) = Drivers::new(&runtimes, &drivers_options(config, me)?);
         let drivers = Arc::new(drivers);
         ways.logs.begin(me, drivers.clone(), keys.seed());
@@ -181,9 +183,15 @@ impl Session {
     pub(super) async fn serve(&mut self, asked: &mut mpsc::Receiver<Ask>, stop: &mut Stop) -> Ended {
         let mut look_again = tokio::time::interval(LOOK_AGAIN);
         look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut in_a_row = 0;
         loop {
             if let Some(ended) = self.ended.take() {
                 return ended;
+            }
+            if in_a_row >= IN_A_ROW {
+                in_a_row = 0;
+                self.others_turn(asked, &mut look_again).await;
+                continue;
             }
             let until_wake = self.wake.map(|at| at.since(host::now().instant));
             let timer = async {
@@ -207,7 +215,11 @@ impl Session {
                         return Ended::StorageFailed(message);
                     }
                 }
-                Some(event) = events.next() => self.on_event(event),
+                Some(event) = events.next() => {
+                    in_a_row += 1;
+                    self.on_event(event);
+                    continue;
+                }
                 Some(report) = reports.recv() => self.on_report(report),
                 Some((ticket, answer)) = answers.recv() => self.input(Input::JoinAnswered { ticket, answer }),
                 // A node that is still starting would deny its membership.
@@ -218,6 +230,19 @@ impl Session {
                     self.input(Input::Tick);
                 }
             }
+            in_a_row = 0;
+        }
+    }
+
+    /// However much comes from the network, somebody who asks is answered, and the service manager hears that
+    /// the agent lives.
+    async fn others_turn(&mut self, asked: &mut mpsc::Receiver<Ask>, look_again: &mut tokio::time::Interval) {
+        tokio::task::yield_now().await;
+        tokio::select! {
+            biased;
+            _ = look_again.tick() => self.look_at_addresses(),
+            Some(ask) = asked.recv(), if self.core.has_started() => self.on_ask(ask),
+            () = std::future::ready(()) => {}
         }
     }
 

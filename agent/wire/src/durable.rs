@@ -5,7 +5,7 @@ use core::fmt;
 
 use bincode::{Decode, Encode};
 
-use crate::codec::Wire;
+use crate::codec::{Wire, decode};
 use crate::id::{ClusterId, NodeId};
 use crate::key::Key;
 use crate::lease::VoterConfig;
@@ -129,4 +129,12 @@ pub struct Stored {
     pub records: Vec<Vec<u8>>,
     /// Every cell that was ever set.
     pub cells: Vec<(Cell, Vec<u8>)>,
+}
+
+impl Stored {
+    /// The member that all of this is about; none, if it is in no cluster.
+    pub fn owner(&self) -> Option<NodeId> {
+        let (_, value) = self.cells.iter().find(|(cell, _)| *cell == Cell::Membership)?;
+        decode::<Membership>(value).ok().map(|membership| membership.node)
+    }
 }

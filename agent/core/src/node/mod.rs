@@ -194,11 +194,13 @@ impl<C: Crypto> Node<C> {
             return;
         };
         let mut cx = Context { now, crypto: &self.crypto, out: &mut self.out, boot: self.boot, me: self.me };
-        match cell::<durable::Membership>(&stored, Cell::Membership).filter(|cell| cell.node == self.me) {
-            Some(cell) => {
+        match cell::<durable::Membership>(&stored, Cell::Membership) {
+            Some(cell) if cell.node == self.me => {
                 let beginning = Beginning::Again { cluster: cell.cluster, stored: *stored };
                 self.phase = Phase::Member(Box::new(Member::new(&mut cx, &self.home, beginning)));
             }
+            // Another's state: it is not this node's to throw away.
+            Some(_another) => {}
             None => door::clear(&mut cx, &stored),
         }
         for (ticket, command) in waiting {
