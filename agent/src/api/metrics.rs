@@ -8,6 +8,7 @@
 //! Counts of what happened: whoever makes it happen counts it.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
@@ -102,6 +103,23 @@ pub(super) async fn metrics(State(handle): State<Handle>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
+/// As which node of which cluster the agent told of itself last.
+static WHO: Mutex<Option<(String, String)>> = Mutex::new(None);
+
+/// Tells as which node of which cluster the agent speaks: what it was before it left is told as 0, so that
+/// one series of them is 1.
+fn tell_who(who: Option<(String, String)>) {
+    let set = |(cluster, node): (String, String), value: f64| {
+        gauge!("swarm_node_info", "swarm_id" => cluster, "node_id" => node).set(value);
+    };
+    let mut last = WHO.lock().unwrap_or_else(PoisonError::into_inner);
+    if *last != who {
+        let before = core::mem::replace(&mut *last, who.clone());
+        before.into_iter().for_each(|before| set(before, 0.0));
+    }
+    who.into_iter().for_each(|who| set(who, 1.0));
+}
+
 /// What the agent sees of its cluster.
 struct Seen {
     status: StatusRow,
@@ -137,10 +155,7 @@ impl Seen {
         gauge!("swarm_manager_services_total").set(f64::from(*services));
         gauge!("sleepd_tasks_desired").set(f64::from(*desired));
         gauge!("swarm_node_manager").set(truth(*role == Some(Role::Control)));
-        if let Some(cluster) = cluster {
-            let (cluster, node) = (cluster.to_string(), node.to_string());
-            gauge!("swarm_node_info", "swarm_id" => cluster, "node_id" => node).set(1.0);
-        }
+        tell_who(cluster.map(|cluster| (cluster.to_string(), node.to_string())));
         let of_nodes = |wanted: &[NodeStatus]| {
             number(self.nodes.iter().filter(|status| wanted.contains(status)).count())
         };

@@ -93,8 +93,9 @@ pub(super) fn of_refusal(refusal: &Refusal, core: &Core, now: Now) -> Problem {
         Refusal::Oneself => {
             Problem::new(Code::Oneself, 409, "a node is not removed through itself: it leaves")
         }
-        Refusal::LedLast(node) => {
-            let said = format!("node {node} led last, and nobody has led since: what runs where is its word");
+        Refusal::LedLast(last) => {
+            let last = node(*last);
+            let said = format!("node {last} led last, and nobody has led since: what runs where is its word");
             Problem::new(Code::LedLast, 409, said)
         }
         Refusal::Led(leader) => led(&node(*leader)),
