@@ -305,11 +305,18 @@ impl Member {
         }
         let fact = self.service_fact(cx.now.instant, service);
         let Desk::Open(open) = &mut self.desk else { return };
+        let stood = open.planner.service(&service).is_some_and(|known| !known.removed);
+        let stands = fact.as_ref().is_some_and(|fact| !fact.removed);
         match fact {
             Some(fact) => open.planner.set_service(fact),
             None => open.planner.forget_service(service),
         }
         open.dirty = true;
+        // It may stand again, as what removed it was void: nobody has rewritten its slots while it was gone.
+        if stands && !stood {
+            let slots: Vec<SlotKey> = self.state.slots_of(service).map(|view| view.key).collect();
+            self.restamp(cx, &slots);
+        }
     }
 
     pub(super) fn desk_slot<C: Crypto>(&mut self, cx: &mut Context<'_, C>, slot: SlotKey) {
