@@ -78,6 +78,7 @@ const STORIES: &[(&str, &str)] = stories![
     "found-paused-with-two",
     "found-questions-that-cross",
     "found-recovered-by-a-worker",
+    "found-removed-in-vain",
     "found-removed-leader",
     "found-same-boot",
     "found-seat-of-the-slow",
