@@ -184,7 +184,7 @@ impl Asking {
     }
 }
 
-fn answer<C: Crypto>(cx: &mut Context<'_, C>, ticket: Ticket, answer: JoinAnswer) {
+pub(super) fn answer<C: Crypto>(cx: &mut Context<'_, C>, ticket: Ticket, answer: JoinAnswer) {
     cx.out.push(Output::AnswerJoin { ticket, bytes: stranger(Message::Joined(answer)) });
 }
 
@@ -208,23 +208,24 @@ impl Member {
                 Ok(Message::Join(request)) if request.key == key => request,
                 Ok(_) | Err(_) => return answer(cx, ticket, JoinAnswer::Refused(JoinRefusal::BadProof)),
             };
-        match self.admitter(cx, &request) {
+        match self.admitter(cx, &request, &BTreeSet::new()) {
             Some(node) if node == cx.me => {
                 let said = self.admit(cx, &request);
                 answer(cx, ticket, said);
             }
-            Some(node) => {
-                self.last_forwarded += 1;
-                self.forwarded.insert(self.last_forwarded, ticket);
-                let ask = AdmitMessage::Ask { nonce: self.last_forwarded, request };
-                self.send(cx, node, Lane::Urgent, Message::Admit(ask));
-            }
+            Some(_) => self.forward(cx, ticket, request),
             None => answer(cx, ticket, JoinAnswer::Refused(JoinRefusal::NoControlNode)),
         }
     }
 
-    /// Who may admit: the holder where the token is for one use, this node if it may, else any control node.
-    fn admitter<C: Crypto>(&self, cx: &Context<'_, C>, request: &JoinRequest) -> Option<NodeId> {
+    /// Who may admit: the holder where the token is for one use, this node if it may, else any control node
+    /// but those.
+    pub(super) fn admitter<C: Crypto>(
+        &self,
+        cx: &Context<'_, C>,
+        request: &JoinRequest,
+        but: &BTreeSet<NodeId>,
+    ) -> Option<NodeId> {
         let may = self.trust.role(cx.me) == Some(Role::Control);
         let single = self.token(request.token).is_some_and(|token| token.single_use);
         if single && let Evidence::Fresh(epoch) = self.lease.evidence(cx.now.instant) {
@@ -234,7 +235,7 @@ impl Member {
             return Some(cx.me);
         }
         let live: BTreeSet<NodeId> = self.membership.live().collect();
-        self.trust.controls().find(|node| live.contains(node))
+        self.trust.controls().find(|node| live.contains(node) && !but.contains(node))
     }
 
     /// A worker passes a newcomer's request on; a control node answers it.
@@ -255,14 +256,14 @@ impl Member {
                 self.send(cx, from, Lane::Urgent, Message::Admit(said));
             }
             AdmitMessage::Answer { nonce, answer: said } => {
-                if let Some(ticket) = self.forwarded.remove(&nonce) {
+                if let Some(ticket) = self.forwards.answered(nonce) {
                     answer(cx, ticket, said);
                 }
             }
         }
     }
 
-    fn admit<C: Crypto>(&mut self, cx: &mut Context<'_, C>, request: &JoinRequest) -> JoinAnswer {
+    pub(super) fn admit<C: Crypto>(&mut self, cx: &mut Context<'_, C>, request: &JoinRequest) -> JoinAnswer {
         let now = cx.now.instant;
         let time = self.clock.present(now);
         let holds = self.lease.holding(now).is_some();

@@ -13,6 +13,7 @@ use sleep_wire::{ClusterId, Epoch, Key, NodeId, Record, Stamp, decode, encode};
 
 use super::context::{Context, Purpose};
 use super::earlier::Earlier;
+use super::forward::Forwards;
 use super::leave::Leaving;
 use super::plan::Desk;
 use super::recover::Recovering;
@@ -66,8 +67,7 @@ pub(crate) struct Member {
     pub(super) waiters: BTreeMap<u64, (Ticket, Reply)>,
     pub(super) last_waiter: u64,
     /// Newcomers that wait for another node's word.
-    pub(super) forwarded: BTreeMap<u64, Ticket>,
-    pub(super) last_forwarded: u64,
+    pub(super) forwards: Forwards,
     pub(super) leaving: Option<Leaving>,
     pub(super) recovering: Option<Recovering>,
     /// The greatest generation that people were told of.
@@ -162,8 +162,7 @@ impl Member {
             sequence: 0,
             waiters: BTreeMap::new(),
             last_waiter: 0,
-            forwarded: BTreeMap::new(),
-            last_forwarded: 0,
+            forwards: Forwards::default(),
             leaving: None,
             recovering: None,
             generation,
@@ -278,6 +277,7 @@ impl Member {
         }
         self.leave_tick(cx);
         self.recover_tick(cx);
+        self.ask_on(cx);
         self.pump(cx);
         false
     }
@@ -379,6 +379,7 @@ impl Member {
                 .filter(|at| *at > self.last_call),
             self.leaving.as_ref().and_then(Leaving::next_wake),
             self.recovering.as_ref().and_then(Recovering::next_wake),
+            self.forwards.next_wake(),
         ]
         .into_iter()
         .fold(None, earlier)

@@ -23,6 +23,7 @@ mod door;
 mod earlier;
 mod facts;
 mod feed;
+mod forward;
 mod leave;
 mod member;
 mod operators;
