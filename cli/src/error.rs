@@ -19,8 +19,8 @@ pub enum Error {
         hosts: Vec<String>,
         /// In the operating system's words.
         why: String,
-        /// Whether the socket is there, and this user may not use it.
-        forbidden: bool,
+        /// Which of them is a socket that is there, and that this user may not use.
+        forbidden: Option<String>,
     },
     /// The agent refused. Nothing changed, unless it says so.
     Refused(Box<Problem>),
@@ -46,6 +46,8 @@ pub enum Error {
         after: Duration,
         /// How far it is.
         progress: Box<Progress>,
+        /// How to watch it, where nothing is known of how far it is.
+        watch: String,
     },
     /// What is left cannot be placed.
     Stuck(Box<Progress>),
@@ -67,6 +69,8 @@ pub enum Error {
     Stopped,
     /// It was dangerous, and nobody confirmed it.
     Unconfirmed(String),
+    /// It went wrong when a part of it had been changed.
+    Partly(Box<Self>),
     /// Nobody reads what is printed any more.
     Unread,
     /// Something here that is nobody's fault but this program's or this machine's.
@@ -90,6 +94,7 @@ impl Error {
             Self::TimedOut { .. } => 4,
             Self::Stuck(_) => 5,
             Self::Interrupted { .. } | Self::Stopped => 130,
+            Self::Partly(error) => error.exit_code(),
             Self::Unread => 0,
         }
     }
@@ -119,6 +124,30 @@ impl Error {
         Self::Lost { host: host.to_string(), why: Self::no_answer(after) }
     }
 
+    /// It was to take no longer, and how far it is nobody knows.
+    pub fn timed_out(after: Duration, watch: &str) -> Self {
+        let progress = Progress { services: Vec::new(), nodes: Vec::new(), converged: false, stuck: false };
+        Self::TimedOut { after, progress: Box::new(progress), watch: watch.to_owned() }
+    }
+
+    /// The same, where something was changed before.
+    #[must_use]
+    pub fn after(self, changed: bool) -> Self {
+        match self {
+            Self::Refused(mut problem) => {
+                problem.changed |= changed;
+                Self::Refused(problem)
+            }
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Nonsense(_) | Self::Internal(_)
+                if changed =>
+            {
+                Self::Partly(Box::new(self))
+            }
+            // What is waited for was changed before.
+            other => other,
+        }
+    }
+
     /// That nothing was heard for so long.
     pub fn no_answer(after: Duration) -> String {
         let tenths = (after.as_millis() + 50) / 100;
@@ -128,28 +157,29 @@ impl Error {
 
     /// A host does not answer.
     pub fn host(host: &Host, why: &str) -> Self {
-        Self::Unreachable { hosts: vec![host.to_string()], why: why.to_owned(), forbidden: false }
+        Self::Unreachable { hosts: vec![host.to_string()], why: why.to_owned(), forbidden: None }
     }
 
     /// A socket does not answer.
     pub fn socket(host: &Host, error: &std::io::Error) -> Self {
         let forbidden = error.kind() == std::io::ErrorKind::PermissionDenied;
-        Self::Unreachable { hosts: vec![host.to_string()], why: error.to_string(), forbidden }
+        let (host, why) = (host.to_string(), error.to_string());
+        Self::Unreachable { forbidden: forbidden.then(|| host.clone()), hosts: vec![host], why }
     }
 
     /// None of several hosts answers.
     pub fn unreachable(tried: Vec<(Host, Self)>) -> Self {
         let mut all = Vec::new();
-        let (mut reasons, mut any_forbidden) = (Vec::new(), false);
+        let (mut reasons, mut first_forbidden) = (Vec::new(), None);
         let several = tried.len() > 1;
         for (host, error) in tried {
             if let Self::Unreachable { why, forbidden, .. } = error {
                 reasons.push(if several { format!("{host}: {why}") } else { why });
-                any_forbidden |= forbidden;
+                first_forbidden = first_forbidden.or(forbidden);
             }
             all.push(host.to_string());
         }
-        Self::Unreachable { hosts: all, why: reasons.join("; "), forbidden: any_forbidden }
+        Self::Unreachable { hosts: all, why: reasons.join("; "), forbidden: first_forbidden }
     }
 
     /// Whether another try, or another host, may do better.
@@ -157,6 +187,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } => true,
             Self::Refused(problem) => problem.status == 503,
+            Self::Partly(error) => error.is_passing(),
             Self::Usage(_)
             | Self::Nonsense(_)
             | Self::Key { .. }

@@ -357,7 +357,7 @@ pub struct Dev {
     #[arg(long, required_if_eq("driver", "docker"), value_name = "IMAGE")]
     pub image: Option<String>,
     /// How many agents
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=9), value_name = "N")]
+    #[arg(long, default_value_t = 3, value_parser = parse::dev_nodes, value_name = "N")]
     pub nodes: u8,
     /// The agent's program; the `sleepd` beside this one by default
     #[arg(long, value_name = "PATH")]

@@ -1,11 +1,15 @@
 //! Values of flags. Each error says what was expected.
 
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use sleep_wire::spec::{Port, Protocol};
 
 /// The ports that one `--publish` names.
 pub type Ports = Vec<Port>;
+
+type Range = RangeInclusive<u16>;
 
 /// The words that one `--entrypoint` or `--args` names.
 pub type Words = Vec<String>;
@@ -20,7 +24,7 @@ const MAX_RANGE: u16 = 1_000;
 pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a time such as `30s`, `10m` or `1h30m`".to_owned();
     let too_long = || format!("at most ten years: `{}h`", MAX_TIME.as_secs() / 3600);
-    if let Ok(seconds) = text.parse::<u64>() {
+    if let Some(seconds) = number::<u64>(text) {
         return Some(Duration::from_secs(seconds)).filter(|time| *time <= MAX_TIME).ok_or_else(too_long);
     }
     let (mut rest, mut total) = (text, Duration::ZERO);
@@ -120,9 +124,24 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A number in digits: whoever types `+1` means one more, and is not understood.
+pub fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// How many.
+pub fn count(text: &str) -> Result<u32, String> {
+    number(text).ok_or_else(|| "expected a number, from 0".to_owned())
+}
+
+/// How many agents try it out.
+pub fn dev_nodes(text: &str) -> Result<u8, String> {
+    number(text).filter(|nodes| (3..=9).contains(nodes)).ok_or_else(|| "expected 3 to 9".to_owned())
+}
+
 /// How many replicas.
 pub fn replicas(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "expected a number of replicas, from 0".to_owned())
+    number(text).ok_or_else(|| "expected a number of replicas, from 0".to_owned())
 }
 
 /// A command line into words, as a shell splits it: blanks, quotes and backslashes, and nothing else.
@@ -174,7 +193,7 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
 /// `published=8080,target=80,protocol=tcp,mode=host`.
 pub fn ports(text: &str) -> Result<Ports, String> {
     if text.contains('=') {
-        return long_port(text).map(|port| vec![port]);
+        return long_ports(text);
     }
     let (text, protocol) = match text.rsplit_once('/') {
         Some((rest, protocol)) => (rest, protocol_of(protocol)?),
@@ -187,7 +206,11 @@ pub fn ports(text: &str) -> Result<Ports, String> {
         Some((ip, published)) => (ip.trim_start_matches('[').trim_end_matches(']'), published),
         None => ("", published),
     };
-    let (published, target) = (range(published)?, range(target)?);
+    pairs(host_ip, range(published)?, range(target)?, protocol)
+}
+
+/// One port of the host for each of a task.
+fn pairs(host_ip: &str, published: Range, target: Range, protocol: Protocol) -> Result<Ports, String> {
     if published.len() != target.len() {
         return Err("the two ranges of ports differ in length".to_owned());
     }
@@ -195,14 +218,14 @@ pub fn ports(text: &str) -> Result<Ports, String> {
     Ok(published.zip(target).map(port).collect())
 }
 
-fn range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
-    let number = |text: &str| match text.parse::<u16>() {
-        Ok(0) | Err(_) => Err(format!("`{text}` is not a port: 1 to 65535")),
-        Ok(port) => Ok(port),
+fn range(text: &str) -> Result<Range, String> {
+    let port = |text: &str| match number::<u16>(text) {
+        Some(0) | None => Err(format!("`{text}` is not a port: 1 to 65535")),
+        Some(port) => Ok(port),
     };
     let (first, last) = match text.split_once('-') {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(text)?, number(text)?),
+        Some((first, last)) => (port(first)?, port(last)?),
+        None => (port(text)?, port(text)?),
     };
     if last < first || last - first >= MAX_RANGE {
         return Err(format!("`{text}` is not a range of at most {MAX_RANGE} ports"));
@@ -210,15 +233,15 @@ fn range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
     Ok(first..=last)
 }
 
-fn long_port(text: &str) -> Result<Port, String> {
-    let mut port = Port { host_ip: String::new(), published: 0, target: 0, protocol: Protocol::Tcp };
+fn long_ports(text: &str) -> Result<Ports, String> {
+    let (mut published, mut target, mut protocol, mut host_ip) = (None, None, Protocol::Tcp, "");
     for part in text.split(',') {
         let (key, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not key=value"))?;
         match key {
-            "published" => port.published = *range(value)?.start(),
-            "target" => port.target = *range(value)?.start(),
-            "protocol" => port.protocol = protocol_of(value)?,
-            "host_ip" => port.host_ip = value.to_owned(),
+            "published" => published = Some(range(value)?),
+            "target" => target = Some(range(value)?),
+            "protocol" => protocol = protocol_of(value)?,
+            "host_ip" => host_ip = value,
             "mode" if value == "host" => {}
             "mode" => {
                 return Err(format!("mode `{value}` is not supported: ports are published in mode `host`"));
@@ -226,10 +249,10 @@ fn long_port(text: &str) -> Result<Port, String> {
             _ => return Err(format!("`{key}` is none of published, target, protocol, host_ip, mode")),
         }
     }
-    if port.published == 0 || port.target == 0 {
-        return Err("expected both published=PORT and target=PORT".to_owned());
+    match (published, target) {
+        (Some(published), Some(target)) => pairs(host_ip, published, target, protocol),
+        _ => Err("expected both published=PORT and target=PORT".to_owned()),
     }
-    Ok(port)
 }
 
 /// The target of a published port: of whatever protocol, unless it is said.
@@ -238,7 +261,7 @@ pub fn target(text: &str) -> Result<(u16, Option<Protocol>), String> {
         Some((port, protocol)) => (port, Some(protocol_of(protocol)?)),
         None => (text, None),
     };
-    let port = port.parse().ok().filter(|port| *port > 0);
+    let port = number(port).filter(|port| *port > 0);
     Ok((port.ok_or_else(|| "expected a port such as `80` or `53/udp`".to_owned())?, protocol))
 }
 
@@ -259,7 +282,7 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
-        for bad in ["", "s", "1x", "-1s", "1e400s", "NaN", "99999999d", "1.2.3s"] {
+        for bad in ["", "s", "1x", "-1s", "+5", "+5s", "1e400s", "NaN", "99999999d", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         let ten_years = "at most ten years: `87600h`".to_owned();
@@ -273,7 +296,7 @@ mod tests {
     fn a_target_has_a_protocol_or_any() {
         assert_eq!(target("53"), Ok((53, None)));
         assert_eq!(target("53/udp"), Ok((53, Some(Protocol::Udp))));
-        for bad in ["", "0", "65536", "53/", "53/icmp", "/udp", "8080:80"] {
+        for bad in ["", "0", "+53", "65536", "53/", "53/icmp", "/udp", "8080:80"] {
             assert!(target(bad).is_err(), "{bad}");
         }
     }
@@ -297,7 +320,7 @@ mod tests {
         for good in ["web", "web.2", "../x", "ü"] {
             assert_eq!(name(good), Ok(good.to_owned()));
         }
-        for bad in ["web", "=3", "web=", "web=-1", "web=4294967296", "web=NaN"] {
+        for bad in ["web", "=3", "web=", "web=-1", "web=+1", "web=4294967296", "web=NaN"] {
             assert!(scale(bad).is_err(), "{bad}");
         }
         assert_eq!(scale("web=3"), Ok(("web".to_owned(), 3)));
@@ -328,6 +351,12 @@ mod tests {
         assert_eq!(ports("[::1]:53:53/udp"), Ok(vec![port("::1", 53, 53, Protocol::Udp)]));
         assert_eq!(ports("1-2:3-4").map(|ports| ports.len()), Ok(2));
         assert_eq!(ports("published=8080,target=80,mode=host"), Ok(vec![port("", 8080, 80, Protocol::Tcp)]));
+        let ranges = ports("published=8080-8082,target=80-82,host_ip=::1,protocol=udp");
+        let expected = (0..3).map(|more| port("::1", 8080 + more, 80 + more, Protocol::Udp)).collect();
+        assert_eq!(ranges, Ok(expected));
+        for bad in ["published=8080-8082,target=80", "+80:+80", "published=+80,target=80"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
         for bad in ["80", "0:80", "65536:80", "9-8:1-2", "1-3:1-2", "80:80/icmp", "target=80", "x:y"] {
             assert!(ports(bad).is_err(), "{bad}");
         }

@@ -65,7 +65,7 @@ pub struct Template {
     #[arg(long, value_enum, value_name = "ORDER")]
     pub update_order: Option<OrderArg>,
     /// How many slots are updated at a time; 0 for all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse::count, value_name = "N")]
     pub update_parallelism: Option<u32>,
     /// Between two slots of an update
     #[arg(long, value_parser = parse::duration, value_name = "TIME")]
@@ -86,7 +86,7 @@ pub struct Template {
     #[arg(long, value_parser = parse::duration, value_name = "TIME")]
     pub restart_delay: Option<Duration>,
     /// How many attempts before giving up; 0 for no bound
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse::count, value_name = "N")]
     pub restart_max_attempts: Option<u32>,
     /// Over which attempts are counted
     #[arg(long, value_parser = parse::duration, value_name = "TIME")]
@@ -98,7 +98,7 @@ pub struct Template {
     #[arg(long, value_name = "LABEL")]
     pub spread_by: Option<String>,
     /// The most tasks on one node; 0 for no bound
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse::count, value_name = "N")]
     pub replicas_max_per_node: Option<u32>,
     /// Keep this much memory for each task
     #[arg(long, value_parser = parse::memory, value_name = "BYTES")]
@@ -280,7 +280,7 @@ pub struct Logs {
     #[arg(short, long)]
     pub follow: bool,
     /// How many lines from the end of each task's output
-    #[arg(long, visible_alias = "tail", value_name = "N")]
+    #[arg(long, visible_alias = "tail", value_parser = parse::count, value_name = "N")]
     pub lines: Option<u32>,
     /// Show when each line was written
     #[arg(short, long)]

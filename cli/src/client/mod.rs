@@ -25,8 +25,8 @@ use tokio::time::{sleep, timeout};
 pub use host::{DEFAULT_SOCKET, Host};
 pub use path::{list, path};
 use ssh::Shared;
-use stream::Connector;
 pub use stream::default_key;
+use stream::{Connector, Duplex};
 
 use crate::args::Global;
 use crate::error::Error;
@@ -52,6 +52,9 @@ const AGAIN_FOR: Duration = Duration::from_secs(5);
 /// Between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// The same where one of the hosts is reached through ssh: each try may be a login.
+const LOG_IN_AFTER: Duration = Duration::from_secs(2);
+
 /// An agent, as far as it can be reached.
 pub struct Client {
     hosts: Vec<Host>,
@@ -64,6 +67,7 @@ pub struct Client {
     patience: Duration,
 }
 
+/// The near end of a connection.
 type Sender = SendRequest<Full<Bytes>>;
 
 /// A body that is read as it comes.
@@ -104,8 +108,8 @@ impl Client {
         let (hosts, key) = (Host::all(&global.hosts())?, global.key());
         let ssh = Arc::<Shared>::default();
         let patience = global.timeout.max(AT_LEAST);
-        let connector = Connector::first(&hosts, key.as_deref(), &ssh, patience.min(FIRST_WITHIN)).await?;
-        let (connector, idle) = (Mutex::new(Arc::new(connector)), Mutex::new(None));
+        let (connector, idle) = Connector::first(&hosts, key.as_deref(), &ssh, patience).await?;
+        let (connector, idle) = (Mutex::new(Arc::new(connector)), Mutex::new(idle));
         Ok(Self { hosts, key, connector, idle, ssh, patience })
     }
 
@@ -115,10 +119,17 @@ impl Client {
     /// [`Error::Unreachable`] if none does.
     pub async fn reconnect(&self) -> Result<(), Error> {
         self.idle.lock().await.take();
-        let within = self.patience.min(FIRST_WITHIN);
-        let connector = Connector::first(&self.hosts, self.key.as_deref(), &self.ssh, within).await?;
+        let key = self.key.as_deref();
+        let (connector, idle) = Connector::first(&self.hosts, key, &self.ssh, self.patience).await?;
         *self.connector.lock().await = Arc::new(connector);
+        *self.idle.lock().await = idle;
         Ok(())
+    }
+
+    /// Waits before another try: as long as that takes, and longer where it may be a login.
+    pub async fn pause(&self, usual: Duration) {
+        let logs_in = self.hosts.iter().any(|host| matches!(host, Host::Ssh(..)));
+        sleep(if logs_in { usual.max(LOG_IN_AFTER) } else { usual }).await;
     }
 
     /// Asks, changing nothing.
@@ -127,6 +138,14 @@ impl Client {
     /// [`Error`] if the agent cannot be reached, refuses, or answers nonsense.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.again(&Sent::asking(path)).await
+    }
+
+    /// The same, of this one agent.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and also if the answer does not come through.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.once(&Sent::asking(path)).await
     }
 
     /// Has the cluster changed. If the answer does not come through, it is sent again, to whoever answers: by
@@ -193,21 +212,28 @@ impl Client {
     }
 
     async fn again<T: DeserializeOwned>(&self, sent: &Sent<'_>) -> Result<T, Error> {
-        let mut deadline = None;
+        let mut answer = self.once(sent).await;
+        let (deadline, mut told) = (Instant::now() + AGAIN_FOR, None);
         loop {
-            let error = match self.once(sent).await {
+            let error = match answer {
                 Err(error) if error.is_passing() => error,
                 other => return other,
             };
-            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + AGAIN_FOR) {
+            // What an agent may have carried out is not undone by what is heard after that.
+            let error = match told.take() {
+                Some(lost @ Error::Lost { .. }) if sent.command.is_some() => lost,
+                Some(_) | None => error,
+            };
+            if Instant::now() > deadline {
                 return Err(error);
             }
-            sleep(AGAIN_AFTER).await;
-            match self.reconnect().await {
-                Ok(()) => {}
-                Err(gone) if gone.is_passing() => {}
-                Err(other) => return Err(other),
-            }
+            told = Some(error);
+            self.pause(AGAIN_AFTER).await;
+            // Nobody is asked who was not reached: over ssh that would be another login.
+            answer = match self.reconnect().await {
+                Ok(()) => self.once(sent).await,
+                Err(gone) => Err(gone),
+            };
         }
     }
 
@@ -241,6 +267,8 @@ impl Client {
         match timeout(within, sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, sender)),
             Ok(Err(error)) => Err(Error::lost(connector.host(), &error)),
+            // It was to take no longer, and that is all that is known.
+            Err(_) if sent.at_length => Err(Error::timed_out(within, "sleepctl cluster status")),
             Err(_) => Err(Error::silent(connector.host(), within)),
         }
     }
@@ -253,12 +281,15 @@ impl Client {
             return Ok(idle);
         }
         let stream = connector.open().await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Error::lost(connector.host(), &error))?;
-        tokio::spawn(connection);
-        Ok(sender)
+        talk(stream).await.map_err(|error| Error::lost(connector.host(), &error))
     }
+}
+
+/// HTTP on a stream. It ends with its near end.
+async fn talk(stream: impl Duplex + 'static) -> hyper::Result<Sender> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn written(body: &impl Serialize) -> Result<Bytes, Error> {

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+/// How many seconds ssh may take to connect: to log in is another matter, it may ask for a password.
+const CONNECTS_WITHIN: u32 = 10;
+
 /// How long a master stays after its last stream.
 const LINGER: &str = "60";
 
@@ -35,6 +38,7 @@ impl Shared {
             masters.folder = folder();
         }
         masters.targets.insert(target.to_owned());
+        let within = ["-o".to_owned(), format!("ConnectTimeout={CONNECTS_WITHIN}")];
         let shared = match &masters.folder {
             Some(folder) => vec![
                 "-o".to_owned(),
@@ -47,7 +51,7 @@ impl Shared {
             // Each stream is a connection of its own then.
             None => Vec::new(),
         };
-        shared.into_iter().chain(address(target)).collect()
+        within.into_iter().chain(shared).chain(address(target)).collect()
     }
 }
 
@@ -69,13 +73,20 @@ fn control_path(folder: &std::path::Path) -> String {
     format!("ControlPath={}/%C", folder.display())
 }
 
-/// `HOST` or `HOST:PORT`, as ssh wants it.
-fn address(target: &str) -> Vec<String> {
-    let words = match target.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => vec!["-p", port, "--", host],
-        Some(_) | None => vec!["--", target],
+/// `[USER@]HOST[:PORT]`, as ssh wants it; the host may be `[an IPv6 address]`.
+pub fn address(target: &str) -> Vec<String> {
+    let (host, port) = match target.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() && !is_bare_ipv6(host) => (host, Some(port)),
+        Some(_) | None => (target, None),
     };
-    words.into_iter().map(str::to_owned).collect()
+    let host = host.replacen('[', "", 1).replacen(']', "", 1);
+    let port = port.map(|port| ["-p".to_owned(), port.to_owned()]);
+    port.into_iter().flatten().chain(["--".to_owned(), host]).collect()
+}
+
+/// Whether what is before a colon has colons of its own, and no brackets to tell it from a port.
+fn is_bare_ipv6(host: &str) -> bool {
+    host.contains(':') && !host.ends_with(']')
 }
 
 /// A new folder that its owner alone may enter.
@@ -86,4 +97,18 @@ fn folder() -> Option<PathBuf> {
     let folder = std::env::temp_dir().join(format!("sleepctl-{name}"));
     let fits = folder.as_os_str().len() <= MAX_FOLDER;
     (fits && DirBuilder::new().mode(0o700).create(&folder).is_ok()).then_some(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_goes_before_the_host() {
+        let ssh = |target| address(target).join(" ");
+        assert_eq!(ssh("ada@pi-1:2222"), "-p 2222 -- ada@pi-1");
+        assert_eq!(ssh("pi-1"), "-- pi-1");
+        assert_eq!(ssh("ada@[fd00::1]:2222"), "-p 2222 -- ada@fd00::1");
+        assert_eq!([ssh("[::1]"), ssh("::1")], ["-- ::1", "-- ::1"]);
+    }
 }

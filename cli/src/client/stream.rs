@@ -1,5 +1,6 @@
 //! One stream to an agent, whatever lies between.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -11,19 +12,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1;
+use http_body_util::{BodyExt, Full};
 use hyper::header::HeaderValue;
 use hyper::{Request, Uri, header};
-use hyper_util::rt::TokioIo;
 use sleep_net::ApiClient;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::Host;
 use super::ssh::Shared;
+use super::{ANSWER_WITHIN, FIRST_WITHIN, Host, Sender};
 use crate::error::Error;
 
 /// Both ways at once.
@@ -38,28 +37,35 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// The first of the hosts that answers, of all within this time: each has its share of what is left.
-    pub async fn first(
+    /// The first of the hosts that answers, and a connection to it that may be used. All but those behind
+    /// ssh answer within seconds: each has its share of what is left. A login takes the time that it takes.
+    pub(super) async fn first(
         hosts: &[Host],
         key: Option<&Path>,
         ssh: &Arc<Shared>,
-        within: Duration,
-    ) -> Result<Self, Error> {
-        let (deadline, mut tried) = (Instant::now() + within, Vec::new());
+        patience: Duration,
+    ) -> Result<(Self, Option<Sender>), Error> {
+        let (mut deadline, mut tried) = (Instant::now() + patience.min(FIRST_WITHIN), Vec::new());
         for (host, left) in hosts.iter().zip((1..=hosts.len()).rev()) {
+            let (began, logs_in) = (Instant::now(), matches!(host, Host::Ssh(..)));
             let shares = u32::try_from(left).unwrap_or(u32::MAX);
-            let share = deadline.saturating_duration_since(Instant::now()) / shares;
+            let share = deadline.saturating_duration_since(began) / shares;
+            let share = if logs_in { patience.min(ANSWER_WITHIN) } else { share };
             let answers = timeout(share, Self::to(host, key, ssh)).await;
             match answers.unwrap_or_else(|_| Err(Error::host(host, &Error::no_answer(share)))) {
-                Ok(connector) => return Ok(connector),
+                Ok(reached) => return Ok(reached),
                 Err(error @ Error::Unreachable { .. }) => tried.push((host.clone(), error)),
                 Err(other) => return Err(other),
+            }
+            if logs_in {
+                deadline += began.elapsed();
             }
         }
         Err(Error::unreachable(tried))
     }
 
-    async fn to(host: &Host, key: Option<&Path>, ssh: &Arc<Shared>) -> Result<Self, Error> {
+    async fn to(host: &Host, key: Option<&Path>, ssh: &Arc<Shared>) -> Result<(Self, Option<Sender>), Error> {
+        let mut idle = None;
         let quic = match host {
             Host::Quic(name) => {
                 let seed = operator_seed(key)?;
@@ -73,9 +79,16 @@ impl Connector {
                 answers(stream).await.map_err(|error| Error::host(host, &error.to_string()))?;
                 None
             }
-            Host::Ssh(..) => None,
+            Host::Ssh(target, socket) => {
+                // That ssh runs here says nothing of there. A login is dear: its stream is the one to use.
+                let lacking = |error: &dyn Display| Error::host(host, &format!("through ssh: {error}"));
+                let through =
+                    Through::ssh(ssh, target, socket.as_deref()).map_err(|error| lacking(&error))?;
+                idle = Some(answers(through).await.map_err(|error| lacking(&error))?);
+                None
+            }
         };
-        Ok(Self { host: host.clone(), quic, ssh: ssh.clone() })
+        Ok((Self { host: host.clone(), quic, ssh: ssh.clone() }, idle))
     }
 
     /// Which host that is.
@@ -103,16 +116,14 @@ impl Connector {
     }
 }
 
-/// Returns once an agent has answered something, whatever it is.
-async fn answers(stream: UnixStream) -> hyper::Result<()> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
+/// Returns once an agent has answered something, whatever it is; the connection may be used again.
+async fn answers(stream: impl Duplex + 'static) -> hyper::Result<Sender> {
+    let mut sender = super::talk(stream).await?;
+    let mut request = Request::new(Full::<Bytes>::default());
     *request.uri_mut() = Uri::from_static("/healthz");
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("sleepd"));
-    let answer = sender.send_request(request).await;
-    connection.abort();
-    answer.map(drop)
+    sender.send_request(request).await?.into_body().collect().await?;
+    Ok(sender)
 }
 
 /// A program's standard input and output.

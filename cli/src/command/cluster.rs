@@ -36,7 +36,7 @@ async fn init(output: &Output, global: &Global) -> Result<(), Error> {
 
 async fn join(output: &Output, global: &Global, join: Join) -> Result<(), Error> {
     let client = Client::connect(global).await?;
-    let joined: Joined = client.tell(Method::POST, "/v1/cluster/join", &join).await?;
+    let joined: Joined = client.tell_at_length(Method::POST, "/v1/cluster/join", &join).await?;
     output.done(&joined, &joined.name, &joined.node, &format!("joined as {}", joined.name))
 }
 

@@ -5,6 +5,7 @@ pub mod complete;
 mod crashes;
 mod create;
 mod dev;
+mod each;
 mod local;
 mod logs;
 mod node;

@@ -13,7 +13,7 @@ use sleep_wire::trust::Role;
 use tokio::time::sleep;
 
 use super::wait::{self, Goal, NodeGoal, ServiceGoal, Want};
-use super::{Context, LOOK_AGAIN, plan, task};
+use super::{Context, LOOK_AGAIN, each, plan, task};
 use crate::args::{Format, NodeCommand};
 use crate::client::path;
 use crate::error::Error;
@@ -57,7 +57,7 @@ async fn inspect(context: &Context<'_>, names: &[String]) -> Result<(), Error> {
     let found = find(context, names).await?;
     match context.output.format {
         Format::Name => found.iter().try_for_each(|detail| context.output.line(&detail.node.name)),
-        Format::Table | Format::Wide | Format::Json if context.output.quiet => {
+        Format::Table | Format::Wide if context.output.quiet => {
             found.iter().try_for_each(|detail| context.output.line(&detail.node.id))
         }
         Format::Table | Format::Wide | Format::Json => {
@@ -93,23 +93,26 @@ async fn set_availability(
     let nodes = find(&context, &names).await?;
     let services =
         if availability == Availability::Drained { leaning_on(&context, &nodes).await? } else { Vec::new() };
-    for detail in &nodes {
-        let path = path(&["nodes", &detail.node.id, "availability"]);
-        let changed: Changed =
-            context.client.change(Method::PUT, &path, &SetAvailability { availability }).await?;
-        context.durable(changed.durability);
-    }
+    let set = async |node: &json::Named| {
+        let path = path(&["nodes", &node.id, "availability"]);
+        context.client.change(Method::PUT, &path, &SetAvailability { availability }).await
+    };
+    let outcome = each::change(&context, named(&nodes), set).await;
     let goal = Goal {
         services,
-        nodes: nodes.iter().map(|detail| NodeGoal { id: detail.node.id.clone(), availability }).collect(),
+        nodes: outcome.done.iter().map(|node| NodeGoal { id: node.id.clone(), availability }).collect(),
         watch: "sleepctl node ls".to_owned(),
     };
-    let waits = availability != Availability::Paused && !context.global.detach;
-    let seen = if waits { wait::until(&context, &goal).await?.nodes } else { Vec::new() };
-    for detail in &nodes {
-        let (id, name) = (detail.node.id.clone(), detail.node.name.clone());
+    let waits = availability != Availability::Paused && !context.global.detach && outcome.failed.is_none();
+    let seen = if waits {
+        let waited = wait::until(&context, &goal).await;
+        waited.map_err(|error| error.after(outcome.changed))?.nodes
+    } else {
+        Vec::new()
+    };
+    outcome.tell(&context, names.len() > 1, |named| {
         // Nobody can say that a node is empty that does not answer.
-        let is_down = seen.iter().any(|node| node.id == id && node.status == NodeStatus::Down);
+        let is_down = seen.iter().any(|node| node.id == named.id && node.status == NodeStatus::Down);
         let word = match (availability, waits) {
             (Availability::Drained, true) if is_down => {
                 let here = &context.status.name;
@@ -119,10 +122,15 @@ async fn set_availability(
             (Availability::Drained, false) => "draining".to_owned(),
             (Availability::Active | Availability::Paused, _) => words::availability(availability).to_owned(),
         };
-        let text = format!("{name}: {word}");
-        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
-    }
-    Ok(())
+        format!("{}: {word}", named.name)
+    })
+}
+
+/// What they are called, each once.
+fn named(nodes: &[NodeDetail]) -> Vec<json::Named> {
+    let named =
+        |detail: &NodeDetail| json::Named { id: detail.node.id.clone(), name: detail.node.name.clone() };
+    each::once(nodes.iter().map(named).collect())
 }
 
 /// Services that have tasks on the nodes and are as they should be: a drain is done when they are so again.
@@ -140,7 +148,12 @@ async fn leaning_on(context: &Context<'_>, nodes: &[NodeDetail]) -> Result<Vec<S
     let services: Vec<ServiceView> = context.client.get("/v1/services").await?;
     let leaning = services.into_iter().filter(|service| names.contains(&service.name));
     let services = leaning
-        .map(|service| ServiceGoal { id: service.id, name: service.name, want: Want::Spared, is_new: false })
+        .map(|service| ServiceGoal {
+            id: service.id,
+            name: service.name,
+            want: Want::Spared,
+            ..ServiceGoal::default()
+        })
         .collect();
     let mut goal = Goal { services, ..Goal::default() };
     let looked = Instant::now();
@@ -171,20 +184,24 @@ fn is_amiss(service: &ServiceProgress) -> bool {
 async fn set_role(context: &Context<'_>, names: &[String], role: Role) -> Result<(), Error> {
     let found = find(context, names).await?;
     let fewer = found.iter().any(|detail| detail.node.role == Role::Control && role == Role::Worker);
-    for detail in found {
-        let (id, name) = (detail.node.id, detail.node.name);
-        let path = path(&["nodes", &id, "role"]);
-        let changed: Changed = context.client.change(Method::PUT, &path, &SetRole { role }).await?;
-        context.durable(changed.durability);
-        let text = format!("{name}: {}", words::role(role));
-        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
-    }
-    if fewer {
-        let nodes: Vec<NodeView> = context.client.get("/v1/nodes").await?;
-        let left = nodes.iter().filter(|node| node.role == Role::Control).count();
-        if let Some(danger) = words::few_control_nodes(left) {
-            context.output.warning(danger);
-        }
+    let set = async |node: &json::Named| {
+        let path = path(&["nodes", &node.id, "role"]);
+        context.client.change(Method::PUT, &path, &SetRole { role }).await
+    };
+    let outcome = each::change(context, named(&found), set).await;
+    let changed = outcome.changed;
+    let words = |node: &json::Named| format!("{}: {}", node.name, words::role(role));
+    let told = outcome.tell(context, names.len() > 1, words);
+    let warned = if fewer && changed { warn_of_few(context).await } else { Ok(()) };
+    told.and(warned.map_err(|error| error.after(changed)))
+}
+
+/// Says what may not be lost with as few control nodes as there are.
+async fn warn_of_few(context: &Context<'_>) -> Result<(), Error> {
+    let nodes: Vec<NodeView> = context.client.get("/v1/nodes").await?;
+    let left = nodes.iter().filter(|node| node.role == Role::Control).count();
+    if let Some(danger) = words::few_control_nodes(left) {
+        context.output.warning(danger);
     }
     Ok(())
 }
@@ -195,11 +212,21 @@ async fn set_labels(
     labels: Vec<(String, Option<String>)>,
 ) -> Result<(), Error> {
     let labels: BTreeMap<String, Option<String>> = labels.into_iter().collect();
+    let removed = labels.iter().filter(|(_, value)| value.is_none());
+    let removed: Vec<String> = removed.map(|(key, _)| key.clone()).collect();
     let set = SetLabels { labels };
     let changed: Changed =
         context.client.change(Method::PATCH, &path(&["nodes", node, "labels"]), &set).await?;
     context.durable(changed.durability);
-    let detail: NodeDetail = context.client.get(&path(&["nodes", node])).await?;
+    let detail = context.client.get(&path(&["nodes", node])).await;
+    let detail: NodeDetail = detail.map_err(|error| error.after(changed.changed))?;
+    if !changed.changed {
+        context.output.note("nothing changed");
+    }
+    for key in removed.iter().filter(|key| detail.labels.contains_key(*key)) {
+        let name = &detail.node.name;
+        context.output.note(&format!("`{key}` is {name}'s own: its agent has it from `sleepd --label`"));
+    }
     let labels: Vec<String> = detail.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let text = format!(
         "{}: {}",
@@ -219,14 +246,11 @@ async fn remove(context: &Context<'_>, names: &[String], compromised: bool) -> R
             names.join(", ")
         ))?;
     }
-    for detail in nodes {
-        let (id, name) = (detail.node.id, detail.node.name);
-        let query = if compromised { "?compromised=true" } else { "" };
-        let path = format!("{}{query}", path(&["nodes", &id]));
-        let changed: Changed = context.client.change(Method::DELETE, &path, &()).await?;
-        context.durable(changed.durability);
-        let text = format!("{name}: removed");
-        context.output.done(&json::Named { id: id.clone(), name: name.clone() }, &name, &id, &text)?;
-    }
-    Ok(())
+    let query = if compromised { "?compromised=true" } else { "" };
+    let remove = async |node: &json::Named| {
+        let path = format!("{}{query}", path(&["nodes", &node.id]));
+        context.client.change(Method::DELETE, &path, &()).await
+    };
+    let outcome = each::change(context, named(&nodes), remove).await;
+    outcome.tell(context, names.len() > 1, |node| format!("{}: removed", node.name))
 }

@@ -1,15 +1,16 @@
 //! `sleepctl operator …`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use hyper::Method;
-use sleep_wire::api::{Changed, OperatorCreate, OperatorView};
+use sleep_wire::api::{Changed, Code, OperatorCreate, OperatorView};
 
-use super::Context;
+use super::{Context, each};
 use crate::args::OperatorCommand;
 use crate::client::{default_key, path};
 use crate::error::Error;
@@ -27,19 +28,26 @@ pub(super) async fn run(context: Context<'_>, command: OperatorCommand) -> Resul
     }
 }
 
-async fn remove(context: &Context<'_>, operators: &[String]) -> Result<(), Error> {
+async fn remove(context: &Context<'_>, typed: &[String]) -> Result<(), Error> {
+    let operators: Vec<OperatorView> = context.client.get("/v1/operators").await?;
+    let meant = |typed: &String| each::meant(&operators, typed, Code::NoSuchOperator, "operator");
+    let meant = each::once(typed.iter().map(meant).collect::<Result<_, _>>()?);
     if !context.global.yes {
-        let names = operators.join(", ");
+        let names: Vec<&str> = meant.iter().map(|named| named.name.as_str()).collect();
+        let names = names.join(", ");
         context.output.confirm(&format!("{names}: a key that is taken out is never admitted again."))?;
     }
-    for operator in operators {
-        let path = path(&["operators", operator]);
-        let changed: Changed = context.client.tell(Method::DELETE, &path, &()).await?;
-        context.durable(changed.durability);
-        let named = json::Named { id: operator.clone(), name: operator.clone() };
-        context.output.done(&named, operator, operator, &format!("{operator}: removed"))?;
-    }
-    Ok(())
+    let remove = async |operator: &json::Named| {
+        context.client.tell(Method::DELETE, &path(&["operators", &operator.id]), &()).await
+    };
+    let outcome = each::change(context, meant, remove).await;
+    outcome.tell(context, typed.len() > 1, |operator| format!("{}: removed", operator.name))
+}
+
+/// Ids of the operators that are called so.
+async fn called(context: &Context<'_>, name: &str) -> Result<BTreeSet<String>, Error> {
+    let operators: Vec<OperatorView> = context.client.get("/v1/operators").await?;
+    Ok(operators.into_iter().filter(|operator| operator.name == name).map(|operator| operator.id).collect())
 }
 
 async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> Result<(), Error> {
@@ -47,14 +55,13 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Error::internal("no randomness", &error))?;
     let public_key = key::to_hex(SigningKey::from_bytes(&seed).verifying_key().as_bytes());
+    // An id is the agent's to derive; several operators may have one name.
+    let before = called(context, &name).await?;
     // First the file: a key that nobody has must not be admitted.
-    keep(&path, &key::to_hex(&seed)).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::Failed {
-            what: format!("there is a key in {} already", path.display()),
-            lines: vec!["nothing changed".to_owned()],
-            hint: format!("sleepctl operator create {name} --key {name}.key"),
-        },
-        _ => Error::Key { path: path.clone(), problem: error.to_string() },
+    keep(&path, &key::to_hex(&seed)).map_err(|what| Error::Failed {
+        what,
+        lines: vec!["nothing changed".to_owned()],
+        hint: format!("sleepctl operator create {name} --key {}", another(&path, &name)),
     })?;
     let create = OperatorCreate { name: name.clone(), public_key: public_key.clone() };
     let changed: Changed = match context.client.tell(Method::POST, "/v1/operators", &create).await {
@@ -74,19 +81,38 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
          For example:\n\n  sleepctl -H quic://{hosts} node ls",
         path.display()
     );
-    context.output.done(
-        &json::Named { id: public_key.clone(), name: name.clone() },
-        &name,
-        &public_key,
-        &words,
-    )
+    if context.output.is_for_people() {
+        return context.output.line(&words);
+    }
+    let after = called(context, &name).await.map_err(|error| error.after(changed.changed))?;
+    let Some(id) = after.difference(&before).next().cloned() else {
+        let what = format!("it admitted `{name}` and does not list it");
+        return Err(Error::nonsense(&what).after(changed.changed));
+    };
+    let admitted = json::Admitted { id: id.clone(), name: name.clone(), public_key };
+    context.output.done(&admitted, &name, &id, &words)
 }
 
-fn keep(path: &Path, text: &str) -> std::io::Result<()> {
+/// Where a key may go that cannot go there.
+fn another(path: &Path, name: &str) -> String {
+    let here = format!("{name}.key");
+    if path == Path::new(&here) { format!("~/{here}") } else { here }
+}
+
+/// Writes a key to where there is none; what is wrong, in words.
+fn keep(path: &Path, text: &str) -> Result<(), String> {
+    let trouble = |error: io::Error| format!("cannot write the key {}: {error}", path.display());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(trouble)?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("there is a key in {} already", path.display()),
+        _ => trouble(error),
+    })?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a key is of no use, and in the way of a whole one.
+        drop(fs::remove_file(path));
+        trouble(error)
+    })
 }

@@ -24,7 +24,8 @@ pub(super) async fn run(context: &Context<'_>, force: bool) -> Result<(), Error>
     if global.yes && made.changed {
         output.note(&danger);
     }
-    let now = if global.detach { client.get("/v1/status").await? } else { led(context, &made).await? };
+    let now = if global.detach { client.get("/v1/status").await } else { led(context, &made).await };
+    let now: Status = now.map_err(|error| error.after(made.changed))?;
     let (id, name) = (&status.node, &status.name);
     let names = |voters: &[VoterView]| voters.iter().map(|voter| voter.name.clone()).collect::<Vec<_>>();
     let lost = unheard_names(status);

@@ -40,7 +40,7 @@ async fn inspect(context: &Context<'_>, names: &[String]) -> Result<(), Error> {
     let found = find(context, names).await?;
     match context.output.format {
         Format::Name => found.iter().try_for_each(|detail| context.output.line(&detail.service.name)),
-        Format::Table | Format::Wide | Format::Json if context.output.quiet => {
+        Format::Table | Format::Wide if context.output.quiet => {
             found.iter().try_for_each(|detail| context.output.line(&detail.service.id))
         }
         Format::Table | Format::Wide | Format::Json => {
@@ -75,7 +75,7 @@ pub(super) async fn scale(context: Context<'_>, args: &Scale) -> Result<(), Erro
         if wanted.insert(id.clone(), *replicas).is_some_and(|other| other != *replicas) {
             return Err(Error::Usage(format!("`{typed}` is given two numbers of replicas")));
         }
-        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), is_new: false });
+        goals.push(ServiceGoal { id, name, want: Want::Replicas(*replicas), ..ServiceGoal::default() });
     }
     if args.dry_run {
         return plan::show(&context, &Proposal::Scale(SetScale { services: wanted })).await;
@@ -84,7 +84,8 @@ pub(super) async fn scale(context: Context<'_>, args: &Scale) -> Result<(), Erro
     let changed: Changed =
         context.client.change(Method::PUT, "/v1/scale", &SetScale { services: wanted }).await?;
     context.durable(changed.durability);
-    finish(&context, goals).await
+    let finished = finish(&context, goals, args.scales.len() > 1).await;
+    finished.map_err(|error| error.after(changed.changed))
 }
 
 pub(super) async fn remove(context: Context<'_>, args: &Remove) -> Result<(), Error> {
@@ -96,14 +97,15 @@ pub(super) async fn remove(context: Context<'_>, args: &Remove) -> Result<(), Er
             id: detail.service.id,
             name: detail.service.name,
             want: Want::Gone,
-            is_new: false,
+            ..ServiceGoal::default()
         })
         .collect();
     let goals = each_once(goals);
     let remove = RemoveServices { services: goals.iter().map(|goal| goal.id.clone()).collect() };
     let changed: Changed = context.client.change(Method::POST, "/v1/services/remove", &remove).await?;
     context.durable(changed.durability);
-    finish(&context, goals).await
+    let finished = finish(&context, goals, args.services.len() > 1).await;
+    finished.map_err(|error| error.after(changed.changed))
 }
 
 /// Waits for one service that was created or updated, and says what became of it.
@@ -113,34 +115,30 @@ pub(super) async fn settle(
     want: Want,
     is_new: bool,
 ) -> Result<(), Error> {
-    context.durable(changed.durability);
-    finish(context, vec![ServiceGoal { id: changed.id, name: changed.name, want, is_new }]).await
+    let ServiceChanged { id, name, revision, changed, durability } = changed;
+    context.durable(durability);
+    let goal = ServiceGoal { id, name, want, is_new, revision: Some(revision) };
+    finish(context, vec![goal], false).await.map_err(|error| error.after(changed))
 }
 
-async fn finish(context: &Context<'_>, services: Vec<ServiceGoal>) -> Result<(), Error> {
+/// Waits for what was changed, and says what became of it; `several` were typed as one list.
+async fn finish(context: &Context<'_>, services: Vec<ServiceGoal>, several: bool) -> Result<(), Error> {
     let names: Vec<&str> = services.iter().map(|goal| goal.name.as_str()).collect();
     let gone = services.iter().all(|goal| goal.want == Want::Gone);
-    let watch = if gone { "sleepctl ps".to_owned() } else { format!("sleepctl ps {}", names.join(" ")) };
+    let watch = if gone { "sleepctl node ls".to_owned() } else { format!("sleepctl ps {}", names.join(" ")) };
     let goal = Goal { services, nodes: Vec::new(), watch };
-    if context.global.detach {
-        for goal in &goal.services {
-            let words = format!(
-                "{}: {}",
-                goal.name,
-                if goal.want == Want::Gone { "being removed" } else { "accepted" }
-            );
-            said(context, goal, &words).await?;
-        }
-        if !context.output.quiet {
-            context.output.hint(&goal.watch);
-        }
-        return Ok(());
+    if !context.global.detach {
+        let progress = wait::until(context, &goal).await?;
+        return told(context, &goal, several, |goal| outcome(goal, &progress)).await;
     }
-    let progress = wait::until(context, &goal).await?;
-    for goal in &goal.services {
-        said(context, goal, &outcome(goal, &progress)).await?;
+    let word = if gone { "being removed" } else { "accepted" };
+    let told = told(context, &goal, several, |goal| format!("{}: {word}", goal.name)).await;
+    if !context.output.quiet {
+        // Where its last tasks are an agent can tell at once, or it is no use to wait for that.
+        let leaving = if gone { wait::glance(&context.client, &goal).await.ok() } else { None };
+        context.output.hint(&goal.watch(leaving.as_ref()));
     }
-    Ok(())
+    told
 }
 
 /// Of what was typed twice, the first.
@@ -161,12 +159,24 @@ fn outcome(goal: &ServiceGoal, progress: &Progress) -> String {
     }
 }
 
-async fn said(context: &Context<'_>, goal: &ServiceGoal, words: &str) -> Result<(), Error> {
-    let output = context.output;
-    if output.format != Format::Json || goal.want == Want::Gone {
-        let named = json::Named { id: goal.id.clone(), name: goal.name.clone() };
-        return output.done(&named, &goal.name, &goal.id, words);
+async fn told(
+    context: &Context<'_>,
+    goal: &Goal,
+    several: bool,
+    words: impl Fn(&ServiceGoal) -> String,
+) -> Result<(), Error> {
+    let (output, goals) = (context.output, &goal.services);
+    if output.format == Format::Json && goals.iter().any(|goal| goal.want != Want::Gone) {
+        let details = find(context, goals.iter().map(|goal| &goal.id)).await?;
+        let details: Vec<json::Service> =
+            details.iter().map(|detail| json::Service::from(&detail.service)).collect();
+        return match details.as_slice() {
+            [one] if !several => output.json(one),
+            all => output.json(&all),
+        };
     }
-    let detail: ServiceDetail = context.client.get(&path(&["services", &goal.id])).await?;
-    output.json(&json::Service::from(&detail.service))
+    let named = |goal: &ServiceGoal| json::Named { id: goal.id.clone(), name: goal.name.clone() };
+    let named: Vec<json::Named> = goals.iter().map(named).collect();
+    let of = |named: &json::Named| goals.iter().find(|goal| goal.id == named.id).map(&words);
+    output.each_done(&named, several, |named| of(named).unwrap_or_default())
 }

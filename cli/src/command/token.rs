@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hyper::Method;
-use sleep_wire::api::{Changed, TokenCreate, TokenCreated, TokenView};
+use sleep_wire::api::{Code, TokenCreate, TokenCreated, TokenView};
 use sleep_wire::trust::Role;
 
-use super::Context;
+use super::{Context, each};
 use crate::args::{RoleArg, TokenCommand};
 use crate::client::path;
 use crate::error::Error;
@@ -24,9 +24,13 @@ pub(super) async fn run(context: &Context<'_>, command: TokenCommand) -> Result<
             context.output.list(&tokens)
         }
         TokenCommand::Rm { token } => {
-            let _: Changed = context.client.tell(Method::DELETE, &path(&["tokens", &token]), &()).await?;
-            let named = json::Named { id: token.clone(), name: token.clone() };
-            context.output.done(&named, &token, &token, &format!("{token}: revoked"))
+            let tokens: Vec<TokenView> = context.client.get("/v1/tokens").await?;
+            let named = each::meant(&tokens, &token, Code::NoSuchToken, "join token")?;
+            let revoke = async |token: &json::Named| {
+                context.client.tell(Method::DELETE, &path(&["tokens", &token.id]), &()).await
+            };
+            let outcome = each::change(context, [named], revoke).await;
+            outcome.tell(context, false, |token| format!("{}: revoked", token.id))
         }
     }
 }

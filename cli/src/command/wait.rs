@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sleep_wire::api::{NodeProgress, Progress, ServiceProgress, SlotProgress};
+use sleep_wire::api::{Code, NodeProgress, Progress, RevisionView, ServiceProgress, SlotProgress};
 use sleep_wire::node::Availability;
 use tokio::time::{sleep, timeout};
 
@@ -12,7 +12,7 @@ use super::Context;
 use super::crashes::Crashes;
 use crate::client::{self, Client, Lines, path};
 use crate::error::Error;
-use crate::output::progress::Live;
+use crate::output::progress::{self, Live};
 use crate::output::time;
 
 /// How long nothing may have a place before it is said to have none: a plan in the making is no refusal.
@@ -33,6 +33,7 @@ pub(super) struct Goal {
 }
 
 /// A service to wait for.
+#[derive(Default)]
 pub(super) struct ServiceGoal {
     /// Its id: a name may be given anew.
     pub(super) id: String,
@@ -42,12 +43,15 @@ pub(super) struct ServiceGoal {
     pub(super) want: Want,
     /// Whether it is new: then all that failed did so while it was waited for.
     pub(super) is_new: bool,
+    /// Which revision an agent must have heard of to say what became of it; none if any will do.
+    pub(super) revision: Option<String>,
 }
 
 /// What a service shall be.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Want {
     /// As its records say.
+    #[default]
     Settled,
     /// That, with so many replicas.
     Replicas(u32),
@@ -80,6 +84,11 @@ impl Goal {
         let services = client::list(self.services.iter().map(|service| service.id.as_str()));
         let nodes = client::list(self.nodes.iter().map(|node| node.id.as_str()));
         format!("{}?services={services}&nodes={nodes}", path(&["watch"]))
+    }
+
+    /// What to type to go on watching, where this is how far it is, if that is known.
+    pub(super) fn watch(&self, progress: Option<&Progress>) -> String {
+        progress.and_then(progress::watch_of_leaving).unwrap_or_else(|| self.watch.clone())
     }
 
     /// Whether what an agent sees is what it was asked for; an agent that has not heard of it yet sees
@@ -125,8 +134,11 @@ pub(super) async fn until(context: &Context<'_>, goal: &Goal) -> Result<Progress
     let after = context.global.timeout;
     let done = tokio::select! {
         done = follow(&context.client, Live::new(context.output), goal, &last) => done,
-        () = sleep(after) => Err(Error::TimedOut { after, progress: Box::new(last.borrow().clone()) }),
-        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted { watch: goal.watch.clone() }),
+        () = sleep(after) => {
+            let (progress, watch) = (Box::new(last.borrow().clone()), goal.watch.clone());
+            Err(Error::TimedOut { after, progress, watch })
+        }
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted { watch: goal.watch(Some(&last.borrow())) }),
     };
     let progress = done?;
     for service in progress.services.iter().filter(|service| !service.waiting_for_down.is_empty()) {
@@ -171,7 +183,7 @@ async fn follow(
     last: &RefCell<Progress>,
 ) -> Result<Progress, Error> {
     let (mut crashes, mut away, mut heard) = (Crashes::default(), false, String::new());
-    let mut witness = Witness { accepted: true, seen: BTreeSet::new() };
+    let mut witness = Witness { accepted: true, ..Witness::default() };
     loop {
         let lost = match client.resume(&goal.path(), &heard).await {
             Ok(events) => {
@@ -193,13 +205,16 @@ async fn follow(
             live.say("the agent went away; waiting for it, the work goes on");
             away = true;
         }
-        sleep(AGAIN_AFTER).await;
-        match client.reconnect().await {
-            // What one agent had heard of another may not have.
-            Ok(()) => witness = Witness { accepted: false, seen: BTreeSet::new() },
-            Err(error) if error.is_passing() => {}
-            Err(error) => return Err(error),
+        loop {
+            client.pause(AGAIN_AFTER).await;
+            match client.reconnect().await {
+                Ok(()) => break,
+                Err(error) if error.is_passing() => {}
+                Err(error) => return Err(error),
+            }
         }
+        // What one agent had heard of another may not have.
+        witness = Witness::default();
     }
 }
 
@@ -208,14 +223,44 @@ fn replicas_of(count: u32) -> String {
 }
 
 /// What the agent that is asked must have heard of.
+#[derive(Default)]
 struct Witness {
     /// Whether it is the one that accepted the change: it shows that, or what came after it.
     accepted: bool,
     /// Ids of services that it showed as they were asked for.
     seen: BTreeSet<String>,
+    /// Ids of services whose revision it has heard of.
+    heard_of: BTreeSet<String>,
 }
 
 impl Witness {
+    /// Whether all that it shows is what came of the revisions that are waited for.
+    fn knows(&self, goal: &Goal) -> bool {
+        let is_known = |goal: &ServiceGoal| goal.revision.is_none() || self.heard_of.contains(&goal.id);
+        self.accepted || goal.services.iter().all(is_known)
+    }
+
+    /// Asks it which revisions it has heard of; whether these are all by now.
+    async fn ask(&mut self, client: &Client, goal: &Goal) -> Result<bool, Error> {
+        for goal in &goal.services {
+            let Some(revision) = goal.revision.as_ref().filter(|_| !self.heard_of.contains(&goal.id)) else {
+                continue;
+            };
+            let history = client.ask::<Vec<RevisionView>>(&path(&["services", &goal.id, "history"])).await;
+            match history {
+                Ok(known)
+                    if known.iter().any(|one| one.id == *revision || one.parents.contains(revision)) =>
+                {
+                    self.heard_of.insert(goal.id.clone());
+                }
+                Ok(_) => {}
+                Err(Error::Refused(problem)) if problem.code == Code::NoSuchService => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.knows(goal))
+    }
+
     /// Fails if a service is to be something else by now than what was asked for.
     fn look(&mut self, goal: &ServiceGoal, found: &ServiceProgress) -> Result<(), Error> {
         let Want::Replicas(replicas) = goal.want else { return Ok(()) };
@@ -257,20 +302,33 @@ async fn watch(
 ) -> Result<Progress, Error> {
     let Watched { goal, last, crashes, witness } = watched;
     loop {
-        let is_stuck = last.borrow().stuck && goal.is_known(&last.borrow());
-        let event =
-            match timeout(if is_stuck { STUCK_FOR } else { Duration::MAX }, events.event::<Progress>()).await
-            {
-                Ok(event) => event?,
-                Err(_) => return Err(Error::Stuck(Box::new(last.borrow().clone()))),
-            };
+        if !witness.knows(goal) && witness.ask(client, goal).await? {
+            // What it told before it had heard of it is nothing that came of it.
+            heard.clear();
+            last.borrow_mut().stuck = false;
+            events = client.lines(&goal.path()).await?;
+        }
+        let knows = witness.knows(goal);
+        let is_stuck = knows && last.borrow().stuck && goal.is_known(&last.borrow());
+        let within = match (is_stuck, knows) {
+            (true, _) => STUCK_FOR,
+            (false, true) => Duration::MAX,
+            // That it hears of it may be no event.
+            (false, false) => AGAIN_AFTER,
+        };
+        let event = match timeout(within, events.event::<Progress>()).await {
+            Ok(event) => event?,
+            Err(_) if is_stuck => return Err(Error::Stuck(Box::new(last.borrow().clone()))),
+            Err(_) => continue,
+        };
         let progress = event.ok_or_else(|| Error::cut(&"the stream of events ended"))?;
         live.update(&progress);
-        if goal.is_met(&progress) {
+        if knows && goal.is_met(&progress) {
             return Ok(progress);
         }
         hopeless(goal, &progress, &last.borrow(), witness)?;
-        for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
+        let close = goal.services.iter().filter(|goal| knows && goal.is_watched_closely());
+        for goal in close {
             if let Some(service) = service(&progress, goal) {
                 crashes.look(client, live, goal, service).await?;
             }
@@ -283,6 +341,7 @@ async fn watch(
 
 /// Fails if no waiting will help.
 fn hopeless(goal: &Goal, progress: &Progress, before: &Progress, witness: &mut Witness) -> Result<(), Error> {
+    let knows = witness.knows(goal);
     for goal in goal.services.iter().filter(|goal| goal.is_watched_closely()) {
         let name = &goal.name;
         let found = service(progress, goal);
@@ -294,7 +353,8 @@ fn hopeless(goal: &Goal, progress: &Progress, before: &Progress, witness: &mut W
         if let Some(found) = found {
             witness.look(goal, found)?;
         }
-        if let Some(service) = found.filter(|service| service.update.starts_with("paused")) {
+        let is_paused = |service: &&ServiceProgress| knows && service.update.starts_with("paused");
+        if let Some(service) = found.filter(is_paused) {
             let what = format!("the update of `{name}` stands still");
             let lines = vec![service.update.clone()];
             return Err(Error::Failed { what, lines, hint: format!("sleepctl service ps {name}") });

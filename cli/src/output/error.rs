@@ -12,6 +12,7 @@ use sleep_wire::api::{Code, Problem, Progress, Refusal, ServiceProgress};
 use super::{field, progress, time};
 use crate::args::Cli;
 use crate::args::habit::{self, Instead};
+use crate::client::ssh::address;
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -102,7 +103,7 @@ impl Said {
 fn said(error: &Error, changes: bool, words: &[String]) -> Said {
     match error {
         Error::Usage(problem) => Said::new(problem).hint(help(words)),
-        Error::Unreachable { hosts, why, forbidden } => unreachable(hosts, why, *forbidden),
+        Error::Unreachable { hosts, why, forbidden } => unreachable(hosts, why, forbidden.as_deref()),
         Error::Refused(problem) => refused(problem, changes, words),
         Error::Lost { host, why } => {
             let host = if host.is_empty() { String::new() } else { format!(" at {host}") };
@@ -118,7 +119,11 @@ fn said(error: &Error, changes: bool, words: &[String]) -> Said {
                 .hint("sleepctl version")
         }
         Error::Key { path, problem } => key(path, problem),
-        Error::TimedOut { after, progress } => timed_out(*after, progress),
+        Error::TimedOut { after, progress, watch } => timed_out(*after, progress, watch),
+        Error::Partly(error) => {
+            let said = said(error, false, words).more("part of it was changed");
+            if said.hint.is_some() { said } else { said.hint("sleepctl cluster status") }
+        }
         Error::Stuck(progress) => stuck(progress),
         Error::Failed { what, lines, hint } => {
             let mut said = Said::new(what);
@@ -141,22 +146,37 @@ fn said(error: &Error, changes: bool, words: &[String]) -> Said {
     }
 }
 
-fn unreachable(hosts: &[String], why: &str, forbidden: bool) -> Said {
+fn unreachable(hosts: &[String], why: &str, forbidden: Option<&str>) -> Said {
     let one = hosts.first().map(String::as_str).unwrap_or_default();
-    if forbidden {
-        return Said::new(format!("{one} may not be opened by this user: {why}"))
+    let said = match (hosts, forbidden) {
+        ([_], Some(_)) => Said::new(format!("{one} may not be opened by this user: {why}")),
+        ([_], None) => Said::new(format!("no agent answers at {one}: {why}")),
+        (_, None) => Said::new(format!("no agent answers: {why}")),
+        (_, Some(forbidden)) => Said::new(format!("no agent answers: {why}"))
+            .more(format!("{forbidden} may not be opened by this user")),
+    };
+    if forbidden.is_some() {
+        return said
             .more("whoever may open it owns the cluster; it belongs to the group `sleepd`")
             .hint("sudo usermod -aG sleepd \"$USER\"  # then log in anew");
     }
-    let said = match hosts {
-        [_] => Said::new(format!("no agent answers at {one}: {why}")),
-        _ => Said::new(format!("no agent answers: {why}")),
-    };
     if let Some(host) = one.strip_prefix("quic://") {
-        return said
-            .hint(format!("sleepctl -H ssh://{} cluster status", host.split(':').next().unwrap_or(host)));
+        let other = ["-H".to_owned(), format!("ssh://{}", without_port(host))];
+        return said.hint(format!("sleepctl {} cluster status", joined(&other)));
+    }
+    if let Some(host) = one.strip_prefix("ssh://") {
+        let target = host.split('/').next().unwrap_or(host);
+        return said.hint(format!("ssh {} systemctl status sleepd", joined(&address(target))));
     }
     said.hint("systemctl status sleepd  # without systemd: run `sleepd`; only to try it: `sleepctl dev`")
+}
+
+/// `HOST[:PORT]` without the port; colons in brackets, or several, are an IPv6 address's own.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, _)) if name.ends_with(']') || !name.contains(':') => name,
+        Some(_) | None => host,
+    }
 }
 
 fn key(path: &Path, problem: &str) -> Said {
@@ -231,16 +251,20 @@ fn corrected(problem: &Problem, words: &[String]) -> Option<String> {
     Some(format!("sleepctl {}", joined(&words)))
 }
 
-fn timed_out(after: Duration, progress: &Progress) -> Said {
+fn timed_out(after: Duration, progress: &Progress, watch_else: &str) -> Said {
     let said = Said::new(format!("not done after {}; the work goes on", time::exact(after)));
     let services = progress.services.iter().filter(|service| !service.converged).map(standing);
     let nodes = progress.nodes.iter().filter(|node| !node.converged);
     let nodes = nodes.map(|node| format!("{}: {} left", node.name, progress::tasks(node.tasks)));
     let leaving = progress.services.iter().flat_map(|service| &service.leaving);
     let leaving = leaving.filter_map(progress::of_leaving).take(3);
-    let watch = progress.services.iter().find(|service| !service.converged);
-    let watch = watch
-        .map_or_else(|| "sleepctl node ls".to_owned(), |service| format!("sleepctl ps {}", service.name));
+    let open = progress.services.iter().find(|service| !service.converged);
+    let watch = match open {
+        Some(service) if service.removed => progress::watch_of_leaving(progress),
+        Some(service) => Some(format!("sleepctl ps {}", service.name)),
+        None => None,
+    };
+    let watch = watch.unwrap_or_else(|| watch_else.to_owned());
     services.chain(nodes).chain(leaving).fold(said, Said::more).hint(watch)
 }
 
@@ -369,6 +393,31 @@ mod tests {
         assert_eq!(corrected("scale sleep-ap=7"), Some("sleepctl scale sleep-app=7".to_owned()));
         assert_eq!(corrected("logs sleep-ap.2"), Some("sleepctl logs sleep-app.2".to_owned()));
         assert_eq!(corrected("rm sleep-apple"), None);
+    }
+
+    #[test]
+    fn hosts_that_do_not_answer_are_told_by_their_own_reasons() {
+        let hint = |host: &str| {
+            let host: crate::client::Host = host.parse().expect("a host");
+            let said = said(&Error::unreachable(vec![(host.clone(), Error::host(&host, "x"))]), false, &[]);
+            said.hint.unwrap_or_default()
+        };
+        assert_eq!(hint("quic://pi-1:7533"), "sleepctl -H ssh://pi-1 cluster status");
+        assert_eq!(hint("quic://[::1]:1"), "sleepctl -H 'ssh://[::1]' cluster status");
+        assert_eq!(hint("quic://fd00::1"), "sleepctl -H ssh://fd00::1 cluster status");
+        assert_eq!(hint("ssh://ada@pi-1:22/run/x.sock"), "ssh -p 22 -- ada@pi-1 systemctl status sleepd");
+        let socket = |path: &str, kind: std::io::ErrorKind| {
+            let host: crate::client::Host = path.parse().expect("a host");
+            (host.clone(), Error::socket(&host, &kind.into()))
+        };
+        let missing = || socket("/missing", std::io::ErrorKind::NotFound);
+        let forbidden = || socket("/forbidden", std::io::ErrorKind::PermissionDenied);
+        let both = said(&Error::unreachable(vec![missing(), forbidden()]), false, &[]);
+        assert_eq!(both.what, "no agent answers: /missing: entity not found; /forbidden: permission denied");
+        assert_eq!(both.more[0], "/forbidden may not be opened by this user");
+        let one = said(&Error::unreachable(vec![forbidden()]), false, &[]);
+        assert_eq!(one.what, "/forbidden may not be opened by this user: permission denied");
+        assert_eq!(one.hint, both.hint);
     }
 
     #[test]

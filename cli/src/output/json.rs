@@ -100,12 +100,23 @@ pub struct Task {
 }
 
 /// Something by its id and name.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Named {
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
+}
+
+/// An operator that was admitted.
+#[derive(Serialize)]
+pub struct Admitted {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its key, as 64 hexadecimal digits.
+    pub public_key: String,
 }
 
 /// The versions of both ends.

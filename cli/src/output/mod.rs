@@ -138,6 +138,22 @@ impl Output {
         }
     }
 
+    /// What became of each of several things: as JSON one value, an array where several were named.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn each_done(
+        &self,
+        done: &[json::Named],
+        several: bool,
+        words: impl Fn(&json::Named) -> String,
+    ) -> Result<(), Error> {
+        if several && self.format == Format::Json && !done.is_empty() {
+            return self.json(&done);
+        }
+        done.iter().try_for_each(|named| self.done(named, &named.name, &named.id, &words(named)))
+    }
+
     fn each<'a>(&self, mut texts: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         texts.try_for_each(|text| self.line(text))
     }

@@ -230,6 +230,13 @@ pub(super) fn of_leaving(task: &Leaving) -> Option<String> {
     }
 }
 
+/// How to watch what is to end: no service has it any more, but its node does.
+pub fn watch_of_leaving(progress: &Progress) -> Option<String> {
+    let mut leaving = progress.services.iter().filter(|service| service.removed);
+    let task = leaving.find_map(|service| service.leaving.first())?;
+    Some(format!("sleepctl node ps {}", task.node))
+}
+
 fn of_node(node: &NodeProgress) -> String {
     format!("{}, {}", availability(node.availability), tasks(node.tasks))
 }

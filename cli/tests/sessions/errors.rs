@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fake::{self, Agent, Answer, status};
@@ -39,6 +40,14 @@ fn what_is_no_command_is_exit_code_2() {
         "node drain",
         "service scale web",
         "service scale web=-1",
+        "scale web=+1",
+        "service create --replicas +3 nginx",
+        "service create --publish +80:+80 nginx",
+        "service create --publish published=8080-8082,target=80-81 nginx",
+        "--timeout +5 ls",
+        "service create --update-parallelism +1 nginx",
+        "logs --lines +5 web",
+        "dev --nodes +3",
         "service scale web=4294967296",
         "service scale web=NaN",
         "service create --replicas -1 nginx",
@@ -197,16 +206,45 @@ fn danger_wants_a_yes() {
 fn an_operator_is_taken_out_for_good() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(3, 3)),
-        "DELETE /v1/operators/ada" => Answer::Json(json!({"changed": true, "durability": "shared"})),
-        _ => Answer::Problem(
-            404,
-            json!({"code": "no_such_operator", "status": 404, "title": "no operator `dad`",
-                   "changed": false, "candidates": ["ada"]}),
-        ),
+        "GET /v1/operators" => Answer::Json(json!([fake::operator("o1aaaaaaaaaaaaaaaaaaaaaaaa", "ada")])),
+        "DELETE /v1/operators/o1aaaaaaaaaaaaaaaaaaaaaaaa" => {
+            Answer::Json(json!({"changed": true, "durability": "shared"}))
+        }
+        other => panic!("nobody asks for {other}"),
     });
     let mut session = Session::with(&agent);
-    session.run("operator rm ada").run("operator rm -y ada").run("operator rm -y dad");
+    session.run("operator rm ada").run("operator rm -y ada").run("operator rm -y o1aa -q");
+    session.run("operator rm -y o1aaa -o json").run("operator rm -y adda");
     session.matches("operator-rm.txt");
+}
+
+/// Its id is the one that the list has, and not the key.
+#[test]
+fn an_operator_that_is_admitted_is_told_by_its_id() {
+    let folder = TempDir::new().expect("a folder");
+    let admitted = AtomicU32::new(0);
+    let agent = Agent::start(move |asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        "POST /v1/operators" => {
+            admitted.fetch_add(1, Ordering::SeqCst);
+            Answer::Json(json!({"changed": true, "durability": "alone"}))
+        }
+        _ => {
+            let all = ["o1", "o3", "o4"].map(|id| fake::operator(id, "ada"));
+            let known = 1 + admitted.load(Ordering::SeqCst) as usize;
+            Answer::Json(json!([&all[..known], &[fake::operator("o2", "eve")]].concat()))
+        }
+    });
+    let run = |name: &str, flags: &[&str]| {
+        let key = folder.path().join(name).display().to_string();
+        let words = [&["operator", "create", "ada", "--key", &key], flags].concat();
+        let output = sleepctl(agent.socket(), &words).output().expect("sleepctl runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(run("a.key", &["-q"]), "o3\n");
+    let told: Value = serde_json::from_str(&run("b.key", &["-o", "json"])).expect("JSON");
+    assert_eq!((&told["id"], &told["name"]), (&json!("o4"), &json!("ada")));
+    assert_eq!(told["public_key"].as_str().map(str::len), Some(64));
 }
 
 #[test]
@@ -224,7 +262,14 @@ fn founding_and_joining_say_what_to_paste() {
         "POST /v1/tokens" => Answer::Json(
             json!({"token": "sleepd-join-1-def", "id": "k9", "addresses": ["a:1", "b:1", "c:1", "d:1"]}),
         ),
-        _ => Answer::Json(json!({"changed": true, "durability": "shared"})),
+        "GET /v1/tokens" => Answer::Json(json!([{
+            "id": "k9aaaaaaaaaaaaaaaaaaaaaaaa", "role": "worker", "single_use": false, "expires_in_ms": null,
+            "revoked": false, "created_at": "", "creator": "pi-1",
+        }])),
+        "DELETE /v1/tokens/k9aaaaaaaaaaaaaaaaaaaaaaaa" => {
+            Answer::Json(json!({"changed": true, "durability": "here_only"}))
+        }
+        other => panic!("nobody asks for {other}"),
     });
     let mut session = Session::with(&agent);
     session
@@ -232,7 +277,7 @@ fn founding_and_joining_say_what_to_paste() {
         .run("cluster init -q")
         .run("cluster join --token sleepd-join-1-abc 192.168.1.11:7533");
     session.run("cluster token create").run("cluster token create -q --ttl 0 --role worker --single-use");
-    session.run("cluster token rotate -o json").run("cluster token rm k9").matches("found.txt");
+    session.run("cluster token rotate -o json").run("cluster token rm k9aa").matches("found.txt");
     let last = &agent.changes()[4];
     assert_eq!(last, r#"POST /v1/tokens {"role":"worker","rotate":false,"single_use":true,"ttl_ms":null}"#);
 }
@@ -243,6 +288,7 @@ fn an_operator_s_key_is_its_owner_s_alone() {
     let path = folder.path().join("deep/operator.key");
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),
+        "GET /v1/operators" => Answer::Json(json!([])),
         _ if asked.body["name"] == "eve" => fake::problem(422, "invalid", "`name` is taken"),
         _ => Answer::Json(json!({"changed": true, "durability": "alone"})),
     });
@@ -253,7 +299,9 @@ fn an_operator_s_key_is_its_owner_s_alone() {
     let refused = run("eve");
     assert!(!path.exists(), "a key that nobody admitted is not kept");
     let text = refused + &run("ada") + &run("ada");
-    transcript::matches(&text, "operator.txt");
+    let below = said(agent.socket(), &format!("operator create ada --key {shown}/ada.key"));
+    let nowhere = said(agent.socket(), "operator create zed --key /proc/zed.key");
+    transcript::matches(&(text + &below.replace(&shown, "KEY") + &nowhere), "operator.txt");
     assert_eq!(fs::metadata(&path).expect("a key").permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&path).expect("a key").trim().len(), 64);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its owner may");

@@ -48,6 +48,8 @@ pub(crate) enum Answer {
     Open(Vec<Value>),
     /// Nothing: the line goes dead.
     HangUp,
+    /// Nothing, and the line stays open.
+    Silence,
 }
 
 /// The agent; it ends with its test.
@@ -141,7 +143,11 @@ async fn serve(
                 log.lines.lock().expect("no test panics while it asks").push(asked.clone());
                 log.more.notify_all();
                 // An error of the service is the end of the connection.
-                respond(script(&asked)).ok_or("no answer")
+                let answer = script(&asked);
+                if matches!(answer, Answer::Silence) {
+                    std::future::pending::<()>().await;
+                }
+                respond(answer).ok_or("no answer")
             }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -154,7 +160,7 @@ fn respond(answer: Answer) -> Option<Response<Body>> {
         Answer::Problem(status, value) => {
             (status, "application/problem+json", vec![value.to_string()], false)
         }
-        Answer::HangUp => return None,
+        Answer::HangUp | Answer::Silence => return None,
         Answer::Events(events) => (200, "text/event-stream", told(&events), true),
         Answer::Ending(events) => (200, "text/event-stream", told(&events), false),
         Answer::Lines(lines) => (200, "application/x-ndjson", each_a_line(&lines), false),
@@ -209,6 +215,19 @@ pub(crate) fn node(number: u32, status: &str, availability: &str, role: &str, le
             {"runtime": "process", "version": "", "ill": ""},
         ],
     })
+}
+
+/// A node, in detail.
+pub(crate) fn node_detail(number: u32, role: &str, labels: &Value) -> Value {
+    json!({
+        "node": node(number, "ready", "active", role, number == 1), "labels": labels, "architecture": "",
+        "os": "", "cpu_milli": 0, "memory": 0, "wall_clock_off_ms": null, "running": 1,
+    })
+}
+
+/// An operator.
+pub(crate) fn operator(id: &str, name: &str) -> Value {
+    json!({"id": id, "name": name, "created_at": "2001-01-02T12:00:00Z", "creator": "pi-1"})
 }
 
 /// A service.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,30 +20,96 @@ fn agent() -> Agent {
     })
 }
 
+/// What is found as `ssh`; it writes down what it is told.
+struct Ssh(TempDir);
+
+/// It reaches every host, and runs there what it is told to.
+const DIALS: &str = "while [ \"$1\" != sleepctl ]; do shift; done; shift; exec \"$SLEEPCTL\" \"$@\"";
+
+impl Ssh {
+    /// One that does this when it is told to go anywhere.
+    fn that(does: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let (ssh, log) = (folder.path().join("ssh"), folder.path().join("log"));
+        let script =
+            format!("#!/bin/sh\necho \"$@\" >> {}\n[ \"$1\" = -O ] && exit\n{does}\n", log.display());
+        fs::write(&ssh, script).expect("a file");
+        fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("its owner may");
+        Self(folder)
+    }
+
+    /// Runs a command that finds it.
+    fn run(&self, hosts: &str, words: &[&str]) -> Output {
+        let mut command = sleepctl(hosts.as_ref(), words);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()));
+        command.env("SLEEPCTL", env!("CARGO_BIN_EXE_sleepctl")).output().expect("sleepctl runs")
+    }
+
+    /// What it was told, a line each time.
+    fn said(&self) -> String {
+        fs::read_to_string(self.0.path().join("log")).expect("a log")
+    }
+
+    /// How often it was to log in.
+    fn logins(&self) -> usize {
+        self.said().lines().filter(|line| !line.starts_with("-O ")).count()
+    }
+}
+
+/// That ssh runs here says nothing of there, and a login is not for trying.
+#[test]
+fn a_host_that_ssh_does_not_reach_is_logged_in_to_once_and_the_next_is_tried() {
+    let (agent, ssh) = (agent(), Ssh::that("exit 255"));
+    let both = format!("ssh://ada@pi-1,{}", agent.socket().display());
+    let output = ssh.run(&both, &["node", "ls", "-q"]);
+    assert_eq!(transcript::transcript("", &output), "$ sleepctl \nn1aaaaaaaaaaaaaaaaaaaaaaaa\n\n");
+    assert_eq!(ssh.logins(), 1, "{}", ssh.said());
+    let output = ssh.run("ssh://ada@pi-1", &["node", "ls"]);
+    let said = transcript::transcript("", &output);
+    assert!(
+        said.starts_with("$ sleepctl \n! error: no agent answers at ssh://ada@pi-1: through ssh: "),
+        "{said}"
+    );
+    assert!(said.ends_with("!\n! hint: ssh -- ada@pi-1 systemctl status sleepd\n? 3\n\n"), "{said}");
+    assert_eq!(ssh.logins(), 2, "{}", ssh.said());
+}
+
+/// What is silent for longer than all others may be is not what they have a share of.
+#[test]
+fn a_login_that_takes_long_leaves_the_next_host_its_time() {
+    let (agent, ssh) = (agent(), Ssh::that("exec sleep 6"));
+    let output = ssh.run(&format!("ssh://pi-1,{}", agent.socket().display()), &["node", "ls", "-q"]);
+    assert_eq!(transcript::transcript("", &output), "$ sleepctl \nn1aaaaaaaaaaaaaaaaaaaaaaaa\n\n");
+    assert_eq!(ssh.logins(), 1, "{}", ssh.said());
+}
+
+/// What was reached and went away is tried again, with time for whoever counts logins.
+#[test]
+fn a_host_behind_ssh_that_goes_away_is_not_logged_in_to_all_the_time() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/status" => Answer::Json(status(1, 1)),
+        _ => Answer::HangUp,
+    });
+    let ssh = Ssh::that(&format!("[ -e \"$0.was\" ] && exit 255\ntouch \"$0.was\"\n{DIALS}"));
+    let output = ssh.run(&format!("ssh://pi-1{}", agent.socket().display()), &["node", "ls"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!((2..=5).contains(&ssh.logins()), "{}", ssh.said());
+}
+
 /// What the system's ssh is told to run is this program's other end.
 #[test]
 fn an_ssh_host_is_reached_through_the_system_s_ssh() {
-    let (agent, folder) = (agent(), TempDir::new().expect("a folder"));
-    let ssh = folder.path().join("ssh");
-    let log = folder.path().join("log");
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\n[ \"$1\" = -O ] && exit\n\
-         while [ \"$1\" != sleepctl ]; do shift; done\nshift\nexec {} \"$@\"\n",
-        log.display(),
-        env!("CARGO_BIN_EXE_sleepctl")
-    );
-    fs::write(&ssh, script).expect("a file");
-    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("its owner may");
-    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let (agent, ssh) = (agent(), Ssh::that(DIALS));
     let host = format!("ssh://ada@pi-1:2222{}", agent.socket().display());
-    let output = sleepctl(host.as_ref(), &["node", "ls", "-q"]).env("PATH", &path).output();
-    let output = output.expect("sleepctl runs");
+    let output = ssh.run(&host, &["node", "ls", "-q"]);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "n1aaaaaaaaaaaaaaaaaaaaaaaa\n");
     // One stream for both questions, and one connection for all streams, which ends with the command.
-    let said = fs::read_to_string(&log).expect("a log");
+    let said = ssh.said();
     let control = said.split_whitespace().find(|word| word.starts_with("ControlPath=")).expect("a path");
-    let share = format!("-o ControlMaster=auto -o ControlPersist=60 -o {control} -p 2222 -- ada@pi-1");
+    let share = format!(
+        "-o ConnectTimeout=10 -o ControlMaster=auto -o ControlPersist=60 -o {control} -p 2222 -- ada@pi-1"
+    );
     let socket = agent.socket().display();
     let expected =
         format!("{share} sleepctl dial-stdio {socket}\n-O exit -o {control} -p 2222 -- ada@pi-1\n");
