@@ -217,7 +217,7 @@ impl Reconcile {
         match &mut task.attempt.step {
             Step::Waiting { .. } | Step::Asked { .. } | Step::Over { .. } => return false,
             // The next try bears the same name: the engine itself refuses to run it twice.
-            Step::Doubtful { tries, .. } if never_ran && wanted => {
+            Step::Doubtful { tries, error: None, .. } if never_ran && wanted => {
                 let tries = *tries;
                 let wait = self.dice.lengthen(again_after(PREPARE_AGAIN, tries, CAP));
                 task.attempt.step = Step::Waiting { until: now.instant + wait, tries };
@@ -231,6 +231,17 @@ impl Reconcile {
                     return true;
                 }
             }
+        }
+        if let Step::Doubtful { error: Some(error), .. } = &task.attempt.step
+            && never_ran
+            && wanted
+            && task.stop.is_none()
+        {
+            // The engine refused, and nothing came of it.
+            task.attempt.message = words(error);
+            let id = task.id();
+            self.failed_to_start(now, id);
+            return false;
         }
         if never_ran && task.stop.is_none() {
             task.abandon(now, turn);

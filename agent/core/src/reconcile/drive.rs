@@ -160,10 +160,16 @@ impl Reconcile {
         let owed = |go: &Go| task.past.owed(now.instant, &go.spec.template.restart);
         let owed = orders.start.as_ref().map_or(Duration::ZERO, owed);
         let until = until.max(now.instant + owed);
+        // Where the image is there, nothing is fetched.
+        let holds = |go: &Go| {
+            let template = &go.spec.template;
+            self.engines.get(&template.runtime).is_some_and(|engine| engine.holds(&template.image))
+        };
+        let may_pull = busy.pulls < self.limits.pulls || orders.start.as_ref().is_ok_and(holds);
         match orders.start {
             Err(wait) => task.attempt.tell(wait.words()),
             Ok(_) if now.instant < until => self.wake_at(now, until),
-            Ok(_) if busy.starts >= self.limits.starts || busy.pulls >= self.limits.pulls => {
+            Ok(_) if busy.starts >= self.limits.starts || !may_pull => {
                 if tries == 0 {
                     task.attempt.message.clear();
                 }

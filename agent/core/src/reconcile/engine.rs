@@ -107,6 +107,11 @@ impl Engine {
         matches!(self.health, RuntimeHealth::Ill(_))
     }
 
+    /// Whether it needs to fetch nothing to run this image; none is a plain command's.
+    pub(crate) fn holds(&self, image: &str) -> bool {
+        image.is_empty() || self.images.iter().any(|known| canonical(known) == canonical(image))
+    }
+
     /// Whether new work may be given to it: what it has must be known before.
     pub(crate) fn takes_work(&self) -> bool {
         self.has_shown_all() && !self.is_ill()
@@ -183,6 +188,13 @@ impl Engine {
     }
 }
 
+/// The name of an image without what may be left out of it, as placement reads it.
+fn canonical(image: &str) -> &str {
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
 /// What went wrong, in words.
 pub(crate) fn words(error: &EngineError) -> String {
     match error {
@@ -243,6 +255,15 @@ mod tests {
         assert!(engine.ask(at(60), 60));
         assert_eq!(engine.list_came(at(61), EVERY, &mut dice), Some(60));
         assert_eq!(engine.health, RuntimeHealth::Well);
+    }
+
+    #[test]
+    fn an_image_is_held_under_each_of_its_names() {
+        let mut engine = Engine::new(at(0));
+        engine.images = ["busybox:latest", "host:5000/app:1"].map(String::from).into();
+        let held = ["busybox", "docker.io/library/busybox:latest", "host:5000/app:1", ""];
+        assert_eq!(held.map(|image| engine.holds(image)), [true; 4]);
+        assert_eq!(["busybox:1", "app:1", "host:5000/app"].map(|image| engine.holds(image)), [false; 3]);
     }
 
     #[test]

@@ -21,7 +21,8 @@ use crate::io::Event;
 pub struct Limits {
     /// Starts, fetching aside: each costs the engine real work.
     pub starts: usize,
-    /// Starts that wait for their image; when it comes they go on beside the others.
+    /// Starts that wait for their image; when it comes they go on beside the others. They keep back nobody
+    /// whose image is there.
     pub pulls: usize,
     /// Stops: each is mostly a wait for the task's grace.
     pub stops: usize,

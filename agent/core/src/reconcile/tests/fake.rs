@@ -165,7 +165,9 @@ impl Fake {
     fn create(&mut self, at: Instant, label: &TaskLabel) {
         let (task, container) = (label.task, container(label.task));
         if self.fault(12) {
-            return self.tell(at, EngineReport::StartFailed { task, error: timed_out() });
+            let refused = EngineError::Other { message: "400".to_string() };
+            let error = [timed_out(), refused][usize::from(self.chance.one_in(2))].clone();
+            return self.tell(at, EngineReport::StartFailed { task, error });
         }
         let fresh =
             Container { label: Some(label.clone()), running: false, started: false, exit: None, hidden: 0 };

@@ -65,6 +65,22 @@ fn a_slow_image_keeps_no_other_task_from_starting() {
 }
 
 #[test]
+fn images_that_are_waited_for_keep_no_task_waiting_whose_image_is_there() {
+    let mut bench = Bench::listed(1);
+    bench.after(Duration::from_secs(20));
+    let (runtime, images) = (Runtime::Docker, Vec::from(["app:1".to_string()]));
+    bench.engine(EngineReport::Listed { runtime, found: Vec::new(), images });
+    let absent = |number| with_template(mine(stamp(1, number)), |t| t.image = "absent:1".to_string());
+    for number in 1..=16 {
+        bench.assign(number, absent(u64::from(number)));
+        let step = StartStep::Pulling;
+        bench.engine(EngineReport::Progress { task: task(1, u64::from(number), 1), step });
+    }
+    assert_eq!(bench.assign(17, absent(17)), ["17.1 preparing @0"]);
+    assert_eq!(bench.assign(18, mine(stamp(1, 18))), ["start 18.1", "18.1 preparing @0"]);
+}
+
+#[test]
 fn a_task_that_ends_is_followed_by_another_attempt_and_its_container_stays_for_a_look() {
     let mut bench = Bench::running(stamp(1, 7));
     bench.after(Duration::from_secs(40));
@@ -160,6 +176,29 @@ fn an_error_of_a_container_that_started_all_the_same_is_no_failure() {
         assert_eq!(said.iter().filter(|line| !line.starts_with('=')).collect::<Vec<_>>(), ["list"]);
         assert_eq!(bench.list(Vec::from([found(label(slot(1), task(1, 7, 1)))])), ["7.1 running @0"]);
     }
+}
+
+/// An engine that refuses to create a container does so for good; that it did create one, lists would show.
+#[test]
+fn a_start_that_was_refused_and_that_no_list_shows_is_an_attempt_spent() {
+    let mut bench = Bench::listed(1);
+    bench.assign(1, mine(stamp(1, 7)));
+    let (task, step) = (task(1, 7, 1), StartStep::ImageReady { digest: String::new() });
+    bench.engine(EngineReport::Progress { task, step });
+    let error = EngineError::Other { message: "Range of CPUs is from 0.01 to 4.00".into() };
+    let said = bench.engine(EngineReport::StartFailed { task, error });
+    assert_eq!(said, ["list", "=7.1 starting @0 Range of CPUs is from 0.01 to 4.00"]);
+    for _ in 1..engine::MISSES {
+        assert!(bench.list(Vec::new()).is_empty());
+        assert_eq!(bench.wake(), (1_000, Vec::from(["list".to_string()])));
+    }
+    let said = bench.list(Vec::new());
+    assert_eq!(said[0], "7.1 failed @0 Range of CPUs is from 0.01 to 4.00");
+    assert_eq!(bench.wake().1, ["start 7.2", "7.2 preparing @1"]);
+    // It was made after all: it is told by its name, and cleared away.
+    let late = found_created(label(slot(1), task));
+    bench.after(Duration::from_secs(20));
+    assert_eq!(bench.list(Vec::from([late])), ["remove c7.1"]);
 }
 
 #[test]
