@@ -178,7 +178,7 @@ fn template(template: &TaskTemplate) -> Result<(), Refusal> {
     if !template.workdir.is_empty() && !template.workdir.starts_with('/') {
         return Err(invalid("template.workdir", "is not an absolute path"));
     }
-    stop_signal(&template.stop_signal)?;
+    stop_signal(&template.stop_signal, template.runtime)?;
     ports(&template.ports)?;
     resources(&template.resources)
 }
@@ -193,11 +193,16 @@ const SIGNALS: [&str; 15] = [
     "TSTP", "CHLD",
 ];
 
-fn stop_signal(signal: &str) -> Result<(), Refusal> {
-    let known = signal.is_empty()
-        || SIGNALS.contains(&signal.strip_prefix("SIG").unwrap_or(signal))
-        || signal.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
-    if known { Ok(()) } else { Err(invalid("template.stop_signal", &format!("`{signal}` is no signal"))) }
+fn stop_signal(signal: &str, runtime: Runtime) -> Result<(), Refusal> {
+    let number = signal.parse::<u8>().ok().filter(|number| (1..=64).contains(number));
+    let problem = match number {
+        Some(32..) if runtime == Runtime::Process => "is above 31, the highest that a process can be sent",
+        Some(_) => return Ok(()),
+        None if signal.is_empty() => return Ok(()),
+        None if SIGNALS.contains(&signal.strip_prefix("SIG").unwrap_or(signal)) => return Ok(()),
+        None => "is no signal",
+    };
+    Err(invalid("template.stop_signal", &format!("`{signal}` {problem}")))
 }
 
 fn ports(ports: &[Port]) -> Result<(), Refusal> {
@@ -335,6 +340,29 @@ mod tests {
             partition: Default::default(),
             labels: vec![],
             at: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_process_is_sent_no_signal_that_has_no_name() {
+        let with = |runtime, signal: &str| {
+            let mut spec = sleep_app();
+            spec.template.stop_signal = signal.to_string();
+            if runtime == Runtime::Process {
+                spec.template.image.clear();
+                spec.template.command = vec!["sleep".to_string()];
+            }
+            spec.template.runtime = runtime;
+            revision(&spec).is_ok()
+        };
+        for signal in ["", "TERM", "SIGINT", "1", "31"] {
+            assert!(with(Runtime::Docker, signal) && with(Runtime::Process, signal), "{signal}");
+        }
+        for signal in ["32", "37", "64"] {
+            assert!(with(Runtime::Docker, signal) && !with(Runtime::Process, signal), "{signal}");
+        }
+        for signal in ["0", "65", "-1", "SIGNOPE"] {
+            assert!(!with(Runtime::Docker, signal) && !with(Runtime::Process, signal), "{signal}");
         }
     }
 

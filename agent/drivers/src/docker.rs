@@ -5,7 +5,7 @@
 //! EngineReport ◀─────────┴───────────◀── watch (events, pulse)           ◀──┘
 //! ```
 //! # Invariants
-//! - `hands_off`: see `label` and `stop::owned`: whatever is stopped or removed was created by
+//! - `hands_off`: see `label`, `copy` and `stop::owned`: whatever is stopped or removed was created by
 //!   this process, or its labels were read first.
 //! - An end is reported once, and after the start that it ends: see `book`.
 //! - The engine restarts nothing by itself.
@@ -16,6 +16,7 @@
 //! labels do too.
 
 mod breaker;
+mod copy;
 mod create;
 mod engine;
 mod error;
@@ -38,6 +39,7 @@ pub(crate) mod reading {
 }
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -74,6 +76,8 @@ struct Inner {
     pulling: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Starts under way, and how to give each of them up.
     starting: Mutex<BTreeMap<TaskId, Sender<bool>>>,
+    /// The images of the last list that had them.
+    images: Mutex<Vec<String>>,
 }
 
 impl Docker {
@@ -89,6 +93,7 @@ impl Docker {
             book: Mutex::default(),
             pulling: Mutex::default(),
             starting: Mutex::default(),
+            images: Mutex::default(),
         });
         let watch = tokio::spawn(watch::watch(inner.clone())).abort_handle();
         Self { inner, watch }
@@ -105,7 +110,7 @@ impl Docker {
         match action {
             EngineAction::Start(launch) => {
                 // Noted before anything of it is done: whoever gives it up right after finds it.
-                let given_up = inner.begin(launch.label.task);
+                let Some(given_up) = inner.begin(launch.label.task) else { return };
                 drop(tokio::spawn(async move { start::start(&inner, *launch, given_up).await }));
             }
             EngineAction::Cancel { runtime: _, task } => inner.give_up(task),
@@ -156,11 +161,17 @@ impl Inner {
         self.starting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A start begins; what it gets says when it is to be given up.
-    fn begin(&self, task: TaskId) -> Receiver<bool> {
-        let (sender, receiver) = channel(false);
-        self.starts().insert(task, sender);
-        receiver
+    /// A start begins; what it gets says when it is to be given up. `None` if one of the same task is under
+    /// way: that one answers.
+    fn begin(&self, task: TaskId) -> Option<Receiver<bool>> {
+        match self.starts().entry(task) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(free) => {
+                let (sender, receiver) = channel(false);
+                free.insert(sender);
+                Some(receiver)
+            }
+        }
     }
 
     fn give_up(&self, task: TaskId) {

@@ -76,6 +76,11 @@ pub(crate) fn name(launch: &Launch) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' }).collect()
 }
 
+/// Whether a container's name, as engines write it, is one that [`name`] gives to this task's.
+pub(crate) fn is_name_of(name: &str, label: &TaskLabel) -> bool {
+    name.rsplit('.').next() == Some(label.task.short().as_str())
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -154,5 +159,9 @@ mod tests {
         assert_eq!(name(&launch), format!("web.12.{}", launch.label.task.short()));
         launch.service_name = "web~ab12".to_owned();
         assert!(name(&launch).starts_with("web-ab12.12."));
+        assert!(is_name_of(&format!("/{}", name(&launch)), &launch.label));
+        let short = launch.label.task.short();
+        let others = ["/brave_borg".to_owned(), short[1..].to_owned(), format!("/web.12.{short}0")];
+        assert_eq!(others.map(|name| is_name_of(&name, &launch.label)), [false; 3]);
     }
 }

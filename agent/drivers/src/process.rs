@@ -13,7 +13,8 @@
 //! - `hands_off`: only a process group that a `running` file names, of a live shim with the noted start time,
 //!   is signalled; only a directory whose `spec` names this cluster and this task is removed. Where those
 //!   files are damaged or missing, the shim's own command line and environment stand in for them, and where
-//!   there is no shim either, the names of tasks: nobody else makes directories here that bear them.
+//!   there is no shim either, the names of tasks: nobody else makes directories here that bear them. What a
+//!   shim that was killed leaves behind is of its session, or says in its environment whose it is.
 //! - Nothing is polled: a pidfd tells of an end, an inotify of a line (before kernel 5.3 an end is polled
 //!   for).
 //!
@@ -266,7 +267,7 @@ impl Inner {
         if let Ok(running) = home.running()
             && !watch::runs(home, &running)
         {
-            watch::conclude(home, &running).await;
+            watch::conclude(home, &running, &self.node_name).await;
         }
         if let Some(stray) = self.strays(home)?.first() {
             let (pid, path) = (stray.pid, home.path().display());
@@ -350,7 +351,7 @@ impl Inner {
                 self.watch(home, found.container.clone(), label.clone(), running);
             }
         } else {
-            let ended = watch::conclude(&home, &running).await;
+            let ended = watch::conclude(&home, &running, &self.node_name).await;
             found.exit = Some(exit(ended));
             if ended.code != 0 {
                 found.last_lines = log::last_lines(&home);
@@ -368,7 +369,7 @@ impl Inner {
         let inner = self.clone();
         tokio::spawn(async move {
             watch::ended(running.shim).await;
-            let ended = watch::conclude(&home, &running).await;
+            let ended = watch::conclude(&home, &running, &inner.node_name).await;
             inner.watched().remove(&container);
             let verdict = inner.book().died(&container, Died::from(ended));
             if verdict == Verdict::Tell {

@@ -340,6 +340,34 @@ async fn nothing_foreign_is_touched() {
 }
 
 #[tokio::test]
+async fn a_commit_of_a_task_is_not_the_task_and_a_renamed_task_is() {
+    let mut lab = Lab::new().await;
+    let (task, ours) = lab.run(sleeper()).await;
+    lab.engine.docker(&["commit", &ours, "copied:1"]);
+    let copy = lab.engine.docker(&["run", "-d", "copied:1", "sleep", "1000"]);
+    let containers = |found: Vec<Found>| found.into_iter().map(|found| found.container).collect::<Vec<_>>();
+    assert_eq!(containers(lab.list().await), std::slice::from_ref(&ours));
+    let (runtime, signal, container) = (Runtime::Docker, String::new(), copy.clone());
+    lab.act(EngineAction::Stop { runtime, task, container, signal, grace_ms: 0 });
+    let refused = lab.next().await;
+    assert!(matches!(refused, EngineReport::StopFailed { .. }), "{refused:?}");
+    // A driver that knows nothing has the image's labels to tell them apart.
+    lab.engine.docker(&["rename", &ours, "renamed"]);
+    (lab.docker, lab.reports) = driver(&lab.engine);
+    lab.reports.well().await;
+    assert_eq!(containers(lab.list().await), std::slice::from_ref(&ours));
+    // The copy's end is nobody's.
+    lab.engine.docker(&["rm", "-f", &copy]);
+    let (signal, container) = (String::new(), ours.clone());
+    lab.act(EngineAction::Stop { runtime, task, container, signal, grace_ms: 0 });
+    let ended = lab.until(|report| match report {
+        EngineReport::Exited { container, .. } => Some(container.clone()),
+        _ => None,
+    });
+    assert_eq!(ended.await, ours);
+}
+
+#[tokio::test]
 async fn an_engine_that_dies_or_hangs_is_ill_until_it_answers() {
     let mut lab = Lab::new().await;
     let (_, container) = lab.run(sleeper()).await;

@@ -3,6 +3,7 @@
 #[path = "support/task.rs"]
 mod task;
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -245,10 +246,14 @@ async fn a_stop_asks_waits_and_kills() {
     lab.stop(task, &container, "", 0);
     assert_eq!(lab.exited().await.0, exit(128 + 9));
 
+    // What cannot be sent is not waited for.
+    for signal in ["34", "SIGRTMIN+3", "NOPE"] {
+        let (task, container) = lab.run(&["sleep", "1000"]).await;
+        lab.stop(task, &container, signal, 600_000);
+        assert_eq!(lab.exited().await.0, exit(128 + 9), "{signal}");
+    }
+
     let (task, container) = lab.run(&["sleep", "1000"]).await;
-    lab.stop(task, &container, "NOPE", 0);
-    let refused = lab.reports.next().await;
-    assert!(matches!(refused, EngineReport::StopFailed { .. }), "{refused:?}");
     lab.process.act(EngineAction::Remove { runtime: Runtime::Process, task, container: container.clone() });
     let refused = lab.reports.next().await;
     assert!(matches!(refused, EngineReport::RemoveFailed { .. }), "it runs: {refused:?}");
@@ -289,12 +294,36 @@ async fn the_death_of_a_shim_ends_its_task() {
 }
 
 #[tokio::test]
+async fn what_has_left_its_session_ends_with_its_shim_too() {
+    let mut lab = Lab::new().await;
+    let daemon = "setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000";
+    let (task, container) = lab.run(&["sh", "-c", daemon]).await;
+    let follow = LogOptions { follow: true, ..LogOptions::default() };
+    let mut output = lab.process.logs(task, &container, follow).expect("it is ours");
+    let line = output.next().await.expect("it says who it is").expect("its log can be read");
+    let daemon = String::from_utf8_lossy(&line.bytes).parse().ok().and_then(Pid::from_raw);
+    let daemon = daemon.expect("it is a process");
+    let (shim, main) = (lab.pid(&container, "shim"), lab.pid(&container, "main"));
+    assert_eq!(rustix::process::getsid(Some(daemon)), Ok(daemon));
+    kill_process(shim, Signal::KILL).expect("it runs");
+    assert_eq!(lab.exited().await.0, exit(128 + 9));
+    assert_eq!([daemon, main].map(is_gone), [true; 2]);
+}
+
+#[tokio::test]
 async fn a_pid_that_is_somebody_elses_now_is_left_alone() {
     let mut lab = Lab::new().await;
     let (task, container) = lab.run(&["true"]).await;
     assert_eq!(lab.exited().await.0, exit(0));
     // As after a crash of everything but the disk: another process has the pids, and nobody wrote an end.
-    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep is there");
+    // It leads a session of that number, as a shim does.
+    let mut bystander = std::process::Command::new("setsid")
+        .args(["sh", "-c", "echo; exec sleep 1000"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("setsid is there");
+    let mut said = bystander.stdout.take().expect("it was piped");
+    said.read_exact(&mut [0]).expect("it leads it by now");
     let mut running = lab.file(&container, "running");
     for whose in ["shim", "main"] {
         running[whose]["pid"] = bystander.id().into();

@@ -60,6 +60,11 @@ pub(crate) fn code(code: Option<i64>) -> i32 {
     code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1)
 }
 
+/// The exit code in a list's status text: `Exited (3) 2 hours ago`.
+pub(crate) fn code_of_text(text: &str) -> Option<i64> {
+    text.strip_prefix("Exited (")?.split_once(')')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +94,13 @@ mod tests {
         assert_eq!(exit(&state), Some(Exit { code: -3, out_of_memory: true }));
         assert_eq!(died(&state), Some(Died { code: -3, at: WallTime(2_000) }));
         assert_eq!((code(None), code(Some(1 << 40)), code(Some(137))), (-1, -1, 137));
+    }
+
+    #[test]
+    fn an_exit_code_is_read_from_a_text() {
+        let texts =
+            ["Exited (3) 2 hours ago", "Exited (-1) now", "Exited (", "Dead", "Up 3 seconds (healthy)"];
+        assert_eq!(texts.map(code_of_text), [Some(3), Some(-1), None, None, None]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Everything of ours that an engine has.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::PoisonError;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
@@ -9,9 +10,10 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sleep_wire::engine::{EngineError, EngineReport, Found};
 use sleep_wire::spec::Runtime;
-use sleep_wire::task::{Health, TaskLabel};
+use sleep_wire::task::{Exit, Health, TaskLabel};
 use tokio::time::timeout;
 
+use super::copy::Made;
 use super::start::labels_of;
 use super::{Inner, facts};
 use crate::label::{self, Owner};
@@ -54,31 +56,34 @@ async fn everything(inner: &Inner) -> Result<(Vec<Found>, Vec<String>), EngineEr
         .try_collect()
         .await?;
     found.sort_by(|a, b| a.container.cmp(&b.container));
-    Ok((found, images(inner).await?))
+    Ok((found, images(inner).await))
 }
 
-/// One container, or `None` if it is gone meanwhile. What cannot have changed since it was last inspected is
-/// not asked for again.
-async fn one(inner: &Inner, summary: ContainerSummary) -> Result<Option<Found>, EngineError> {
-    let Some(container) = summary.id else { return Ok(None) };
-    let owner = label::owner(&summary.labels.unwrap_or_default(), inner.cluster());
-    let Owner::Ours(label) = owner else { return Ok(None) };
+/// One container, or `None` if it is gone meanwhile, or not one of ours. What cannot have changed since it
+/// was last inspected is not asked for again.
+async fn one(inner: &Inner, mut summary: ContainerSummary) -> Result<Option<Found>, EngineError> {
+    let Some(container) = summary.id.clone() else { return Ok(None) };
+    let labels = summary.labels.take().unwrap_or_default();
+    let Owner::Ours(label) = label::owner(&labels, inner.cluster()) else { return Ok(None) };
     if let Some(label) = &label {
+        let names = summary.names.as_deref().unwrap_or_default();
+        let made = Made { container: &container, names, image: summary.image_id.as_deref(), label };
+        // What cannot be told of one list is told of the next.
+        if made.is_copy(inner).await.unwrap_or(true) {
+            return Ok(None);
+        }
         inner.book().learn(&container, label);
     }
-    let running =
-        matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
+    let running = is_up(&summary);
     let known = inner.book().facts(&container).filter(|known| known.running == running).cloned();
     if let Some(known) = known {
         let health = match known.health {
             Health::None => Health::None,
-            Health::Starting | Health::Healthy | Health::Unhealthy => {
-                facts::health_of_text(summary.status.as_deref().unwrap_or_default())
-            }
+            Health::Starting | Health::Healthy | Health::Unhealthy => said_health(&summary),
         };
         return Ok(Some(Found { health, ..known }));
     }
-    match inspected(inner, label, container).await {
+    match inspected(inner, label.clone(), container.clone()).await {
         Ok(found) => {
             let mut book = inner.book();
             book.found(&found);
@@ -89,8 +94,48 @@ async fn one(inner: &Inner, summary: ContainerSummary) -> Result<Option<Found>, 
             Ok(Some(found))
         }
         Err(EngineError::NoSuchContainer) => Ok(None),
+        // One that the engine cannot look into hides no other.
+        Err(error @ (EngineError::TimedOut { .. } | EngineError::Other { .. })) => {
+            tracing::warn!(?error, container, "a container cannot be inspected: taken as it is listed");
+            let image_digest = label::image(&labels).or_else(|| summary.image_id.clone()).unwrap_or_default();
+            let found = summarized(&summary, label, container).ok_or(error)?;
+            Ok(Some(Found { image_digest, ..found }))
+        }
         Err(error) => Err(error),
     }
+}
+
+fn is_up(summary: &ContainerSummary) -> bool {
+    matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED))
+}
+
+fn said_health(summary: &ContainerSummary) -> Health {
+    facts::health_of_text(summary.status.as_deref().unwrap_or_default())
+}
+
+/// What the list itself says of a container; `None` if that is not whether it runs.
+fn summarized(summary: &ContainerSummary, label: Option<TaskLabel>, container: String) -> Option<Found> {
+    use ContainerSummaryStateEnum::{
+        CREATED, DEAD, EMPTY, EXITED, PAUSED, REMOVING, RESTARTING, RUNNING, STOPPING,
+    };
+    let exit = match summary.state? {
+        EMPTY => return None,
+        RUNNING | PAUSED | RESTARTING | STOPPING | CREATED => None,
+        EXITED | REMOVING | DEAD => {
+            let code = summary.status.as_deref().and_then(facts::code_of_text);
+            Some(Exit { code: facts::code(code), out_of_memory: false })
+        }
+    };
+    Some(Found {
+        label,
+        running: exit.is_none() && summary.state != Some(CREATED),
+        started_at: None,
+        exit,
+        health: said_health(summary),
+        image_digest: String::new(),
+        last_lines: Vec::new(),
+        container,
+    })
 }
 
 async fn inspected(inner: &Inner, label: Option<TaskLabel>, container: String) -> Result<Found, EngineError> {
@@ -138,14 +183,21 @@ pub(crate) async fn last_lines(inner: &Inner, container: &str) -> Vec<String> {
     text::last_lines(&output)
 }
 
-/// The names of all images, sorted.
-async fn images(inner: &Inner) -> Result<Vec<String>, EngineError> {
+/// The names of all images, sorted; those of an earlier list if they cannot be had.
+async fn images(inner: &Inner) -> Vec<String> {
     let options = ListImagesOptions::default();
     let images = inner
         .engine
         .look("list images", |client| async move { client.list_images(Some(options)).await })
-        .await?;
-    let tags = images.into_iter().flat_map(|image| image.repo_tags);
-    let names: BTreeSet<String> = tags.filter(|tag| !tag.contains("<none>")).collect();
-    Ok(names.into_iter().collect())
+        .await;
+    let mut known = inner.images.lock().unwrap_or_else(PoisonError::into_inner);
+    match images {
+        Ok(images) => {
+            let tags = images.into_iter().flat_map(|image| image.repo_tags);
+            let names: BTreeSet<String> = tags.filter(|tag| !tag.contains("<none>")).collect();
+            *known = names.into_iter().collect();
+        }
+        Err(error) => tracing::warn!(?error, "the engine does not list its images: they are as they were"),
+    }
+    known.clone()
 }

@@ -6,7 +6,7 @@ use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{CreateContainerOptions, CreateImageOptions};
 use futures_util::StreamExt;
 use sleep_wire::engine::{EngineError, EngineReport, Launch, StartStep};
-use sleep_wire::task::TaskId;
+use sleep_wire::task::{Health, TaskId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -73,12 +73,14 @@ async fn run(inner: &Arc<Inner>, launch: &Launch, container: &str) -> Result<(),
     // It runs, whatever is known of it.
     let seen =
         engine.look("inspect", |client| async move { client.inspect_container(container, None).await }).await;
+    // Whether it has a health check is not known then: the next list tells.
+    let unseen = seen.is_err();
     let state = seen.ok().and_then(|seen| seen.state).unwrap_or_default();
     let running = StartStep::Running {
         container: container.to_owned(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
         at: facts::started_at(&state).unwrap_or_else(text::now),
-        health: facts::health(&state),
+        health: if unseen { Health::Starting } else { facts::health(&state) },
     };
     inner.book().runs(container);
     step(inner, launch, running).await;

@@ -9,6 +9,7 @@ use sleep_wire::task::{Exit, TaskId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::copy::Made;
 use super::start::labels_of;
 use super::{Inner, error, facts, hearing};
 use crate::book::{Died, Turn};
@@ -163,6 +164,11 @@ pub(crate) async fn owned(
         .await?;
     match label::owner(&labels_of(&seen), inner.cluster()) {
         Owner::Ours(Some(label)) if label.task == task => {
+            let made =
+                Made { container, names: seen.name.as_slice(), image: seen.image.as_deref(), label: &label };
+            if made.is_copy(inner).await? {
+                return Err(error::other("it is a copy of this task's container: left alone"));
+            }
             inner.book().learn(container, &label);
             Ok(seen)
         }

@@ -17,6 +17,7 @@ use sleep_wire::spec::Runtime;
 use sleep_wire::task::{Health, TaskLabel};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::copy::Made;
 use super::engine::Link;
 use super::{Inner, error, facts, start};
 use crate::book::{Died, Verdict};
@@ -110,6 +111,12 @@ fn happened(inner: &std::sync::Arc<Inner>, event: EventMessage) {
     let Some(actor) = event.actor else { return };
     let (Some(container), Some(attributes)) = (actor.id, actor.attributes) else { return };
     let Owner::Ours(Some(label)) = label::owner(&attributes, inner.cluster()) else { return };
+    let names = attributes.get("name").map_or(&[][..], std::slice::from_ref);
+    let made = Made { container: &container, names, image: None, label: &label };
+    // A copy, or one that was renamed while no agent ran and is not listed yet: then the list tells.
+    if !made.is_known(inner) {
+        return;
+    }
     let action = event.action.unwrap_or_default();
     let mut book = inner.book();
     book.changed(&container);

@@ -64,15 +64,18 @@ async fn end_of(
         }
     };
     if !watch::runs(&home, &running) {
-        return Ok(watch::conclude(&home, &running).await.into());
+        return Ok(watch::conclude(&home, &running, &inner.node_name).await.into());
     }
     if let Some(label) = label {
         inner.watch(home.clone(), container.to_owned(), label, running.clone());
     }
-    let polite = if signal.is_empty() { Signal::TERM } else { parse(signal)? };
-    tell_group(&home, &running, polite)?;
-    if let Ok(Ok(died)) = timeout(grace, &mut end).await {
-        return Ok(died);
+    let polite = if signal.is_empty() { Some(Signal::TERM) } else { parse(signal) };
+    // One that cannot be sent is not waited for.
+    if let Some(polite) = polite {
+        tell_group(&home, &running, polite)?;
+        if let Ok(Ok(died)) = timeout(grace, &mut end).await {
+            return Ok(died);
+        }
     }
     tell_group(&home, &running, Signal::KILL)?;
     match timeout(inner.deadlines.kill, end).await {
@@ -81,12 +84,10 @@ async fn end_of(
     }
 }
 
-fn parse(text: &str) -> Result<Signal, EngineError> {
+/// A signal that has a name: others cannot be sent from here.
+fn parse(text: &str) -> Option<Signal> {
     let number = signal::number(text).and_then(|number| i32::try_from(number).ok());
-    let unknown = || EngineError::Other {
-        message: format!("no such signal: {}", crate::text::clean(text.as_bytes(), 32)),
-    };
-    number.and_then(Signal::from_named_raw).ok_or_else(unknown)
+    number.and_then(Signal::from_named_raw)
 }
 
 /// Signals the task's process group, which cannot be another's while its shim lives: the shim reaps its first

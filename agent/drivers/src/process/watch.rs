@@ -11,7 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
 
 use super::store::{Ended, Home, Running, boot};
-use crate::process_stat::{ProcessId, all};
+use super::trace;
+use crate::process_stat::{ProcessId, Stat, all};
 use crate::text;
 
 /// Between two looks where the kernel has no pidfd (before 5.3).
@@ -69,14 +70,13 @@ pub(crate) fn runs(home: &Home, running: &Running) -> bool {
 }
 
 /// How a task ended whose shim is gone. A shim that was killed leaves its task behind without anybody who
-/// would reap it, bound its log or tell its end: then what is left of its session is killed, and that is its
-/// end.
-pub(crate) async fn conclude(home: &Home, running: &Running) -> Ended {
+/// would reap it, bound its log or tell its end: then what is left of it is killed, and that is its end.
+pub(crate) async fn conclude(home: &Home, running: &Running, node: &str) -> Ended {
     if let Ok(ended) = home.ended() {
         return ended;
     }
     let ended = if running.boot == boot() {
-        Ended { code: if sweep(running).await { KILLED } else { UNKNOWN }, at: text::now().0 }
+        Ended { code: if sweep(home, running, node).await { KILLED } else { UNKNOWN }, at: text::now().0 }
     } else {
         Ended { code: UNKNOWN, at: running.at }
     };
@@ -87,14 +87,12 @@ pub(crate) async fn conclude(home: &Home, running: &Running) -> Ended {
     ended
 }
 
-/// Kills what is left of the session of a shim that is gone; whether there was anything. A session's number
-/// is not given to others while it has members.
-async fn sweep(running: &Running) -> bool {
-    let session = running.shim;
+/// Kills what a shim that is gone left behind; whether there was anything.
+async fn sweep(home: &Home, running: &Running, node: &str) -> bool {
     let mut any = false;
     let swept = async {
         loop {
-            let left = all(|stat| stat.session == session.pid && stat.started >= session.started);
+            let left = remains(home, running.shim, node);
             if left.is_empty() {
                 return;
             }
@@ -105,6 +103,26 @@ async fn sweep(running: &Running) -> bool {
     // What cannot be killed, since the kernel holds it, is not waited for.
     let _late = timeout(GOING, swept).await;
     any
+}
+
+/// What is left of a shim's session, and what bears its task's mark, in whatever session. A session's number
+/// is not given to others while it has members: if another process has it, the session is that one's.
+fn remains(home: &Home, shim: ProcessId, node: &str) -> Vec<ProcessId> {
+    let mut left = all(|stat| stat.session == shim.pid && stat.started >= shim.started);
+    if Stat::of(shim.pid).is_some_and(|stat| stat.started != shim.started) {
+        left.clear();
+    }
+    match home.task().map_or(Ok(Vec::new()), |task| trace::processes(task, node)) {
+        Ok(mut marked) => {
+            marked.retain(|process| !left.contains(process));
+            left.append(&mut marked);
+        }
+        Err(error) => {
+            let home = home.path().display();
+            tracing::warn!(%error, %home, "what a task left in other sessions cannot be looked for");
+        }
+    }
+    left
 }
 
 /// Kills processes and waits for their ends. Whether all came in time.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 
 /// What it says to a request.
 pub(crate) enum Answer {
@@ -12,6 +13,8 @@ pub(crate) enum Answer {
     Says(u16, String),
     /// The beginning of a body, and then nothing.
     Hangs(String),
+    /// A status and a body, once it is told to.
+    Waits(Arc<Notify>, u16, String),
     /// Nothing at all.
     Silence,
 }
@@ -68,6 +71,10 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>, log: Arc<Mutex<Vec<S
     let (status, body, goes_on) = match script(&asked) {
         Answer::Says(status, body) => (status, body, false),
         Answer::Hangs(body) => (200, body, true),
+        Answer::Waits(told, status, body) => {
+            told.notified().await;
+            (status, body, false)
+        }
         Answer::Silence => return std::future::pending().await,
     };
     let length = if goes_on { 1 << 20 } else { body.len() };
