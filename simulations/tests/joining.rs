@@ -8,8 +8,8 @@ use sleep_sim::story;
 use sleep_sim::world::{Network, SECOND, World};
 use sleep_wire::trust::Role;
 
-/// A worker is asked, and cannot reach the control node that it would ask first, though all say that it lives:
-/// it asks the other, long before the newcomer gives up.
+/// A worker is asked, and cannot reach the control node that it would ask first, though all say that it
+/// lives: it asks the other, long before the newcomer gives up.
 #[test]
 fn a_worker_asks_another_control_node_if_one_does_not_answer() {
     let plan = |host| HostPlan { worker: host >= 2, ..HostPlan::numbered(host) };

@@ -95,6 +95,6 @@ fn acquired_since(world: &World, since: Time) -> (Time, Epoch) {
 
 /// Whether a host has a slot's record of an epoch.
 fn has_planned(world: &World, host: usize, of: Epoch) -> bool {
-    let mut entries = world.hosts[host].node.iter().flat_map(|node| node.entries());
+    let mut entries = world.hosts[host].node.iter().flat_map(sleep_core::node::Node::entries);
     entries.any(|entry| matches!(entry.stamp(), Stamp::Lease { epoch, .. } if epoch == of))
 }

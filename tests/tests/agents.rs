@@ -245,6 +245,21 @@ fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()
     Ok(())
 }
 
+/// A runtime says what it is when the agent starts, before there is a cluster that could hear it.
+#[test]
+fn a_new_cluster_knows_what_its_runtimes_are() -> Result<()> {
+    let agents = Agents::formed(2)?;
+    for node in ["node1", "node2"] {
+        until("its runtime has a version", SOON, || {
+            let shown = agents.ctl(1).run(&format!("node inspect {node} -o json")).ok()?.stdout;
+            let shown: Value = serde_json::from_str(&shown).ok()?;
+            let version = shown[0]["runtimes"][0]["version"].as_str()?;
+            (!version.is_empty()).then_some(())
+        })?;
+    }
+    Ok(())
+}
+
 /// A backup without its key, or another host's in its place: nothing is thrown away.
 #[test]
 fn a_node_s_state_is_kept_from_another_key() -> Result<()> {

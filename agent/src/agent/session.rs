@@ -1,5 +1,7 @@
 //! One life of a node: from its key's first start to its leave, or the agent's end.
 
+mod engines;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,19 +12,19 @@ use sleep_core::io::{Input, Lane, Output, Refusal, Reply, Ticket};
 use sleep_core::node::{Setup, Tuning};
 use sleep_drivers::{Deadlines, Drivers, Options};
 use sleep_net::{Events, JoinReply, Limits, Net, NetEvent};
-use sleep_wire::engine::{EngineError, EngineReport};
+use sleep_wire::engine::EngineReport;
 use sleep_wire::spec::Runtime;
 use sleep_wire::{ClusterId, NodeId, PublicKey};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{AgentError, Core, Stop};
 use crate::api::{self, Ask, Handle, doors};
-use crate::config::{Config, RUN_DIR};
+use crate::config::Config;
 use crate::crypto::{Keys, draw};
 use crate::host;
-use crate::lock::{self, Lock};
-use crate::logs::{self, TaskLogs};
+use crate::lock::Lock;
+use crate::logs::TaskLogs;
 use crate::storage::{Durable, Storage};
 use crate::told::{self, Alarms, Journal};
 
@@ -365,72 +367,6 @@ impl Session {
                 if let Some(router) = router_of(is_operator, self.ways.logs.is_peer(&operator)) {
                     doors::serve_stream(stream, router(self.ways.handle.clone()));
                 }
-            }
-        }
-    }
-
-    /// One agent an engine: a second one finds its engine ill until the first is gone, however well that
-    /// engine answers.
-    fn on_report(&mut self, report: EngineReport) {
-        self.tell_of_engine(&report);
-        let report = match (report, self.foreign.take()) {
-            (EngineReport::Well { runtime: Runtime::Docker, engine, version }, _) => {
-                let report = self.claim(engine, version);
-                if self.foreign.is_some() {
-                    warn!("the container engine is not ours: another agent has it");
-                }
-                report
-            }
-            (EngineReport::Listed { runtime: Runtime::Docker, found, images }, Some((engine, version))) => {
-                let runtime = Runtime::Docker;
-                match self.claim(engine, version) {
-                    EngineReport::Ill { runtime, error } => EngineReport::ListFailed { runtime, error },
-                    ours => {
-                        self.input(Input::Engine(ours));
-                        EngineReport::Listed { runtime, found, images }
-                    }
-                }
-            }
-            (other, foreign) => {
-                self.foreign = foreign;
-                other
-            }
-        };
-        self.input(Input::Engine(report));
-    }
-
-    /// Says once that the container engine does not answer, and once that it does again.
-    fn tell_of_engine(&mut self, report: &EngineReport) {
-        let host = || sleep_drivers::docker::host(self.config.docker_host.as_deref());
-        match report {
-            EngineReport::Ill { runtime: Runtime::Docker, error } if !self.engine_ill => {
-                let error = logs::in_words(error);
-                warn!("the container engine at {}: {error}; it is tried again and again", host());
-                self.engine_ill = true;
-            }
-            EngineReport::Well { runtime: Runtime::Docker, version, .. } if self.engine_ill => {
-                info!(version, "the container engine at {} answers", host());
-                self.engine_ill = false;
-            }
-            _ => {}
-        }
-    }
-
-    fn claim(&mut self, engine: String, version: String) -> EngineReport {
-        let runtime = Runtime::Docker;
-        let mine = self.engine.as_ref().is_some_and(|(known, _)| *known == engine);
-        if mine || std::env::var_os(SHARED_ENGINE).is_some() {
-            return EngineReport::Well { runtime, engine, version };
-        }
-        match lock::engine(RUN_DIR.as_ref(), &engine) {
-            Ok(lock) => {
-                self.engine = Some((engine.clone(), lock));
-                EngineReport::Well { runtime, engine, version }
-            }
-            Err(error) => {
-                debug!(%error, "the container engine");
-                self.foreign = Some((engine, version));
-                EngineReport::Ill { runtime, error: EngineError::Other { message: error.to_string() } }
             }
         }
     }

@@ -178,6 +178,8 @@ impl Member {
             outstanding: VecDeque::new(),
         };
         member.begin(cx, beginning);
+        home.engines.values().for_each(|report| member.on_report(cx, report.clone()));
+        member.pump(cx);
         member
     }
 

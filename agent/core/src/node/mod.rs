@@ -41,9 +41,11 @@ mod words;
 mod writes;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use sleep_wire::durable::{self, Boots, Cell, Stored, Write};
+use sleep_wire::engine::EngineReport;
 use sleep_wire::node::NodeFacts;
 use sleep_wire::spec::Runtime;
 use sleep_wire::{ClusterId, NodeId, ServiceId, decode, encode};
@@ -110,6 +112,9 @@ pub(crate) struct Home {
     pub(crate) tuning: Tuning,
     pub(crate) seed: u64,
     pub(crate) host_rebooted: bool,
+    /// What each runtime last said of itself: it says so once, whether the node is in a cluster by then or
+    /// not.
+    pub(crate) engines: BTreeMap<Runtime, EngineReport>,
 }
 
 enum Phase {
@@ -135,13 +140,20 @@ impl<C: Crypto> Node<C> {
         let mut out = Outbox::default();
         let value = encode(&Boots { boot });
         out.persist(Purpose::Boots, Vec::from([Write::PutCell { cell: Cell::Boots, value }]));
-        let home = Home { facts, runtimes, tuning, seed, host_rebooted };
+        let engines = BTreeMap::new();
+        let home = Home { facts, runtimes, tuning, seed, host_rebooted, engines };
         let phase = Phase::Starting { stored: Box::new(stored), waiting: Vec::new() };
         Self { crypto, me, boot, home, phase, out }
     }
 
     /// Takes note of what happened. Outputs are drained before the next call.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if let Input::Engine(
+            report @ (EngineReport::Well { runtime, .. } | EngineReport::Ill { runtime, .. }),
+        ) = &input
+        {
+            self.home.engines.insert(*runtime, report.clone());
+        }
         let mut cx = Context { now, crypto: &self.crypto, out: &mut self.out, boot: self.boot, me: self.me };
         let purposes = match &input {
             Input::Durable { token, .. } => cx.out.written(*token),
