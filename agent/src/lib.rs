@@ -17,6 +17,7 @@ pub mod crypto;
 pub mod host;
 pub mod lock;
 mod logs;
+mod peers;
 pub mod shim;
 pub mod storage;
 mod told;

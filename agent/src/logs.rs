@@ -15,18 +15,20 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sleep_drivers::{Drivers, LogOptions, LogStream};
-use sleep_net::ApiClient;
+use sleep_net::ApiStream;
 use sleep_wire::api::LogLine;
 use sleep_wire::engine::EngineError;
 use sleep_wire::task::TaskId;
 use sleep_wire::{NodeId, PublicKey, decode};
 
 use crate::api::{Lines, LogRequest, LogSource, PEER_LOGS};
+use crate::peers::{Peers, Share};
 
 /// Knows where output is.
 #[derive(Clone, Default)]
 pub(crate) struct TaskLogs {
     known: Arc<RwLock<Known>>,
+    roads: Peers,
 }
 
 #[derive(Clone, Default)]
@@ -68,18 +70,24 @@ impl TaskLogs {
 
 impl LogSource for TaskLogs {
     fn lines(&self, node: NodeId, request: LogRequest) -> Lines {
-        let known = self.look();
-        Box::pin(async move { read(known, node, request).await }.flatten_stream())
+        let (known, roads) = (self.look(), self.roads.clone());
+        Box::pin(async move { read(known, &roads, node, request).await }.flatten_stream())
     }
 }
 
-async fn read(known: Known, node: NodeId, request: LogRequest) -> Lines {
+async fn read(known: Known, roads: &Peers, node: NodeId, request: LogRequest) -> Lines {
     let Some((me, drivers)) = known.here else { return refused(&request, "the agent is not ready") };
     let read = if me == node {
         from_driver(&drivers, &request).await
     } else {
         match known.peers.get(&node) {
-            Some((key, addresses)) => from_peer(&known.seed, *key, addresses, &request).await,
+            Some((key, addresses)) => {
+                let stream = roads.stream(node, &known.seed, *key, addresses).await;
+                match stream {
+                    Ok((stream, share)) => from_peer(stream, share, &request).await,
+                    Err(message) => Err(message),
+                }
+            }
             None => Err(format!("{} is not known here", request.node_name)),
         }
     };
@@ -109,14 +117,7 @@ async fn from_driver(drivers: &Drivers, request: &LogRequest) -> Result<Lines, S
     })))
 }
 
-async fn from_peer(
-    seed: &[u8; 32],
-    key: PublicKey,
-    addresses: &[String],
-    request: &LogRequest,
-) -> Result<Lines, String> {
-    let client = ApiClient::connect(seed, addresses, Some(key)).await.map_err(|error| error.to_string())?;
-    let stream = client.open().await.map_err(|error| error.to_string())?;
+async fn from_peer(stream: ApiStream, share: Share, request: &LogRequest) -> Result<Lines, String> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(connection);
@@ -130,7 +131,7 @@ async fn from_peer(
     if !answer.status().is_success() {
         return Err(format!("{} answers {}", request.node_name, answer.status()));
     }
-    let reading = Reading { _client: client, body: answer.into_body(), held: BytesMut::new() };
+    let reading = Reading { _share: share, body: answer.into_body(), held: BytesMut::new() };
     // Nothing is read after what could not be.
     Ok(Box::pin(stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
@@ -145,7 +146,7 @@ const MAX_LINE: usize = 4 << 20;
 
 /// A peer's answer, line by line; the connection stands as long as it is read.
 struct Reading {
-    _client: ApiClient,
+    _share: Share,
     body: Incoming,
     held: BytesMut,
 }

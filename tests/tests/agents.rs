@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -242,6 +243,27 @@ fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()
 
     assert_eq!(agents.ctl(1).run("service scale sleep-app=3")?.stdout, "sleep-app: 3/3 running");
     assert_eq!(everything(&agents), before);
+    Ok(())
+}
+
+/// One node runs more tasks than it takes connections of all who ask: the output of each is read.
+#[test]
+fn the_output_of_many_tasks_on_another_node_is_followed() -> Result<()> {
+    const MANY: usize = 70;
+    let agents = Agents::formed(2)?;
+    agents.ctl(1).run("node drain node1")?;
+    let create = "service create --name chatter --replicas 70 --runtime process -- sh -c";
+    let mut create = agents.ctl(1).command(create)?;
+    let created = output(create.arg("echo here; exec sleep infinity"))?;
+    assert_eq!(created.trim_end(), "chatter: 70/70 running");
+    let mut follow = agents.ctl(1).command("service logs --follow chatter")?;
+    let mut follow = follow.stdout(Stdio::piped()).spawn().map_err(|error| Error::new(error.to_string()))?;
+    let lines = follow.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
+    let told: Vec<String> = lines.map_while(std::result::Result::ok).take(MANY).collect();
+    follow.kill().map_err(|error| Error::new(error.to_string()))?;
+    follow.wait().map_err(|error| Error::new(error.to_string()))?;
+    let silent: Vec<&String> = told.iter().filter(|line| !line.ends_with("here")).collect();
+    assert_eq!((told.len(), silent), (MANY, Vec::new()));
     Ok(())
 }
 

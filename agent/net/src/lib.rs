@@ -47,7 +47,7 @@ pub use api::{ApiClient, ApiStream};
 pub use counters::Counters;
 pub use error::{Code, NetError};
 pub use event::{Events, JoinReply, NetEvent};
-pub use limits::{Limits, MAX_FRAME, MAX_JOIN_FRAME};
+pub use limits::{Limits, MAX_FRAME, MAX_JOIN_FRAME, STREAMS_A_CLIENT};
 pub use net::{Connected, Net, Options};
 pub use resolve::DEFAULT_PORT;
 

@@ -45,6 +45,9 @@ pub(crate) const MEMBER_STREAMS: u32 = 8;
 /// Requests that an operator's connection may have open.
 pub(crate) const OPERATOR_STREAMS: u32 = 32;
 
+/// The same, for whoever has many.
+pub const STREAMS_A_CLIENT: usize = OPERATOR_STREAMS as usize;
+
 /// Connections that one peer may have at a time.
 pub(crate) const LINKS_A_PEER: usize = 4;
 
