@@ -13,6 +13,7 @@ use sleep_wire::spec::{Port, Resources, Revision, Runtime, ServiceBirth, TaskTem
 use sleep_wire::{Wire, fits};
 
 use crate::io::Refusal;
+pub(crate) use image::canonical;
 
 /// The most replicas of a service.
 pub const MAX_REPLICAS: u32 = 100_000;

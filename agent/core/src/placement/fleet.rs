@@ -16,6 +16,7 @@ use super::load::{Load, Needs};
 use super::pool::{Pool, PoolKey};
 use super::refused::Refused;
 use super::{MAX_START_FAILURES, score::Score};
+use crate::validate::canonical;
 
 /// All nodes that any fact names.
 #[derive(Debug, Default)]
@@ -374,13 +375,6 @@ fn is_pooled_otherwise(old: &NodeFact, new: &NodeFact) -> bool {
         || old.architecture != new.architecture
         || old.os != new.os
         || !old.runtimes.keys().eq(new.runtimes.keys())
-}
-
-/// The name of an image without what may be left out of it.
-fn canonical(image: &str) -> &str {
-    let image = image.strip_prefix("docker.io/").unwrap_or(image);
-    let image = image.strip_prefix("library/").unwrap_or(image);
-    image.strip_suffix(":latest").unwrap_or(image)
 }
 
 impl Entry {

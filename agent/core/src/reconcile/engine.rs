@@ -14,6 +14,7 @@ use sleep_wire::engine::EngineError;
 use super::restart::{Dice, again_after};
 use crate::mutant::{Mutant, is_sown};
 use crate::time::Instant;
+use crate::validate::canonical;
 
 /// How many lists in a row must lack a container that ran before it is gone: one may be incomplete.
 pub(crate) const MISSES: u8 = 3;
@@ -186,13 +187,6 @@ impl Engine {
     pub(crate) fn next_wake(&self) -> Instant {
         self.asked.unwrap_or(self.next)
     }
-}
-
-/// The name of an image without what may be left out of it, as placement reads it.
-fn canonical(image: &str) -> &str {
-    let image = image.strip_prefix("docker.io/").unwrap_or(image);
-    let image = image.strip_prefix("library/").unwrap_or(image);
-    image.strip_suffix(":latest").unwrap_or(image)
 }
 
 /// What went wrong, in words.

@@ -15,6 +15,13 @@ const MAX_NAME: usize = 255;
 /// The longest tag, in bytes.
 const MAX_TAG: usize = 128;
 
+/// The name of an image without what may be left out of it: whoever compares names, compares these.
+pub(crate) fn canonical(image: &str) -> &str {
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
 /// What is wrong with it; nothing if it is one.
 pub(super) fn problem(text: &str) -> Option<String> {
     if text.is_empty() {
