@@ -177,13 +177,11 @@ impl Member {
             earlier: Earlier::default(),
             outstanding: VecDeque::new(),
         };
-        member.begin(cx, beginning);
-        home.engines.values().for_each(|report| member.on_report(cx, report.clone()));
-        member.pump(cx);
+        member.begin(cx, home, beginning);
         member
     }
 
-    pub(super) fn begin<C: Crypto>(&mut self, cx: &mut Context<'_, C>, beginning: Beginning) {
+    fn begin<C: Crypto>(&mut self, cx: &mut Context<'_, C>, home: &Home, beginning: Beginning) {
         let now = cx.now;
         let mut keys = BTreeSet::new();
         match beginning {
@@ -235,6 +233,7 @@ impl Member {
         if self.trust.members().all(|node| node == cx.me) {
             self.reconcile.handle(now, ReconcileInput::Peers(Peers::Synced));
         }
+        home.engines.values().for_each(|report| self.on_report(cx, report.clone()));
         self.pump(cx);
     }
 
