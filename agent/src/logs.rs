@@ -28,7 +28,7 @@ use crate::peers::{Peers, Share};
 #[derive(Clone, Default)]
 pub(crate) struct TaskLogs {
     known: Arc<RwLock<Known>>,
-    roads: Peers,
+    connections: Peers,
 }
 
 #[derive(Clone, Default)]
@@ -70,19 +70,19 @@ impl TaskLogs {
 
 impl LogSource for TaskLogs {
     fn lines(&self, node: NodeId, request: LogRequest) -> Lines {
-        let (known, roads) = (self.look(), self.roads.clone());
-        Box::pin(async move { read(known, &roads, node, request).await }.flatten_stream())
+        let (known, connections) = (self.look(), self.connections.clone());
+        Box::pin(async move { read(known, &connections, node, request).await }.flatten_stream())
     }
 }
 
-async fn read(known: Known, roads: &Peers, node: NodeId, request: LogRequest) -> Lines {
+async fn read(known: Known, connections: &Peers, node: NodeId, request: LogRequest) -> Lines {
     let Some((me, drivers)) = known.here else { return refused(&request, "the agent is not ready") };
     let read = if me == node {
         from_driver(&drivers, &request).await
     } else {
         match known.peers.get(&node) {
             Some((key, addresses)) => {
-                let stream = roads.stream(node, &known.seed, *key, addresses).await;
+                let stream = connections.stream(node, &known.seed, *key, addresses).await;
                 match stream {
                     Ok((stream, share)) => from_peer(stream, share, &request).await,
                     Err(message) => Err(message),

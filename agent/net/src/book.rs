@@ -3,8 +3,8 @@
 //! ```text
 //!            dialled or accepted             the other one stays
 //! no link ───────────────────────▶ current ───────────────────────▶ retired ──▶ closed
-//!    ▲                                │                              (still read)
-//!    └───────────── lost ─────────────┘
+//!    ▲                                │ ▲                          (still read) │
+//!    └───────────── lost ─────────────┘ └── used again, if no other is left ─────┘
 //! ```
 //! # Invariants
 //! - `smaller_dials`: of two connections that both answer, the one dialled by the smaller id stays, on both
