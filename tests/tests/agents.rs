@@ -246,6 +246,24 @@ fn an_agent_that_cannot_run_ends_with_the_reason_and_harms_nobody() -> Result<()
     Ok(())
 }
 
+/// An id that a command tells is the one that lists and the next command know.
+#[test]
+fn what_is_created_is_taken_out_by_the_id_it_was_told_with() -> Result<()> {
+    let agents = Agents::formed(2)?;
+    let key = agents.data_dir(1).join("ada.key");
+    let id = agents.ctl(1).run(&format!("operator create ada -q --key {}", key.display()))?.stdout;
+    assert_eq!(agents.ctl(1).run("operator ls -q")?.stdout, id);
+    assert_eq!(agents.ctl(1).run(&format!("operator rm -y -q {}", &id[..6]))?.stdout, id);
+    agents.ctl(1).refused("operator rm -y adda", 1, "no operator `adda`")?;
+
+    let made = agents.ctl(2).run("cluster token create -o json")?.stdout;
+    let made: Value = serde_json::from_str(&made).map_err(|error| Error::new(error.to_string()))?;
+    assert_eq!(made["durability"], "shared");
+    let id = made["id"].as_str().unwrap_or_default();
+    assert_eq!(agents.ctl(2).run(&format!("cluster token rm -q {}", &id[..6]))?.stdout, id);
+    Ok(())
+}
+
 /// One node runs more tasks than it takes connections of all who ask: the output of each is read.
 #[test]
 fn the_output_of_many_tasks_on_another_node_is_followed() -> Result<()> {

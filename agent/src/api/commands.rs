@@ -97,9 +97,12 @@ pub(super) async fn token_create(
 ) -> Answer<TokenCreated> {
     let TokenCreate { role, ttl_ms, single_use, rotate } = create;
     let command = Command::TokenCreate { seed: random()?, role, ttl_ms, single_use, rotate };
-    let Reply::Token { token, id, .. } = handle.command(command).await? else { return unexpected() };
+    let Reply::Token { token, id, durability } = handle.command(command).await? else {
+        return unexpected();
+    };
     let addresses = (handle.shared.addresses)();
-    Ok(Json(TokenCreated { token: token.to_string(), id: id.to_string(), addresses }))
+    let durability = durable(durability);
+    Ok(Json(TokenCreated { token: token.to_string(), id: id.to_string(), addresses, durability }))
 }
 
 #[utoipa::path(
@@ -123,16 +126,20 @@ pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<
     tag = "cluster",
     summary = "Admit an operator's key",
     request_body = OperatorCreate,
-    responses((status = 200, description = "Done", body = Changed), Problems),
+    responses((status = 200, description = "Done", body = OperatorCreated), Problems),
 )]
 pub(super) async fn operator_create(
     State(handle): State<Handle>,
     Body(create): Body<OperatorCreate>,
-) -> Answer<Changed> {
+) -> Answer<OperatorCreated> {
     let key = from_hex(&create.public_key).ok_or_else(|| {
         Failure::from(Problem::new(Code::Invalid, 422, "`public_key` is not 64 hexadecimal digits"))
     })?;
-    changed(handle.command(Command::OperatorCreate { name: create.name, key: PublicKey(key) }).await?)
+    let key = PublicKey(key);
+    let id = handle.ask(move |core, _| core.id_of(&key).to_string()).await?;
+    let Json(Changed { changed, durability }) =
+        changed(handle.command(Command::OperatorCreate { name: create.name, key }).await?)?;
+    Ok(Json(OperatorCreated { id, changed, durability }))
 }
 
 #[utoipa::path(

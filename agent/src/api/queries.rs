@@ -47,6 +47,28 @@ pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView
 
 #[utoipa::path(
     get,
+    path = "/v1/tokens/{token}",
+    tag = "cluster",
+    summary = "Show a join token",
+    params(
+        ("token" = String, Path, description = "Its id, or the beginning of it"),
+    ),
+    responses((status = 200, description = "Done", body = TokenView), Problems),
+)]
+pub(super) async fn token(State(handle): State<Handle>, Path(token): Path<String>) -> Answer<TokenView> {
+    let found = handle
+        .ask(move |core, now| {
+            let id = names::token(core, now, &token)?;
+            let row = core.tokens(now).into_iter().find(|row| row.id == id);
+            row.map(|row| Words::new(core, now).token(&row))
+                .ok_or_else(|| no_such("join token", &token, Code::NoSuchToken))
+        })
+        .await??;
+    Ok(Json(found))
+}
+
+#[utoipa::path(
+    get,
     path = "/v1/operators",
     tag = "cluster",
     summary = "List operators",
@@ -58,6 +80,31 @@ pub(super) async fn operators(State(handle): State<Handle>) -> Answer<Vec<Operat
         core.operators().iter().map(|row| words.operator(row)).collect()
     })
     .await
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/operators/{operator}",
+    tag = "cluster",
+    summary = "Show an operator",
+    params(
+        ("operator" = String, Path, description = "A name that one operator has, an id, or its beginning"),
+    ),
+    responses((status = 200, description = "Done", body = OperatorView), Problems),
+)]
+pub(super) async fn operator(
+    State(handle): State<Handle>,
+    Path(operator): Path<String>,
+) -> Answer<OperatorView> {
+    let found = handle
+        .ask(move |core, now| {
+            let id = names::operator(core, &operator)?;
+            let row = core.operators().into_iter().find(|row| row.id == id);
+            row.map(|row| Words::new(core, now).operator(&row))
+                .ok_or_else(|| no_such("operator", &operator, Code::NoSuchOperator))
+        })
+        .await??;
+    Ok(Json(found))
 }
 
 #[utoipa::path(

@@ -1,6 +1,5 @@
 //! `sleepctl operator …`.
 
-use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use hyper::Method;
-use sleep_wire::api::{Changed, Code, OperatorCreate, OperatorView};
+use sleep_wire::api::{OperatorCreate, OperatorCreated, OperatorView};
 
 use super::{Context, each};
 use crate::args::OperatorCommand;
@@ -29,9 +28,12 @@ pub(super) async fn run(context: Context<'_>, command: OperatorCommand) -> Resul
 }
 
 async fn remove(context: &Context<'_>, typed: &[String]) -> Result<(), Error> {
-    let operators: Vec<OperatorView> = context.client.get("/v1/operators").await?;
-    let meant = |typed: &String| each::meant(&operators, typed, Code::NoSuchOperator, "operator");
-    let meant = each::once(typed.iter().map(meant).collect::<Result<_, _>>()?);
+    let mut meant = Vec::new();
+    for typed in typed {
+        let OperatorView { id, name, .. } = context.client.get(&path(&["operators", typed])).await?;
+        meant.push(json::Named { id, name });
+    }
+    let meant = each::once(meant);
     if !context.global.yes {
         let names: Vec<&str> = meant.iter().map(|named| named.name.as_str()).collect();
         let names = names.join(", ");
@@ -44,19 +46,11 @@ async fn remove(context: &Context<'_>, typed: &[String]) -> Result<(), Error> {
     outcome.tell(context, typed.len() > 1, |operator| format!("{}: removed", operator.name))
 }
 
-/// Ids of the operators that are called so.
-async fn called(context: &Context<'_>, name: &str) -> Result<BTreeSet<String>, Error> {
-    let operators: Vec<OperatorView> = context.client.get("/v1/operators").await?;
-    Ok(operators.into_iter().filter(|operator| operator.name == name).map(|operator| operator.id).collect())
-}
-
 async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> Result<(), Error> {
     let path = path.map_or_else(default_key, Ok)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Error::internal("no randomness", &error))?;
     let public_key = key::to_hex(SigningKey::from_bytes(&seed).verifying_key().as_bytes());
-    // An id is the agent's to derive; several operators may have one name.
-    let before = called(context, &name).await?;
     // First the file: a key that nobody has must not be admitted.
     keep(&path, &key::to_hex(&seed)).map_err(|what| Error::Failed {
         what,
@@ -64,31 +58,25 @@ async fn create(context: &Context<'_>, name: String, path: Option<PathBuf>) -> R
         hint: format!("sleepctl operator create {name} --key {}", another(&path, &name)),
     })?;
     let create = OperatorCreate { name: name.clone(), public_key: public_key.clone() };
-    let changed: Changed = match context.client.tell(Method::POST, "/v1/operators", &create).await {
-        Ok(changed) => changed,
-        // Only a refusal says that it was not admitted: whoever has not heard the answer keeps the key.
-        Err(error) => {
-            if matches!(error, Error::Refused(..)) {
-                fs::remove_file(&path).map_err(|error| Error::internal("a key that is of no use", &error))?;
+    let OperatorCreated { id, durability, .. } =
+        match context.client.tell(Method::POST, "/v1/operators", &create).await {
+            Ok(created) => created,
+            // Only a refusal says that it was not admitted: whoever has not heard the answer keeps the key.
+            Err(error) => {
+                if matches!(error, Error::Refused(..)) {
+                    fs::remove_file(&path)
+                        .map_err(|error| Error::internal("a key that is of no use", &error))?;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-    };
-    context.durable(changed.durability);
+        };
+    context.durable(durability);
     let hosts = context.status.addresses.first().cloned().unwrap_or_else(|| context.status.name.clone());
     let words = format!(
         "{name} may command this cluster from anywhere with the key in {}\n\n\
          For example:\n\n  sleepctl -H quic://{hosts} node ls",
         path.display()
     );
-    if context.output.is_for_people() {
-        return context.output.line(&words);
-    }
-    let after = called(context, &name).await.map_err(|error| error.after(changed.changed))?;
-    let Some(id) = after.difference(&before).next().cloned() else {
-        let what = format!("it admitted `{name}` and does not list it");
-        return Err(Error::nonsense(&what).after(changed.changed));
-    };
     let admitted = json::Admitted { id: id.clone(), name: name.clone(), public_key };
     context.output.done(&admitted, &name, &id, &words)
 }

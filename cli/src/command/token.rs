@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use sleep_wire::api::{Code, TokenCreate, TokenCreated, TokenView};
+use sleep_wire::api::{TokenCreate, TokenCreated, TokenView};
 use sleep_wire::trust::Role;
 
 use super::{Context, each};
@@ -24,8 +24,8 @@ pub(super) async fn run(context: &Context<'_>, command: TokenCommand) -> Result<
             context.output.list(&tokens)
         }
         TokenCommand::Rm { token } => {
-            let tokens: Vec<TokenView> = context.client.get("/v1/tokens").await?;
-            let named = each::meant(&tokens, &token, Code::NoSuchToken, "join token")?;
+            let token: TokenView = context.client.get(&path(&["tokens", &token])).await?;
+            let named = json::Named { name: token.id.clone(), id: token.id };
             let revoke = async |token: &json::Named| {
                 context.client.tell(Method::DELETE, &path(&["tokens", &token.id]), &()).await
             };
@@ -45,6 +45,7 @@ async fn create(
     let ttl_ms = (!ttl.is_zero()).then(|| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
     let create = TokenCreate { role: role.into(), ttl_ms, single_use, rotate };
     let made: TokenCreated = context.client.tell(Method::POST, "/v1/tokens", &create).await?;
+    context.durable(made.durability);
     let line = join_line(&made.token, &made.addresses);
     context.output.done(&made, &made.id, &made.token, &format!("On the host that shall join:\n\n  {line}"))
 }

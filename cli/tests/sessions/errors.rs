@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -206,7 +205,14 @@ fn danger_wants_a_yes() {
 fn an_operator_is_taken_out_for_good() {
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(3, 3)),
-        "GET /v1/operators" => Answer::Json(json!([fake::operator("o1aaaaaaaaaaaaaaaaaaaaaaaa", "ada")])),
+        "GET /v1/operators/ada" | "GET /v1/operators/o1aa" | "GET /v1/operators/o1aaa" => {
+            Answer::Json(fake::operator("o1aaaaaaaaaaaaaaaaaaaaaaaa", "ada"))
+        }
+        "GET /v1/operators/adda" => Answer::Problem(
+            404,
+            json!({"code": "no_such_operator", "status": 404, "title": "no operator `adda`", "changed": false,
+                   "candidates": ["ada"]}),
+        ),
         "DELETE /v1/operators/o1aaaaaaaaaaaaaaaaaaaaaaaa" => {
             Answer::Json(json!({"changed": true, "durability": "shared"}))
         }
@@ -222,18 +228,10 @@ fn an_operator_is_taken_out_for_good() {
 #[test]
 fn an_operator_that_is_admitted_is_told_by_its_id() {
     let folder = TempDir::new().expect("a folder");
-    let admitted = AtomicU32::new(0);
-    let agent = Agent::start(move |asked| match asked.line.as_str() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),
-        "POST /v1/operators" => {
-            admitted.fetch_add(1, Ordering::SeqCst);
-            Answer::Json(json!({"changed": true, "durability": "alone"}))
-        }
-        _ => {
-            let all = ["o1", "o3", "o4"].map(|id| fake::operator(id, "ada"));
-            let known = 1 + admitted.load(Ordering::SeqCst) as usize;
-            Answer::Json(json!([&all[..known], &[fake::operator("o2", "eve")]].concat()))
-        }
+        "POST /v1/operators" => Answer::Json(json!({"id": "o3", "changed": true, "durability": "alone"})),
+        other => panic!("nobody asks for {other}"),
     });
     let run = |name: &str, flags: &[&str]| {
         let key = folder.path().join(name).display().to_string();
@@ -243,7 +241,7 @@ fn an_operator_that_is_admitted_is_told_by_its_id() {
     };
     assert_eq!(run("a.key", &["-q"]), "o3\n");
     let told: Value = serde_json::from_str(&run("b.key", &["-o", "json"])).expect("JSON");
-    assert_eq!((&told["id"], &told["name"]), (&json!("o4"), &json!("ada")));
+    assert_eq!((&told["id"], &told["name"]), (&json!("o3"), &json!("ada")));
     assert_eq!(told["public_key"].as_str().map(str::len), Some(64));
 }
 
@@ -260,12 +258,13 @@ fn founding_and_joining_say_what_to_paste() {
             Answer::Json(json!({"cluster": "c1", "node": "n2", "name": "node2", "role": "control"}))
         }
         "POST /v1/tokens" => Answer::Json(
-            json!({"token": "sleepd-join-1-def", "id": "k9", "addresses": ["a:1", "b:1", "c:1", "d:1"]}),
+            json!({"token": "sleepd-join-1-def", "id": "k9", "addresses": ["a:1", "b:1", "c:1", "d:1"],
+                   "durability": "here_only"}),
         ),
-        "GET /v1/tokens" => Answer::Json(json!([{
+        "GET /v1/tokens/k9aa" => Answer::Json(json!({
             "id": "k9aaaaaaaaaaaaaaaaaaaaaaaa", "role": "worker", "single_use": false, "expires_in_ms": null,
             "revoked": false, "created_at": "", "creator": "pi-1",
-        }])),
+        })),
         "DELETE /v1/tokens/k9aaaaaaaaaaaaaaaaaaaaaaaa" => {
             Answer::Json(json!({"changed": true, "durability": "here_only"}))
         }
@@ -288,9 +287,8 @@ fn an_operator_s_key_is_its_owner_s_alone() {
     let path = folder.path().join("deep/operator.key");
     let agent = Agent::start(|asked| match asked.line.as_str() {
         "GET /v1/status" => Answer::Json(status(1, 1)),
-        "GET /v1/operators" => Answer::Json(json!([])),
         _ if asked.body["name"] == "eve" => fake::problem(422, "invalid", "`name` is taken"),
-        _ => Answer::Json(json!({"changed": true, "durability": "alone"})),
+        _ => Answer::Json(json!({"id": "o1", "changed": true, "durability": "alone"})),
     });
     let shown = path.display().to_string();
     let run = |name: &str| {

@@ -26,9 +26,9 @@ fn cluster() -> Agent {
         }
         match (method, path) {
             ("GET", "/v1/status") => Answer::Json(status(3, 3)),
-            ("GET", "/v1/operators") => {
-                Answer::Json(json!([fake::operator("o1aaaa", "ada"), fake::operator("o2bbbb", "eve")]))
-            }
+            ("GET", "/v1/operators/ada") => Answer::Json(fake::operator("o1aaaa", "ada")),
+            ("GET", "/v1/operators/eve") => Answer::Json(fake::operator("o2bbbb", "eve")),
+            ("GET", "/v1/operators/nobody") => fake::problem(404, "no_such_operator", "no operator `nobody`"),
             ("GET", "/v1/nodes") => Answer::Json(json!([])),
             ("GET", "/v1/nodes/pi-1") => Answer::Json(node_detail(1, "control", &json!({"disk": "ssd"}))),
             ("GET", "/v1/nodes/pi-2") => Answer::Json(node_detail(2, "control", &json!({}))),

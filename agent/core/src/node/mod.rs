@@ -48,7 +48,7 @@ use sleep_wire::durable::{self, Boots, Cell, Stored, Write};
 use sleep_wire::engine::EngineReport;
 use sleep_wire::node::NodeFacts;
 use sleep_wire::spec::Runtime;
-use sleep_wire::{ClusterId, NodeId, ServiceId, decode, encode};
+use sleep_wire::{ClusterId, NodeId, PublicKey, ServiceId, decode, encode};
 
 use crate::crypto::Crypto;
 use crate::io::{Alarm, Command, Event, Input, Output, Refusal, Ticket};
@@ -224,6 +224,11 @@ impl<C: Crypto> Node<C> {
     /// Itself.
     pub const fn me(&self) -> NodeId {
         self.me
+    }
+
+    /// The node or operator that a key belongs to.
+    pub fn id_of(&self, key: &PublicKey) -> NodeId {
+        self.crypto.node_id(key)
     }
 
     /// The number of this start, from 1.

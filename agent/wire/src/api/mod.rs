@@ -9,10 +9,12 @@
 //! | `POST /v1/cluster/recover` | [`Recover`] | [`Recovered`] |
 //! | `GET /v1/tokens` | | [`TokenView`]s |
 //! | `POST /v1/tokens` | [`TokenCreate`] | [`TokenCreated`] |
+//! | `GET /v1/tokens/{token}` | | [`TokenView`] |
 //! | `DELETE /v1/tokens/{token}` | | [`Changed`] |
 //! | `GET /v1/operators` | | [`OperatorView`]s |
+//! | `POST /v1/operators` | [`OperatorCreate`] | [`OperatorCreated`] |
+//! | `GET /v1/operators/{operator}` | | [`OperatorView`] |
 //! | `DELETE /v1/operators/{operator}` | | [`Changed`] |
-//! | `POST /v1/operators` | [`OperatorCreate`] | [`Changed`] |
 //! | `GET /v1/nodes`, `GET /v1/nodes/{node}` | | [`NodeView`]s, [`NodeDetail`] |
 //! | `GET /v1/nodes/{node}/tasks` | | [`TaskView`]s |
 //! | `PUT /v1/nodes/{node}/availability` | [`SetAvailability`] | [`Changed`] |

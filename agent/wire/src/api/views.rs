@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::object;
 use super::requests::Spec;
+use super::{Durability, object};
 use crate::node::Availability;
 use crate::spec::Mode;
 use crate::trust::Role;
@@ -136,6 +136,20 @@ object! {
         pub id: String,
         /// Where this node is reached, for the line to paste.
         pub addresses: Vec<String>,
+        /// Where it is durable.
+        pub durability: Durability,
+    }
+}
+
+object! {
+    /// Answer to an operator's admission.
+    pub struct OperatorCreated {
+        /// Its id.
+        pub id: String,
+        /// Whether anything is different now.
+        pub changed: bool,
+        /// Where it is durable.
+        pub durability: Durability,
     }
 }
 
