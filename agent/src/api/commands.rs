@@ -8,7 +8,7 @@ use sleep_core::io::{self, Command, Reply};
 use sleep_wire::api::*;
 use sleep_wire::id::NotAnId;
 use sleep_wire::spec::Revision;
-use sleep_wire::{CommandId, PublicKey, WallTime};
+use sleep_wire::{CommandId, WallTime};
 
 use super::extract::{Body, Path, Query};
 use super::openapi::Problems;
@@ -81,83 +81,6 @@ pub(super) async fn recover(State(handle): State<Handle>, Body(asked): Body<Reco
     let told = Command::Recover { force: asked.force };
     let Reply::Recovered { changed, generation } = handle.command(told).await? else { return unexpected() };
     Ok(Json(Recovered { changed, generation: u32::from(generation) }))
-}
-
-#[utoipa::path(
-    post,
-    path = "/v1/tokens",
-    tag = "cluster",
-    summary = "Make a join token",
-    request_body = TokenCreate,
-    responses((status = 200, description = "Done", body = TokenCreated), Problems),
-)]
-pub(super) async fn token_create(
-    State(handle): State<Handle>,
-    Body(create): Body<TokenCreate>,
-) -> Answer<TokenCreated> {
-    let TokenCreate { role, ttl_ms, single_use, rotate } = create;
-    let command = Command::TokenCreate { seed: random()?, role, ttl_ms, single_use, rotate };
-    let Reply::Token { token, id, durability } = handle.command(command).await? else {
-        return unexpected();
-    };
-    let addresses = (handle.shared.addresses)();
-    let durability = durable(durability);
-    Ok(Json(TokenCreated { token: token.to_string(), id: id.to_string(), addresses, durability }))
-}
-
-#[utoipa::path(
-    delete,
-    path = "/v1/tokens/{token}",
-    tag = "cluster",
-    summary = "Revoke a join token",
-    params(
-        ("token" = String, Path, description = "Its id, or the beginning of it"),
-    ),
-    responses((status = 200, description = "Done", body = Changed), Problems),
-)]
-pub(super) async fn token_revoke(State(handle): State<Handle>, Path(text): Path<String>) -> Answer<Changed> {
-    let token = handle.ask(move |core, now| names::token(core, now, &text)).await??;
-    changed(handle.command(Command::TokenRevoke { token }).await?)
-}
-
-#[utoipa::path(
-    post,
-    path = "/v1/operators",
-    tag = "cluster",
-    summary = "Admit an operator's key",
-    request_body = OperatorCreate,
-    responses((status = 200, description = "Done", body = OperatorCreated), Problems),
-)]
-pub(super) async fn operator_create(
-    State(handle): State<Handle>,
-    Body(create): Body<OperatorCreate>,
-) -> Answer<OperatorCreated> {
-    let key = from_hex(&create.public_key).ok_or_else(|| {
-        Failure::from(Problem::new(Code::Invalid, 422, "`public_key` is not 64 hexadecimal digits"))
-    })?;
-    let key = PublicKey(key);
-    let id = handle.ask(move |core, _| core.id_of(&key).to_string()).await?;
-    let Json(Changed { changed, durability }) =
-        changed(handle.command(Command::OperatorCreate { name: create.name, key }).await?)?;
-    Ok(Json(OperatorCreated { id, changed, durability }))
-}
-
-#[utoipa::path(
-    delete,
-    path = "/v1/operators/{operator}",
-    tag = "cluster",
-    summary = "Take an operator's key out, for good",
-    params(
-        ("operator" = String, Path, description = "A name that one operator has, an id, or its beginning"),
-    ),
-    responses((status = 200, description = "Done", body = Changed), Problems),
-)]
-pub(super) async fn operator_remove(
-    State(handle): State<Handle>,
-    Path(operator): Path<String>,
-) -> Answer<Changed> {
-    let operator = handle.ask(move |core, _| names::operator(core, &operator)).await??;
-    changed(handle.command(Command::OperatorRemove { operator }).await?)
 }
 
 #[utoipa::path(
@@ -384,12 +307,12 @@ async fn service_changed(handle: &Handle, reply: Reply) -> Answer<ServiceChanged
     Ok(Json(ServiceChanged { id, name, revision, changed, durability: durable(durability) }))
 }
 
-fn changed(reply: Reply) -> Answer<Changed> {
+pub(super) fn changed(reply: Reply) -> Answer<Changed> {
     let Reply::Done { changed, durability } = reply else { return unexpected() };
     Ok(Json(Changed { changed, durability: durable(durability) }))
 }
 
-const fn durable(durability: io::Durability) -> Durability {
+pub(super) const fn durable(durability: io::Durability) -> Durability {
     match durability {
         io::Durability::Alone => Durability::Alone,
         io::Durability::Shared => Durability::Shared,
@@ -413,7 +336,7 @@ fn command_id(headers: &HeaderMap) -> Result<CommandId, Failure> {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         Failure::from(
@@ -423,20 +346,8 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    let mut bytes = [0; 32];
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 /// The core answered a command with another command's reply.
-fn unexpected<T>() -> Answer<T> {
+pub(super) fn unexpected<T>() -> Answer<T> {
     Err(Problem::new(Code::Internal, 500, "the agent answered a different question").into())
 }
 

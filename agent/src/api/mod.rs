@@ -7,6 +7,7 @@
 //! # Not here
 //! What a request means: see `sleep_core`. How it is typed and shown: see `sleepctl`.
 
+mod access;
 mod commands;
 pub mod doors;
 mod extract;

@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Handle, commands, logs, plan, queries, watch};
+use super::{Handle, access, commands, logs, plan, queries, watch};
 
 /// Where the document is.
 const PATH: &str = "/v1/openapi.json";
@@ -52,10 +52,10 @@ fn described() -> (Router<Handle>, Document) {
         .routes(routes!(commands::join))
         .routes(routes!(commands::leave))
         .routes(routes!(commands::recover))
-        .routes(routes!(queries::tokens, commands::token_create))
-        .routes(routes!(queries::token, commands::token_revoke))
-        .routes(routes!(queries::operators, commands::operator_create))
-        .routes(routes!(queries::operator, commands::operator_remove))
+        .routes(routes!(access::tokens, access::token_create))
+        .routes(routes!(access::token, access::token_revoke))
+        .routes(routes!(access::operators, access::operator_create))
+        .routes(routes!(access::operator, access::operator_remove))
         .routes(routes!(queries::nodes))
         .routes(routes!(queries::node, commands::node_remove))
         .routes(routes!(queries::node_tasks))

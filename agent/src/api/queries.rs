@@ -32,83 +32,6 @@ pub(super) async fn status(State(handle): State<Handle>) -> Answer<Status> {
 
 #[utoipa::path(
     get,
-    path = "/v1/tokens",
-    tag = "cluster",
-    summary = "List join tokens",
-    responses((status = 200, description = "Done", body = Vec<TokenView>), Problems),
-)]
-pub(super) async fn tokens(State(handle): State<Handle>) -> Answer<Vec<TokenView>> {
-    clustered(&handle, |core, now| {
-        let words = Words::new(core, now);
-        core.tokens(now).iter().map(|row| words.token(row)).collect()
-    })
-    .await
-}
-
-#[utoipa::path(
-    get,
-    path = "/v1/tokens/{token}",
-    tag = "cluster",
-    summary = "Show a join token",
-    params(
-        ("token" = String, Path, description = "Its id, or the beginning of it"),
-    ),
-    responses((status = 200, description = "Done", body = TokenView), Problems),
-)]
-pub(super) async fn token(State(handle): State<Handle>, Path(token): Path<String>) -> Answer<TokenView> {
-    let found = handle
-        .ask(move |core, now| {
-            let id = names::token(core, now, &token)?;
-            let row = core.tokens(now).into_iter().find(|row| row.id == id);
-            row.map(|row| Words::new(core, now).token(&row))
-                .ok_or_else(|| no_such("join token", &token, Code::NoSuchToken))
-        })
-        .await??;
-    Ok(Json(found))
-}
-
-#[utoipa::path(
-    get,
-    path = "/v1/operators",
-    tag = "cluster",
-    summary = "List operators",
-    responses((status = 200, description = "Done", body = Vec<OperatorView>), Problems),
-)]
-pub(super) async fn operators(State(handle): State<Handle>) -> Answer<Vec<OperatorView>> {
-    clustered(&handle, |core, now| {
-        let words = Words::new(core, now);
-        core.operators().iter().map(|row| words.operator(row)).collect()
-    })
-    .await
-}
-
-#[utoipa::path(
-    get,
-    path = "/v1/operators/{operator}",
-    tag = "cluster",
-    summary = "Show an operator",
-    params(
-        ("operator" = String, Path, description = "A name that one operator has, an id, or its beginning"),
-    ),
-    responses((status = 200, description = "Done", body = OperatorView), Problems),
-)]
-pub(super) async fn operator(
-    State(handle): State<Handle>,
-    Path(operator): Path<String>,
-) -> Answer<OperatorView> {
-    let found = handle
-        .ask(move |core, now| {
-            let id = names::operator(core, &operator)?;
-            let row = core.operators().into_iter().find(|row| row.id == id);
-            row.map(|row| Words::new(core, now).operator(&row))
-                .ok_or_else(|| no_such("operator", &operator, Code::NoSuchOperator))
-        })
-        .await??;
-    Ok(Json(found))
-}
-
-#[utoipa::path(
-    get,
     path = "/v1/nodes",
     tag = "nodes",
     summary = "List nodes",
@@ -336,12 +259,12 @@ pub(super) fn subject_of(
     }
 }
 
-fn no_such(kind: &str, text: &str, code: Code) -> Failure {
+pub(super) fn no_such(kind: &str, text: &str, code: Code) -> Failure {
     Problem::new(code, 404, format!("no {kind} `{}`", text.escape_debug())).into()
 }
 
 /// Answers only on a member: an agent in no cluster has no empty lists, it has none.
-async fn clustered<T: Send + 'static>(
+pub(super) async fn clustered<T: Send + 'static>(
     handle: &Handle,
     question: impl FnOnce(&Core, Now) -> T + Send + 'static,
 ) -> Answer<T> {
